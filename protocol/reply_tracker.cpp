@@ -1,0 +1,215 @@
+// See reply_tracker.hpp. Rules: PostgreSQL documentation, "Message Flow", sections
+// "Extended Query", "Pipelining" and "COPY Operations".
+#include "protocol/reply_tracker.hpp"
+
+#include "protocol/frame.hpp"
+
+namespace pgsteady {
+
+namespace {
+
+constexpr bool owes_ready(owed kind) {
+    return kind == owed::query || kind == owed::function_call || kind == owed::sync;
+}
+
+constexpr bool is_copy_mark(owed kind) { return kind == owed::copy_data || kind == owed::copy_end; }
+
+constexpr reply_meaning forwarded{reply_meaning::verdict::forward, false};
+constexpr reply_meaning swallowed{reply_meaning::verdict::swallow, false};
+constexpr reply_meaning unexpected{reply_meaning::verdict::unexpected, false};
+
+}  // namespace
+
+void reply_tracker::push(owed kind, bool injected, bool noted) {
+    const owed_reply entry{kind, injected, noted, false};
+    if (skipping_ && kind != owed::sync) {
+        settle(entry, outcome::skipped);
+        return;
+    }
+    if (kind == owed::copy_data && !empty() && entries_.back().kind == owed::copy_data) return;
+    entries_.push_back(entry);
+    if (kind == owed::local_reply) release_local_replies();
+}
+
+reply_meaning reply_tracker::react(char type) {
+    namespace msg = backend_message;
+    switch (type) {
+        case msg::data_row:
+        case msg::copy_data:
+        case msg::copy_done:
+        case msg::row_description:
+        case msg::no_data:
+        case msg::parameter_description:
+        case msg::command_complete:
+        case msg::empty_query_response:
+        case msg::portal_suspended:
+        case msg::copy_in_response:
+        case msg::copy_out_response:
+        case msg::copy_both_response:
+        case msg::function_call_response:
+            return on_completion(type);
+        case msg::ready_for_query: return on_ready();
+        case msg::error_response: return on_error();
+        case msg::parse_complete: return expect(owed::parse);
+        case msg::bind_complete: return expect(owed::bind);
+        case msg::close_complete: return expect(owed::close);
+        case msg::notification_response: return forwarded;
+        case msg::notice_response:
+        case msg::parameter_status: return empty() ? forwarded : of_front();
+        default: return unexpected;
+    }
+}
+
+std::size_t reply_tracker::client_readies_owed() const {
+    std::size_t count = 0;
+    for (std::size_t i = head_; i < entries_.size(); ++i)
+        if (!entries_[i].injected && owes_ready(entries_[i].kind)) ++count;
+    return count;
+}
+
+void reply_tracker::reset() {
+    entries_.clear();
+    settled_.clear();
+    head_ = 0;
+    skipping_ = copy_in_ = ambiguous_ = false;
+}
+
+reply_meaning reply_tracker::of_front() const { return front().injected ? swallowed : forwarded; }
+
+void reply_tracker::settle(const owed_reply& entry, outcome how) {
+    if (entry.injected || entry.noted) settled_.push_back({entry, how});
+}
+
+void reply_tracker::pop(outcome how) {
+    settle(entries_[head_], how);
+    if (++head_ == entries_.size()) {
+        entries_.clear();
+        head_ = 0;
+        if (entries_.capacity() > 256) entries_.shrink_to_fit();
+        return;
+    }
+    if (head_ >= 64 && head_ * 2 >= entries_.size()) {  // a pipeline that never rests must not grow the queue
+        entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(head_));
+        head_ = 0;
+    }
+    release_local_replies();
+}
+
+void reply_tracker::release_local_replies() {
+    while (!empty() && front().kind == owed::local_reply) pop(outcome::done);
+}
+
+reply_meaning reply_tracker::expect(owed kind) {
+    if (empty() || front().kind != kind) return unexpected;
+    const reply_meaning meaning = of_front();
+    pop(outcome::done);
+    return meaning;
+}
+
+// Rows, descriptions, tags: completes Describe and Execute, is a part of Query and FunctionCall.
+reply_meaning reply_tracker::on_completion(char type) {
+    namespace msg = backend_message;
+    if (empty()) return unexpected;
+    const reply_meaning meaning = of_front();
+    const owed kind = front().kind;
+    if (type == msg::copy_in_response || type == msg::copy_both_response) {
+        if (kind != owed::query && kind != owed::execute) return unexpected;
+        copy_in_ = true;
+        return meaning;
+    }
+    if (kind == owed::query) {
+        if (type == msg::command_complete) copy_in_ = false;
+        return meaning;
+    }
+    if (kind == owed::function_call) return type == msg::function_call_response ? meaning : unexpected;
+    if (kind == owed::describe) {
+        if (type == msg::row_description || type == msg::no_data) pop(outcome::done);
+        else if (type != msg::parameter_description) return unexpected;
+        return meaning;
+    }
+    if (kind != owed::execute) return unexpected;
+    if (type == msg::command_complete || type == msg::empty_query_response || type == msg::portal_suspended) {
+        if (copy_in_) finish_copy_of_execute();
+        else pop(outcome::done);
+    }
+    return meaning;
+}
+
+// COPY by Execute has ended well: the server has read CopyDone, so every Sync sent before it was
+// ignored ("Flush and Sync messages received during copy-in mode are ignored") and owes nothing.
+void reply_tracker::finish_copy_of_execute() {
+    copy_in_ = false;
+    const auto last = [this] {
+        for (std::size_t i = head_ + 1; i < entries_.size(); ++i)
+            if (entries_[i].kind == owed::copy_end) return i;
+        return head_;
+    }();
+    for (std::size_t i = head_; i < last; ++i) pop(outcome::done);
+    if (!empty()) pop(outcome::done);
+}
+
+reply_meaning reply_tracker::on_error() {
+    if (empty()) return forwarded;  // a dying server speaks out of turn; the session decides
+    const reply_meaning meaning = of_front();
+    owed_reply& first = entries_[head_];
+    if (owes_ready(first.kind)) {
+        first.errored = true;
+        return meaning;
+    }
+    skip_to_sync();
+    return meaning.what == reply_meaning::verdict::swallow && first.kind != owed::query ? forwarded : meaning;
+}
+
+// After an error in the extended protocol the server discards everything up to the next Sync (P18).
+void reply_tracker::skip_to_sync() {
+    const bool was_copying = copy_in_;
+    copy_in_ = false;
+    skipping_ = true;
+    pop(outcome::failed);
+    bool data_seen = false;
+    bool end_seen = false;
+    while (!empty()) {
+        const owed kind = front().kind;
+        if (kind == owed::copy_data) data_seen = true;
+        if (kind == owed::copy_end) end_seen = true;
+        if (kind == owed::sync) {
+            // A Sync directly behind the Execute was read, and ignored, before any data was (P20).
+            if (!was_copying || end_seen) return;
+            if (data_seen) {
+                ambiguous_ = true;
+                return;
+            }
+        }
+        pop(outcome::skipped);
+    }
+}
+
+reply_meaning reply_tracker::on_ready() {
+    if (empty() || !owes_ready(front().kind)) return unexpected;
+    const owed_reply first = front();
+    reply_meaning meaning = of_front();
+    meaning.client_ready = !first.injected;
+    const outcome how = first.errored ? outcome::failed : outcome::done;
+    if (first.kind == owed::sync) skipping_ = false;
+    if (first.kind == owed::query) {
+        pop(how);
+        finish_query();
+    } else {
+        pop(how);
+    }
+    return meaning;
+}
+
+// What the client sent as COPY data behind a Query was consumed by it, or is ignored after its error.
+void reply_tracker::finish_query() {
+    const bool was_copying = copy_in_;
+    copy_in_ = false;
+    while (!empty() && is_copy_mark(front().kind)) {
+        const bool ended = front().kind == owed::copy_end;
+        pop(outcome::done);
+        if (!ended && !empty() && front().kind == owed::sync && was_copying) ambiguous_ = true;
+        if (ended) return;
+    }
+}
+
+}  // namespace pgsteady
