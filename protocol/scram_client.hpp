@@ -1,0 +1,85 @@
+// The client's half of one SCRAM-SHA-256 sign-in (RFC 5802, RFC 7677), towards a PostgreSQL server.
+//
+// Must never trust the server: its messages are bounded (P9), its iteration count is capped and
+// its signature is verified before `done` (P17). One object per sign-in, owned by it.
+#pragma once
+
+#include "protocol/scram_common.hpp"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace pgsteady {
+
+class scram_client {
+public:
+    struct settings {
+        /// Fresh random bytes for this exchange, 18 to 256 of them. Used as they are when all are
+        /// printable ASCII other than a comma (RFC 5802), otherwise in base64.
+        std::string nonce;
+        /// More iterations than this are refused: a hostile server could keep us computing (P17).
+        int max_iterations = 600'000;
+        /// Bind to the TLS channel when the server offers it.
+        bool use_plus = false;
+        /// tls-server-end-point: hash of the server's certificate (RFC 5929). Empty: there is none.
+        std::string channel_binding_data;
+        /// Whether AuthenticationSASL listed SCRAM-SHA-256-PLUS.
+        bool server_offered_plus = false;
+        bool tls_active = false;
+    };
+
+    /// Signs in with a password; the challenge costs a PBKDF2 (D40).
+    scram_client(std::string password, settings options);
+
+    /// Signs in with keys alone. Fails at the challenge unless the server's salt and iterations are
+    /// those of the secret.
+    scram_client(scram_secret secret, settings options);
+
+    /// Signs in with cached keys if they fit the challenge, else with the password.
+    scram_client(std::string password, std::optional<scram_secret> cached, settings options);
+
+    scram_client(const scram_client&) = delete;
+    scram_client& operator=(const scram_client&) = delete;
+    scram_client(scram_client&&) = default;
+    scram_client& operator=(scram_client&&) = default;
+    ~scram_client();
+
+    /// The mechanism to name in SASLInitialResponse.
+    [[nodiscard]] std::string mechanism() const;
+
+    /// client-first-message, the data of SASLInitialResponse.
+    [[nodiscard]] std::string first();
+
+    /// Whether `challenge` with this message would run PBKDF2 and so belongs off the hot threads.
+    [[nodiscard]] bool needs_derivation(std::string_view server_first) const;
+
+    /// Takes AuthenticationSASLContinue; gives `more` with SASLResponse's data, or `failed`.
+    [[nodiscard]] scram_status challenge(std::string_view server_first, std::string& client_final,
+                                         std::string& problem);
+
+    /// Takes AuthenticationSASLFinal; `done` only if the server has proved that it knows us.
+    [[nodiscard]] scram_status finish(std::string_view server_final, std::string& problem);
+
+    /// The keys in use, from the challenge on. Worth caching only after `done` and the server's
+    /// AuthenticationOk.
+    [[nodiscard]] const std::optional<scram_secret>& secret() const { return secret_; }
+
+private:
+    enum class phase { expects_start, expects_challenge, expects_final, over };
+
+    scram_status fail(std::string text, std::string& problem);
+    scram_status choose_keys(const std::string& salt, int iterations, std::string& problem);
+    [[nodiscard]] std::string gs2_header() const;
+    [[nodiscard]] bool binds_channel() const;
+
+    std::optional<std::string> password_;
+    std::optional<scram_secret> secret_;
+    settings settings_;
+    phase phase_ = phase::expects_start;
+    std::string nonce_;
+    std::string first_bare_;
+    std::string auth_message_;
+};
+
+}  // namespace pgsteady
