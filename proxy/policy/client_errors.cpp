@@ -1,0 +1,134 @@
+// See client_errors.hpp.
+#include "proxy/policy/client_errors.hpp"
+
+#include "protocol/sqlstate.hpp"
+
+namespace pgsteady {
+
+std::string_view to_string(statement_outcome outcome) {
+    switch (outcome) {
+        case statement_outcome::not_executed: return "not_executed";
+        case statement_outcome::rolled_back: return "rolled_back";
+        case statement_outcome::unknown: return "unknown";
+        case statement_outcome::committed: return "committed";
+    }
+    return "unknown";
+}
+
+namespace {
+
+std::string detail(statement_outcome outcome, std::string_view incident, std::string_view last_words = {}) {
+    std::string text = "outcome=";
+    text += to_string(outcome);
+    text += " incident=";
+    text += incident;
+    if (!last_words.empty()) {
+        text += " server said: ";
+        text += last_words;
+    }
+    return text;
+}
+
+}  // namespace
+
+namespace client_errors {
+
+error_fields no_server(std::string_view what, std::chrono::milliseconds waited, std::string_view last_words,
+                       std::string_view incident) {
+    return plain_error(sqlstate::cannot_connect_now,
+                       "no server available for " + std::string(what) + " within " + std::to_string(waited.count()) +
+                           " ms; statement was not sent",
+                       detail(statement_outcome::not_executed, incident, last_words), "Safe to retry.");
+}
+
+error_fields queue_full(std::string_view incident) {
+    return plain_error(sqlstate::too_many_connections, "proxy wait queue is full; statement was not sent",
+                       detail(statement_outcome::not_executed, incident), "Safe to retry with backoff.");
+}
+
+error_fields transaction_lost(std::string_view why, std::string_view incident) {
+    return plain_error(sqlstate::serialization_failure,
+                       "transaction rolled back: server connection was lost and the transaction could not be replayed (" +
+                           std::string(why) + ")",
+                       detail(statement_outcome::rolled_back, incident), "Retry the whole transaction.");
+}
+
+error_fields result_lost(std::uint64_t rows, std::string_view last_words, std::string_view incident) {
+    return plain_error(sqlstate::connection_failure,
+                       "server connection lost after " + std::to_string(rows) + " rows; result could not be resumed",
+                       detail(statement_outcome::unknown, incident, last_words),
+                       "The statement was read-only; safe to retry.");
+}
+
+error_fields commit_unknown(std::string_view last_words, std::string_view incident) {
+    return plain_error(sqlstate::transaction_resolution_unknown,
+                       "connection lost while COMMIT was in progress; transaction outcome is unknown",
+                       detail(statement_outcome::unknown, incident, last_words),
+                       "Check the transaction's effects before retrying.");
+}
+
+error_fields statement_unknown(std::string_view last_words, std::string_view incident) {
+    return plain_error(sqlstate::statement_completion_unknown,
+                       "connection lost while a statement was executing outside a transaction block; completion is unknown",
+                       detail(statement_outcome::unknown, incident, last_words), "Verify effects before retrying.");
+}
+
+error_fields pool_exhausted(std::chrono::milliseconds waited, std::string_view incident) {
+    return plain_error(sqlstate::too_many_connections,
+                       "no pool slot within " + std::to_string(waited.count()) + " ms (all server connections are in use)",
+                       detail(statement_outcome::not_executed, incident), "Safe to retry.");
+}
+
+error_fields session_lost(std::string_view pins, std::string_view last_words, std::string_view incident) {
+    return fatal_error(sqlstate::connection_failure,
+                       "session ended: server connection lost and session state cannot be restored (" + std::string(pins) + ")",
+                       detail(statement_outcome::unknown, incident, last_words));
+}
+
+error_fields server_violation(std::string_view incident) {
+    return fatal_error(sqlstate::protocol_violation, "protocol error from server; connection closed",
+                       detail(statement_outcome::unknown, incident));
+}
+
+error_fields cancelled() { return plain_error(sqlstate::query_canceled, "canceling statement due to user request"); }
+
+error_fields shutting_down() {
+    return fatal_error(sqlstate::admin_shutdown, "terminating connection due to proxy shutdown");
+}
+
+error_fields unavailable(std::string_view why, std::string_view incident) {
+    return fatal_error(sqlstate::cannot_connect_now,
+                       "the database system is not available (proxy: " + std::string(why) + ")",
+                       detail(statement_outcome::not_executed, incident));
+}
+
+error_fields transaction_aborted() {
+    return plain_error(sqlstate::in_failed_sql_transaction,
+                       "current transaction is aborted, commands ignored until end of transaction block");
+}
+
+error_fields protocol_violation(std::string message) {
+    return fatal_error(sqlstate::protocol_violation, std::move(message));
+}
+
+error_fields no_transactions_in_statement_mode() {
+    return fatal_error(sqlstate::feature_not_supported, "transaction blocks not allowed in statement pooling mode", {},
+                       "Use a pool with mode: transaction.");
+}
+
+error_fields too_many_clients(std::string_view which) {
+    return fatal_error(sqlstate::too_many_connections, "sorry, too many clients already (" + std::string(which) + ")");
+}
+
+error_fields idle_timeout() {
+    return fatal_error(sqlstate::idle_session_timeout, "terminating connection due to idle-session timeout");
+}
+
+error_fields idle_in_transaction_timeout() {
+    return fatal_error(sqlstate::idle_in_transaction_session_timeout,
+                       "terminating connection due to idle-in-transaction timeout");
+}
+
+}  // namespace client_errors
+
+}  // namespace pgsteady

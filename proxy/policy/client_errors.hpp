@@ -1,0 +1,62 @@
+// The errors that a client can get from us: one function each, exact SQLSTATE and sentence, with the
+// outcome and the incident in DETAIL (recovery.md 2.14). Nothing else in the product words an
+// availability error. Pure.
+#pragma once
+
+#include "protocol/error_response.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace pgsteady {
+
+/// What became of the statement or transaction that an error is about.
+enum class statement_outcome : std::uint8_t { not_executed, rolled_back, unknown, committed };
+
+[[nodiscard]] std::string_view to_string(statement_outcome outcome);
+
+namespace client_errors {
+
+/// R02: no server within the hold time; safe to retry.
+[[nodiscard]] error_fields no_server(std::string_view what, std::chrono::milliseconds waited, std::string_view last_words,
+                                     std::string_view incident);
+/// R03: the wait queue is full.
+[[nodiscard]] error_fields queue_full(std::string_view incident);
+/// R04: the open transaction is gone.
+[[nodiscard]] error_fields transaction_lost(std::string_view why, std::string_view incident);
+/// R06: rows were delivered and the rest is lost.
+[[nodiscard]] error_fields result_lost(std::uint64_t rows, std::string_view last_words, std::string_view incident);
+/// R07: COMMIT was in progress.
+[[nodiscard]] error_fields commit_unknown(std::string_view last_words, std::string_view incident);
+/// R08: a statement outside a transaction block was in progress.
+[[nodiscard]] error_fields statement_unknown(std::string_view last_words, std::string_view incident);
+/// R11: every server connection stayed busy for the whole wait.
+[[nodiscard]] error_fields pool_exhausted(std::chrono::milliseconds waited, std::string_view incident);
+/// R12: pinned state is lost; ends the session.
+[[nodiscard]] error_fields session_lost(std::string_view pins, std::string_view last_words, std::string_view incident);
+/// R13: the server broke the protocol; ends the session.
+[[nodiscard]] error_fields server_violation(std::string_view incident);
+/// R14: cancelled while waiting.
+[[nodiscard]] error_fields cancelled();
+/// R15: the proxy shuts down; ends the session.
+[[nodiscard]] error_fields shutting_down();
+/// R16: no server at sign-in; ends the session.
+[[nodiscard]] error_fields unavailable(std::string_view why, std::string_view incident);
+
+/// 25P02, as PostgreSQL words it.
+[[nodiscard]] error_fields transaction_aborted();
+/// 08P01 FATAL: an illegal message from the client.
+[[nodiscard]] error_fields protocol_violation(std::string message);
+/// 0A000 FATAL: a transaction block in statement mode.
+[[nodiscard]] error_fields no_transactions_in_statement_mode();
+/// 53300 FATAL: a cap on clients is reached; `which` names it.
+[[nodiscard]] error_fields too_many_clients(std::string_view which);
+/// 57P05/25P03 FATAL: a timeout of ours, with PostgreSQL's codes.
+[[nodiscard]] error_fields idle_timeout();
+[[nodiscard]] error_fields idle_in_transaction_timeout();
+
+}  // namespace client_errors
+
+}  // namespace pgsteady

@@ -1,0 +1,75 @@
+// Everything known about one server connection, apart from its socket: what it owes, what it has been
+// told, what it reported. Lives as long as the connection; a session borrows it while attached.
+// Plain state; the rules that change it are in session*.cpp and proxy/pool.
+#pragma once
+
+#include "protocol/reply_tracker.hpp"
+#include "proxy/session/reported.hpp"
+#include "proxy/session/settings.hpp"
+#include "proxy/session/statements.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace pgsteady {
+
+/// What the session wants to remember about a reply that is owed. One note per injected, noted or local entry
+/// of the tracker, in the same order.
+struct reply_note {
+    enum class about : std::uint8_t {
+        nothing,            ///< injected, and its outcome is of no interest
+        client_parse,       ///< a named Parse of the client was forwarded
+        cached_parse,       ///< a named Parse of the client is answered by us
+        client_unnamed,     ///< an unnamed Parse of the client was forwarded
+        client_close,       ///< a Close of a named statement
+        injected_parse,     ///< we prepared a statement that the client's next message needs
+        injected_unnamed,   ///< we prepared the client's unnamed statement again
+        restore,            ///< settings were brought to the client's
+        truth,              ///< the server was asked for the values of settings
+        execute,            ///< an Execute of a statement with effects
+        query,              ///< a Query with effects
+        maintenance,        ///< no client attached: reset, probe or barrier
+    };
+    about what = about::nothing;
+    std::string name;         ///< the client's name of a statement
+    statement_ptr statement;
+    statement_ptr previous;   ///< what the name meant before
+    effects_ptr effects;
+    std::uint64_t token = 0;  ///< identity of an unnamed statement
+};
+
+struct server_link {
+    // identity, read at connect
+    std::int32_t backend_pid = 0;
+    std::string cancel_key;
+    std::string backend_name;     ///< host:port
+    int server_version_num = 0;
+    std::string started_at;       ///< pg_postmaster_start_time(), part of the incarnation
+
+    // conversation
+    reply_tracker tracker;
+    std::vector<reply_note> notes;
+    char transaction_status = 'I';
+    std::string kept_requests;    ///< client frames not yet answered by ReadyForQuery, if they fit (D13)
+    bool kept_complete = true;    ///< false: something was too large to keep
+    std::size_t frame_left = 0;   ///< bytes of a large server frame still to come
+    bool frame_forward = false;   ///< whether they go to the client
+
+    // what it has been told
+    settings_ptr applied;         ///< beyond its login defaults
+    server_statements prepared;
+    std::uint64_t unnamed_token = 0;  ///< which client's unnamed statement it holds; 0: nobody's
+
+    // what it said
+    reported_ptr reported;
+    std::string last_words;       ///< severity, SQLSTATE and message of a FATAL or a class 57 notice
+
+    /// Nothing is owed and no transaction is open.
+    [[nodiscard]] bool at_rest() const {
+        return tracker.empty() && transaction_status == 'I' && frame_left == 0 && !tracker.ambiguous();
+    }
+};
+
+}  // namespace pgsteady

@@ -1,0 +1,158 @@
+// See settings.hpp.
+#include "proxy/session/settings.hpp"
+
+#include <algorithm>
+
+namespace pgsteady {
+
+namespace {
+
+// Settings that a statement's plan or its very meaning depends on (P27).
+constexpr std::string_view planner_settings[] = {"search_path", "role", "session_authorization",
+                                                 "default_transaction_isolation", "default_transaction_read_only",
+                                                 "default_transaction_deferrable"};
+
+void append_part(std::string& out, std::string_view part) {
+    out += std::to_string(part.size());
+    out += ':';
+    out += part;
+}
+
+int application_order(std::string_view name) {
+    if (name == "session_authorization") return 0;
+    return name == "role" ? 2 : 1;
+}
+
+}  // namespace
+
+std::string lower_case(std::string_view text) {
+    std::string folded(text);
+    for (char& each : folded)
+        if (each >= 'A' && each <= 'Z') each = static_cast<char>(each - 'A' + 'a');
+    return folded;
+}
+
+settings::settings(std::vector<pair> sorted) : entries_(std::move(sorted)) {
+    for (const std::string_view name : planner_settings)
+        if (const std::string* value = find(name)) {
+            append_part(planner_key_, name);
+            append_part(planner_key_, *value);
+        }
+}
+
+const std::string* settings::find(std::string_view name) const {
+    const auto at = std::lower_bound(entries_.begin(), entries_.end(), name,
+                                     [](const pair& each, std::string_view wanted) { return each.first < wanted; });
+    return at != entries_.end() && at->first == name ? &at->second : nullptr;
+}
+
+settings_table::settings_table() : none_(intern({})) {}
+
+settings_ptr settings_table::of(std::vector<settings::pair> pairs) {
+    std::vector<settings::pair> sorted;
+    for (auto& [name, value] : pairs) {
+        std::string folded = lower_case(name);
+        const auto same = std::find_if(sorted.begin(), sorted.end(), [&](const auto& each) { return each.first == folded; });
+        if (same != sorted.end()) same->second = std::move(value);
+        else sorted.emplace_back(std::move(folded), std::move(value));
+    }
+    std::sort(sorted.begin(), sorted.end());
+    return intern(std::move(sorted));
+}
+
+settings_ptr settings_table::with(const settings_ptr& from, std::string_view name, std::optional<std::string> value) {
+    std::vector<settings::pair> pairs = from->entries();
+    const std::string folded = lower_case(name);
+    std::erase_if(pairs, [&](const auto& each) { return each.first == folded; });
+    if (value) pairs.emplace_back(folded, std::move(*value));
+    std::sort(pairs.begin(), pairs.end());
+    return intern(std::move(pairs));
+}
+
+settings_ptr settings_table::intern(std::vector<settings::pair> sorted) {
+    std::string key;
+    for (const auto& [name, value] : sorted) {
+        append_part(key, name);
+        append_part(key, value);
+    }
+    std::weak_ptr<const settings>& slot = known_[std::move(key)];
+    settings_ptr value = slot.lock();
+    if (value == nullptr) {
+        value = settings_ptr(new settings(std::move(sorted)));
+        slot = value;
+    }
+    if (known_.size() >= sweep_at_) sweep();
+    return value;
+}
+
+void settings_table::sweep() {
+    std::erase_if(known_, [](const auto& each) { return each.second.expired(); });
+    sweep_at_ = std::max<std::size_t>(64, known_.size() * 2);
+}
+
+std::vector<setting_difference> differences(const settings& from, const settings& to) {
+    std::vector<setting_difference> changes;
+    for (const auto& [name, value] : from.entries())
+        if (to.find(name) == nullptr) changes.push_back({name, std::nullopt});
+    for (const auto& [name, value] : to.entries()) {
+        const std::string* had = from.find(name);
+        if (had == nullptr || *had != value) changes.push_back({name, value});
+    }
+    std::stable_sort(changes.begin(), changes.end(), [](const auto& a, const auto& b) {
+        return application_order(a.name) < application_order(b.name);
+    });
+    return changes;
+}
+
+std::string quote_literal(std::string_view text) {
+    std::string quoted = text.find('\\') == std::string_view::npos ? "'" : " E'";
+    for (const char each : text) {
+        if (each == '\'' || each == '\\') quoted += each;
+        quoted += each;
+    }
+    return quoted += '\'';
+}
+
+std::string quote_identifier(std::string_view text) {
+    std::string quoted = "\"";
+    for (const char each : text) {
+        if (each == '"') quoted += '"';
+        quoted += each;
+    }
+    return quoted += '"';
+}
+
+namespace {
+
+std::string reset_sql(const std::string& name) {
+    if (name == "role") return "RESET ROLE;";
+    if (name == "session_authorization") return "RESET SESSION AUTHORIZATION;";
+    std::string sql = "RESET ";  // a custom setting has two quoted parts: "app"."user"
+    std::size_t begin = 0;
+    for (std::size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', begin)) {
+        sql += quote_identifier(std::string_view(name).substr(begin, dot - begin)) + '.';
+        begin = dot + 1;
+    }
+    return sql + quote_identifier(std::string_view(name).substr(begin)) + ';';
+}
+
+}  // namespace
+
+std::string restore_sql(const std::vector<setting_difference>& changes) {
+    std::string sql;
+    bool in_select = false;
+    for (const setting_difference& change : changes) {
+        if (!change.value) {
+            if (in_select) sql += ';';
+            in_select = false;
+            sql += reset_sql(change.name);
+            continue;
+        }
+        sql += in_select ? "," : "SELECT ";
+        sql += "pg_catalog.set_config(" + quote_literal(change.name) + ',' + quote_literal(*change.value) + ",false)";
+        in_select = true;
+    }
+    return sql;
+}
+
+}  // namespace pgsteady

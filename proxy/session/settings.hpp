@@ -1,0 +1,88 @@
+// The ledger: which settings a client has chosen, as an immutable value that sessions and server
+// connections share by pointer. Equal values are one object (interned), so "does this server
+// already have this client's settings?" is one comparison, and a snapshot is a copied pointer.
+// Transactional by construction: rolling back is putting the old pointer back (P36).
+// One table per worker; not thread-safe. Values never hold passwords.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace pgsteady {
+
+class settings_table;
+
+/// An ordered set of (name, value) pairs; names in lower case, values as set_config() takes them.
+class settings {
+public:
+    using pair = std::pair<std::string, std::string>;
+
+    [[nodiscard]] const std::vector<pair>& entries() const { return entries_; }
+    [[nodiscard]] const std::string* find(std::string_view name) const;
+
+    /// The part that changes what a statement means when it is planned (P27): search_path, role, …
+    [[nodiscard]] const std::string& planner_key() const { return planner_key_; }
+
+private:
+    friend class settings_table;
+    explicit settings(std::vector<pair> sorted);
+
+    std::vector<pair> entries_;
+    std::string planner_key_;
+};
+
+using settings_ptr = std::shared_ptr<const settings>;
+
+/// Interns settings. Values nobody holds any more are forgotten by sweep().
+class settings_table {
+public:
+    settings_table();
+
+    /// No settings at all: what a fresh server session has.
+    [[nodiscard]] const settings_ptr& none() const { return none_; }
+
+    /// The value with these pairs; the last of equal names wins; names are folded to lower case.
+    [[nodiscard]] settings_ptr of(std::vector<settings::pair> pairs);
+
+    /// `from` with `name` set to `value`, or removed if there is none.
+    [[nodiscard]] settings_ptr with(const settings_ptr& from, std::string_view name, std::optional<std::string> value);
+
+    [[nodiscard]] std::size_t size() const { return known_.size(); }
+
+private:
+    void sweep();
+    settings_ptr intern(std::vector<settings::pair> sorted);
+
+    settings_ptr none_;
+    std::unordered_map<std::string, std::weak_ptr<const settings>> known_;
+    std::size_t sweep_at_ = 64;
+};
+
+/// One setting that a server lacks, or (no value) must give up.
+struct setting_difference {
+    std::string name;
+    std::optional<std::string> value;
+};
+
+/// What turns `from` into `to`, in the order in which it must be applied: session_authorization
+/// first (it resets role), role last (it may take away the right to set the rest).
+[[nodiscard]] std::vector<setting_difference> differences(const settings& from, const settings& to);
+
+/// One SQL string that applies the differences: set_config() calls and RESETs.
+[[nodiscard]] std::string restore_sql(const std::vector<setting_difference>& changes);
+
+/// `text` as an SQL string literal that is the same under either standard_conforming_strings.
+[[nodiscard]] std::string quote_literal(std::string_view text);
+/// `text` as a quoted identifier.
+[[nodiscard]] std::string quote_identifier(std::string_view text);
+
+/// Names of settings compare without case.
+[[nodiscard]] std::string lower_case(std::string_view text);
+
+}  // namespace pgsteady
