@@ -27,6 +27,8 @@ public:
         /// Whether AuthenticationSASL listed SCRAM-SHA-256-PLUS.
         bool server_offered_plus = false;
         bool tls_active = false;
+        /// Sent as "n=". PostgreSQL takes the user from the startup packet, and libpq sends none.
+        std::string user;
     };
 
     /// Signs in with a password; the challenge costs a PBKDF2 (D40).
@@ -48,7 +50,8 @@ public:
     /// The mechanism to name in SASLInitialResponse.
     [[nodiscard]] std::string mechanism() const;
 
-    /// client-first-message, the data of SASLInitialResponse.
+    /// client-first-message, the data of SASLInitialResponse. Empty when the nonce has not the size
+    /// asked for; the challenge then fails.
     [[nodiscard]] std::string first();
 
     /// Whether `challenge` with this message would run PBKDF2 and so belongs off the hot threads.
@@ -61,23 +64,24 @@ public:
     /// Takes AuthenticationSASLFinal; `done` only if the server has proved that it knows us.
     [[nodiscard]] scram_status finish(std::string_view server_final, std::string& problem);
 
-    /// The keys in use, from the challenge on. Worth caching only after `done` and the server's
-    /// AuthenticationOk.
-    [[nodiscard]] const std::optional<scram_secret>& secret() const { return secret_; }
+    /// After `done`: the keys that this server has proved to know, for a cache that spares the next
+    /// sign-in its PBKDF2.
+    [[nodiscard]] const std::optional<scram_secret>& secret() const { return proven_; }
 
 private:
     enum class phase { expects_start, expects_challenge, expects_final, over };
 
-    scram_status fail(std::string text, std::string& problem);
-    scram_status choose_keys(const std::string& salt, int iterations, std::string& problem);
-    [[nodiscard]] std::string gs2_header() const;
+    scram_status fail(std::string_view text, std::string& problem);
+    [[nodiscard]] bool choose_keys(const std::string& salt, int iterations, std::string& problem);
     [[nodiscard]] bool binds_channel() const;
+    [[nodiscard]] std::string gs2_header() const;
 
     std::optional<std::string> password_;
-    std::optional<scram_secret> secret_;
+    std::optional<scram_secret> keys_;  // cached ones at first, from the challenge on those in use
+    std::optional<scram_secret> proven_;
     settings settings_;
     phase phase_ = phase::expects_start;
-    std::string nonce_;
+    std::string nonce_;  // ours; empty when the settings hold none that will do
     std::string first_bare_;
     std::string auth_message_;
 };

@@ -57,12 +57,12 @@ public:
 private:
     enum class phase { expects_first, expects_final, over };
 
-    scram_status fail(scram_failure why, std::string text, std::string& problem);
-    scram_status read_client_first(std::string_view message, std::string& problem);
-    scram_status read_gs2_header(std::string_view& message, std::string& problem);
-    scram_status check_channel_binding(std::string_view attribute, std::string& problem);
-    scram_status check_proof(std::string_view without_proof, std::string_view proof, std::string& server_final,
-                             std::string& problem);
+    scram_status fail(scram_failure why, std::string_view text, std::string& problem);
+    [[nodiscard]] bool offers_plus() const;
+    [[nodiscard]] bool read_gs2_header(std::string_view& message, std::string& problem);
+    [[nodiscard]] bool read_client_first_bare(std::string_view bare, std::string& problem);
+    [[nodiscard]] scram_status check_proof(std::string_view without_proof, const scram_key& proof,
+                                           std::string& server_final, std::string& problem);
 
     scram_verifier verifier_;
     settings settings_;
