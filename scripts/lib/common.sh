@@ -41,7 +41,7 @@ build_preset() {
   local preset=$1 targets=()
   shift
   (($# > 0)) && targets=(--target "$@")
-  cd "$root"
-  [[ -f build/$preset/build.ninja ]] || cmake --preset "$preset"
-  cmake --build "build/$preset" --parallel "$(jobs_for_this_machine)" "${targets[@]}"
+  cd "$root" &&
+    { [[ -f build/$preset/build.ninja ]] || cmake --preset "$preset"; } &&
+    cmake --build "build/$preset" --parallel "$(jobs_for_this_machine)" "${targets[@]}"
 }
