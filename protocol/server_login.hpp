@@ -96,12 +96,13 @@ private:
     };
 
     step feed_tls_answer(std::string_view in, std::size_t& consumed, std::string& out);
+    step on_bad_length(std::string_view in);
     step on_message(char type, std::string_view body, std::string& out);
     step on_error(std::string_view body);
     step on_authentication(std::string_view body, std::string& out);
     step on_auth_question(std::int32_t code, std::string_view data, std::string& out);
     step on_auth_ok();
-    step answer_cleartext(std::string& out);
+    step answer_cleartext(std::string_view data, std::string& out);
     step answer_md5(std::string_view data, std::string& out);
     step answer_sasl(std::string_view data, std::string& out);
     step on_scram_continue(std::string_view data, std::string& out);
@@ -116,6 +117,7 @@ private:
     step protocol_error(std::string detail);
     [[nodiscard]] bool peer_may_learn_password() const noexcept;
     step refuse_to_reveal(std::string_view what);
+    step lack_of_password(std::string_view method);
     void forget_secrets();
 
     settings settings_;
