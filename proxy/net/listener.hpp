@@ -25,6 +25,8 @@ struct listen_settings {
   std::chrono::seconds keepalive_idle{30};      ///< dead clients are noticed after about twice this; 0: off
 };
 
+class socket_address;
+
 class listener {
  public:
   struct callbacks {
@@ -53,6 +55,7 @@ class listener {
   listener(event_loop& loop, const listen_settings& settings, callbacks to);
 
   [[nodiscard]] std::string bind_all();
+  [[nodiscard]] std::string bind_one(const socket_address& address);
   void accept_some(door& at);
   void pause(int error_number);
   void resume();

@@ -119,6 +119,9 @@ class stream final : private readiness_target {
   [[nodiscard]] io_result write_tls(std::span<const iovec> chunks);
   [[nodiscard]] io_result flush_ciphertext();
   [[nodiscard]] io_result receive_ciphertext(std::size_t at_most);
+  [[nodiscard]] bool start_tls(const tls_context& context, const std::string& host);
+  [[nodiscard]] handshake fail_handshake(std::string why);
+  void answer_peer();
   void note_write_blocked();
   void finish_shutdown();
 
@@ -126,6 +129,8 @@ class stream final : private readiness_target {
   event_loop* loop_ = nullptr;
   stream_handler* handler_ = nullptr;
   std::unique_ptr<tls_engine> tls_;
+  std::string handshake_problem_;
+  std::size_t handshake_bytes_ = 0;
   bool readable_ = false;
   bool write_blocked_ = false;
   bool hangup_ = false;
