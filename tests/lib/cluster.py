@@ -1,0 +1,149 @@
+"""A private PostgreSQL 15 cluster on a free loopback port, run by an unprivileged user.
+
+Users (superuser `postgres` only through the Unix socket): app (SCRAM), app_md5 (md5), app_trust (no password).
+Durability is off: the data lives as long as one suite.
+"""
+
+import signal
+import subprocess
+
+from .certificates import Certificates
+from .deadline import eventually
+from .processes import as_owner, free_port, give_to_owner, run, tail
+from .wire_client import Closed, ServerError, WireClient
+
+BIN = "/usr/lib/postgresql/15/bin"
+PASSWORD = "correct horse: battery, staple"
+START_ATTEMPTS = 3
+
+SETTINGS = """
+listen_addresses = '127.0.0.1'
+unix_socket_directories = '{sockets}'
+ssl = on
+ssl_cert_file = '{certificate}'
+ssl_key_file = '{key}'
+max_connections = 100
+max_prepared_transactions = 4
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+autovacuum = off
+shared_buffers = 32MB
+log_min_messages = warning
+log_line_prefix = '%m [%p] %u@%d %a '
+"""
+
+HBA = """
+local all postgres               trust
+local all all                    scram-sha-256
+host  all app_trust 127.0.0.1/32 trust
+host  all app_md5   127.0.0.1/32 md5
+host  all all       127.0.0.1/32 scram-sha-256
+"""
+
+USERS = """
+create role app login password '{password}';
+create role app_trust login;
+create role other nologin;
+grant other to app;
+set password_encryption = 'md5';
+create role app_md5 login password '{password}';
+"""
+
+
+class Cluster:
+    """initdb once, then start(), stop(), restart(), crash() as often as a test likes; the port stays."""
+
+    def __init__(self, workspace):
+        self.folder = workspace.folder("cluster")
+        self.log = self.folder / "server.log"
+        self._data = self.folder / "data"
+        self._sockets = self.folder / "sockets"
+        self._sockets.mkdir()
+        self._server = None
+        self.certificates = Certificates(self.folder)
+        self.log.touch()
+        give_to_owner(self.folder, self._sockets, self.log, self.certificates.key)
+        self._create()
+
+    @property
+    def address(self):
+        return ("127.0.0.1", self.port)
+
+    def _create(self):
+        run(as_owner([f"{BIN}/initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
+                      "--locale=C.UTF-8", "--no-sync"]), cwd="/")
+        with open(self._data / "postgresql.conf", "a") as file:
+            file.write(SETTINGS.format(sockets=self._sockets, certificate=self.certificates.certificate,
+                                       key=self.certificates.key))
+        (self._data / "pg_hba.conf").write_text(HBA)
+        for attempt in range(START_ATTEMPTS):
+            self.port = free_port()
+            try:
+                self.start()
+                break
+            except AssertionError:                              # another process took the port meanwhile
+                if attempt + 1 == START_ATTEMPTS:
+                    raise
+        self.sql(USERS.format(password=PASSWORD))
+
+    def start(self):
+        with open(self.log, "a") as log:
+            self._server = subprocess.Popen(
+                as_owner([f"{BIN}/postgres", "-D", self._data, "-p", self.port], death_signal="INT"),
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd="/")
+        try:
+            eventually(self._answers, "PostgreSQL accepts connections", 30)
+        except AssertionError as problem:
+            self.stop()
+            raise AssertionError(f"{problem}\n{tail(self.log)}") from None
+
+    def _answers(self):
+        if self._server.poll() is not None:
+            raise AssertionError(f"PostgreSQL ended with {self._server.returncode}")
+        try:
+            with self.superuser("postgres"):
+                return True
+        except (OSError, Closed, ServerError):
+            return False
+
+    def stop(self, how=signal.SIGINT):
+        """SIGINT is a fast shutdown, SIGQUIT an immediate one."""
+        if self._server and self._server.poll() is None:
+            self._server.send_signal(how)
+            try:
+                self._server.wait(20)
+            except subprocess.TimeoutExpired:
+                self._server.kill()
+                self._server.wait()
+        self._server = None
+
+    def restart(self, how=signal.SIGINT):
+        self.stop(how)
+        self.start()
+
+    # ---- out of band: never through a proxy -----------------------------------------------------------------------
+
+    def superuser(self, database="postgres"):
+        """A client as superuser over the Unix socket."""
+        client = WireClient(f"{self._sockets}/.s.PGSQL.{self.port}")
+        try:
+            return client.login("postgres", database)
+        except BaseException:
+            client.abandon()
+            raise
+
+    def sql(self, text, database="postgres"):
+        """Runs statements as superuser; returns the last rows, raises on error."""
+        with self.superuser(database) as client:
+            result = client.query(text, 60)
+            client.close()
+        if result.error:
+            raise ServerError(result.error)
+        return result.rows
+
+    def create_database(self, name, schema_sql=""):
+        self.sql(f"create database {name} owner app")
+        if schema_sql:
+            self.sql(schema_sql, name)
+        return name
