@@ -16,8 +16,8 @@ namespace pgsteady::net {
 struct dial_result {
   int fd = -1;              ///< on success: the receiver's own; non-blocking and tuned (stream::preparation::prepared)
   int error_number = 0;     ///< of the last address tried; ETIMEDOUT for the deadline; 0 if the name has no address
-  std::string problem;      ///< every address with its reason; empty on success
-  std::string address;      ///< of the connection, or of the last attempt
+  std::string problem{};    ///< every address with its reason; empty on success
+  std::string address{};    ///< of the connection, or of the last attempt
   bool unresolved = false;  ///< the name could not be turned into an address
 };
 

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <span>
 #include <system_error>
+#include <utility>
 
 namespace pgsteady::net {
 
@@ -66,7 +67,14 @@ event_loop::event_loop()
   }
 }
 
-event_loop::~event_loop() = default;
+event_loop::~event_loop() {
+  // What is still waiting may own dials and streams, which call back into this loop as they die: let them, while
+  // every member is alive and none is being changed.
+  context_.reset();
+  const auto deferred = std::exchange(deferred_, {});
+  const auto letters = std::exchange(mailbox_, {});
+  const auto timers = std::exchange(timers_, {});
+}
 
 void event_loop::run() {
   while (!stopped_.load(std::memory_order_acquire)) run_once(std::chrono::milliseconds::max());

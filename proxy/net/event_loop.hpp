@@ -136,7 +136,7 @@ class event_loop {
   std::uint64_t timer_serial_ = 0;
 
   std::size_t asio_operations_ = 0;
-  std::unique_ptr<boost::asio::io_context> context_;  // last: its pending handlers are freed while the rest is there
+  std::unique_ptr<boost::asio::io_context> context_;
 };
 
 /// Counts one outstanding Asio operation on a loop's context, so that the loop attends to it. Loop thread only.

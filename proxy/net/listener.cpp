@@ -115,26 +115,29 @@ listener::opened listener::open(event_loop& loop, const listen_settings& setting
   return {std::move(made), std::move(problem)};
 }
 
+struct listener::bind_problem {
+  std::string text;  ///< empty: bound
+  int error_number = 0;
+};
+
 std::string listener::bind_all() {
   candidates found = resolve(settings_.host, settings_.port);
   if (!found.problem.empty()) return found.problem;
   for (socket_address& address : found.addresses) {
     if (settings_.port == 0) address.set_port(port_);  // the one that the first address was given
-    const std::string problem = bind_one(address);
+    bind_problem problem = bind_one(address);
     // "All addresses" and names may include IPv6 on a machine without it.
-    const bool is_optional = found.addresses.size() > 1 && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL);
-    if (!problem.empty() && !is_optional) return problem;
+    const bool is_missing = problem.error_number == EAFNOSUPPORT || problem.error_number == EADDRNOTAVAIL;
+    if (!problem.text.empty() && !(is_missing && found.addresses.size() > 1)) return std::move(problem.text);
   }
   return doors_.empty() ? "no address to listen on for \"" + settings_.host + "\"" : std::string();
 }
 
-/// On failure errno still tells why.
-std::string listener::bind_one(const socket_address& address) {
+listener::bind_problem listener::bind_one(const socket_address& address) {
   const auto failed = [&address](const char* step) {
     const int error_number = errno;
-    std::string problem = std::string("cannot ") + step + " " + address.to_string() + ": " + text_of(error_number);
-    errno = error_number;
-    return problem;
+    return bind_problem{std::string("cannot ") + step + " " + address.to_string() + ": " + text_of(error_number),
+                        error_number};
   };
   unique_fd fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return failed("create a socket for");

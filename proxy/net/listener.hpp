@@ -52,10 +52,11 @@ class listener {
 
  private:
   class door;  // one listening socket
+  struct bind_problem;
   listener(event_loop& loop, const listen_settings& settings, callbacks to);
 
   [[nodiscard]] std::string bind_all();
-  [[nodiscard]] std::string bind_one(const socket_address& address);
+  [[nodiscard]] bind_problem bind_one(const socket_address& address);
   void accept_some(door& at);
   void pause(int error_number);
   void resume();
