@@ -1,9 +1,9 @@
 #include "protocol/md5_auth.hpp"
 
+#include <openssl/evp.h>
+
 #include <algorithm>
 #include <array>
-
-#include <openssl/evp.h>
 
 namespace pgsteady {
 

@@ -2,14 +2,14 @@
 
 #include "protocol/constant_time.hpp"
 
+#include <stringprep.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <optional>
 #include <vector>
-
-#include <stringprep.h>
 
 namespace pgsteady {
 

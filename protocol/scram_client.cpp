@@ -87,6 +87,7 @@ scram_client::~scram_client() {
 
 scram_status scram_client::fail(std::string_view text, std::string& problem) {
     phase_ = phase::over;
+    proven_.reset();
     problem = text;
     return scram_status::failed;
 }
@@ -104,7 +105,8 @@ std::string scram_client::gs2_header() const {
     if (binds_channel()) return "p=tls-server-end-point,,";
     // P14: "y" means that we could bind and believe that the server cannot. Saying so lets a server
     // that did offer it notice that the offer was removed on its way.
-    const bool could_bind = settings_.use_plus && settings_.tls_active && !settings_.server_offered_plus;
+    const bool could_bind = settings_.use_plus && settings_.tls_active && !settings_.channel_binding_data.empty() &&
+                            !settings_.server_offered_plus;
     return could_bind ? "y,," : "n,,";
 }
 

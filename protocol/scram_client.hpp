@@ -22,7 +22,8 @@ public:
         int max_iterations = 600'000;
         /// Bind to the TLS channel when the server offers it.
         bool use_plus = false;
-        /// tls-server-end-point: hash of the server's certificate (RFC 5929). Empty: there is none.
+        /// tls-server-end-point: hash of the server's certificate (RFC 5929). Empty: there is none, and
+        /// the client does not claim that it could bind.
         std::string channel_binding_data;
         /// Whether AuthenticationSASL listed SCRAM-SHA-256-PLUS.
         bool server_offered_plus = false;

@@ -1,18 +1,16 @@
 #include "protocol/scram_keys.hpp"
 
-#include <algorithm>
-#include <limits>
-
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+
+#include <algorithm>
+#include <limits>
 
 namespace pgsteady {
 
 namespace {
 
-const unsigned char* octets(std::string_view bytes) {
-    return reinterpret_cast<const unsigned char*>(bytes.data());
-}
+const unsigned char* octets(std::string_view bytes) { return reinterpret_cast<const unsigned char*>(bytes.data()); }
 
 bool fits_int(std::string_view bytes) {
     return bytes.size() <= static_cast<std::size_t>(std::numeric_limits<int>::max());
@@ -20,9 +18,7 @@ bool fits_int(std::string_view bytes) {
 
 }  // namespace
 
-std::string_view as_bytes(const scram_key& key) {
-    return {reinterpret_cast<const char*>(key.data()), key.size()};
-}
+std::string_view as_bytes(const scram_key& key) { return {reinterpret_cast<const char*>(key.data()), key.size()}; }
 
 std::optional<scram_key> as_key(std::string_view bytes) {
     scram_key key{};
@@ -43,8 +39,8 @@ std::optional<scram_key> hmac_sha256(std::string_view key, std::string_view byte
     unsigned int size = 0;
     // A null key would mean "the key of last time" to libcrypto.
     const char* const key_start = key.empty() ? "" : key.data();
-    const auto* const made = HMAC(EVP_sha256(), key_start, static_cast<int>(key.size()), octets(bytes), bytes.size(),
-                                  digest.data(), &size);
+    const auto* const made =
+        HMAC(EVP_sha256(), key_start, static_cast<int>(key.size()), octets(bytes), bytes.size(), digest.data(), &size);
     if (made == nullptr || size != digest.size()) return std::nullopt;
     return digest;
 }

@@ -10,15 +10,11 @@ namespace pgsteady {
 
 namespace {
 
-bool is_letter(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
+bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 }  // namespace
 
-bool scram_attributes::next_is(char name) const {
-    return rest_.size() >= 2 && rest_[0] == name && rest_[1] == '=';
-}
+bool scram_attributes::next_is(char name) const { return rest_.size() >= 2 && rest_[0] == name && rest_[1] == '='; }
 
 void scram_attributes::take_first(std::size_t length) {
     ended_ = length == rest_.size();

@@ -32,6 +32,7 @@ scram_server::scram_server(scram_verifier verifier, settings options)
 
 scram_status scram_server::fail(scram_failure why, std::string_view text, std::string& problem) {
     phase_ = phase::over;
+    recovered_.reset();
     failure_ = why;
     problem = text;
     return scram_status::failed;
@@ -54,7 +55,8 @@ scram_status scram_server::start(std::string_view mechanism, std::string_view cl
     if (!read_client_first_bare(rest, problem)) return scram_status::failed;
 
     nonce_ += *own_nonce;
-    server_first_ = "r=" + nonce_ + ",s=" + base64_encode(verifier_.salt) + ",i=" + std::to_string(verifier_.iterations);
+    server_first_ =
+        "r=" + nonce_ + ",s=" + base64_encode(verifier_.salt) + ",i=" + std::to_string(verifier_.iterations);
     server_first = server_first_;
     phase_ = phase::expects_final;
     return scram_status::more;
@@ -117,8 +119,7 @@ bool scram_server::read_client_first_bare(std::string_view bare, std::string& pr
         return refuse(scram_failure::malformed, "malformed SCRAM message (attribute 'n' expected)");
     const auto nonce = attributes.take('r');
     if (!nonce) return refuse(scram_failure::malformed, "malformed SCRAM message (attribute 'r' expected)");
-    if (!is_scram_printable(*nonce))
-        return refuse(scram_failure::malformed, "non-printable characters in SCRAM nonce");
+    if (!is_scram_printable(*nonce)) return refuse(scram_failure::malformed, "non-printable characters in SCRAM nonce");
     if (!attributes.skip_extensions())
         return refuse(scram_failure::malformed, "malformed SCRAM message (attribute expected)");
     nonce_ = *nonce;
