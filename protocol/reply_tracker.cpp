@@ -22,7 +22,7 @@ constexpr reply_meaning unexpected{reply_meaning::verdict::unexpected, false};
 
 void reply_tracker::push(owed kind, bool injected, bool noted) {
     const owed_reply entry{kind, injected, noted, false};
-    if (skipping_ && kind != owed::sync) {
+    if (skipping_ && empty() && kind != owed::sync) {
         settle(entry, outcome::skipped);
         return;
     }
@@ -71,6 +71,7 @@ void reply_tracker::reset() {
     entries_.clear();
     settled_.clear();
     head_ = 0;
+    copies_ = 0;
     skipping_ = copy_in_ = ambiguous_ = false;
 }
 
@@ -96,7 +97,7 @@ void reply_tracker::pop(outcome how) {
 }
 
 void reply_tracker::release_local_replies() {
-    while (!empty() && front().kind == owed::local_reply) pop(outcome::done);
+    while (!skipping_ && !empty() && front().kind == owed::local_reply) pop(outcome::done);
 }
 
 reply_meaning reply_tracker::expect(owed kind) {
@@ -115,6 +116,7 @@ reply_meaning reply_tracker::on_completion(char type) {
     if (type == msg::copy_in_response || type == msg::copy_both_response) {
         if (kind != owed::query && kind != owed::execute) return unexpected;
         copy_in_ = true;
+        ++copies_;
         return meaning;
     }
     if (kind == owed::query) {
@@ -139,39 +141,42 @@ reply_meaning reply_tracker::on_completion(char type) {
 // ignored ("Flush and Sync messages received during copy-in mode are ignored") and owes nothing.
 void reply_tracker::finish_copy_of_execute() {
     copy_in_ = false;
-    const auto last = [this] {
-        for (std::size_t i = head_ + 1; i < entries_.size(); ++i)
-            if (entries_[i].kind == owed::copy_end) return i;
-        return head_;
-    }();
-    for (std::size_t i = head_; i < last; ++i) pop(outcome::done);
-    if (!empty()) pop(outcome::done);
+    copies_ = 0;
+    pop(outcome::done);
+    drop_through_copy_end();
+}
+
+void reply_tracker::drop_through_copy_end() {
+    for (bool ended = false; !ended && !empty();) {
+        ended = front().kind == owed::copy_end;
+        pop(outcome::done);
+    }
 }
 
 reply_meaning reply_tracker::on_error() {
     if (empty()) return forwarded;  // a dying server speaks out of turn; the session decides
-    const reply_meaning meaning = of_front();
-    owed_reply& first = entries_[head_];
-    if (owes_ready(first.kind)) {
-        first.errored = true;
-        return meaning;
+    if (owes_ready(front().kind)) {
+        entries_[head_].errored = true;
+        return of_front();
     }
+    // Also when the failing message was ours (a re-Parse): the client's own message fails with it.
     skip_to_sync();
-    return meaning.what == reply_meaning::verdict::swallow && first.kind != owed::query ? forwarded : meaning;
+    return forwarded;
 }
 
 // After an error in the extended protocol the server discards everything up to the next Sync (P18).
 void reply_tracker::skip_to_sync() {
     const bool was_copying = copy_in_;
     copy_in_ = false;
+    copies_ = 0;
     skipping_ = true;
     pop(outcome::failed);
     bool data_seen = false;
     bool end_seen = false;
     while (!empty()) {
         const owed kind = front().kind;
-        if (kind == owed::copy_data) data_seen = true;
-        if (kind == owed::copy_end) end_seen = true;
+        data_seen |= kind == owed::copy_data;
+        end_seen |= kind == owed::copy_end;
         if (kind == owed::sync) {
             // A Sync directly behind the Execute was read, and ignored, before any data was (P20).
             if (!was_copying || end_seen) return;
@@ -189,27 +194,24 @@ reply_meaning reply_tracker::on_ready() {
     const owed_reply first = front();
     reply_meaning meaning = of_front();
     meaning.client_ready = !first.injected;
-    const outcome how = first.errored ? outcome::failed : outcome::done;
     if (first.kind == owed::sync) skipping_ = false;
-    if (first.kind == owed::query) {
-        pop(how);
-        finish_query();
-    } else {
-        pop(how);
-    }
+    pop(first.errored ? outcome::failed : outcome::done);
+    if (first.kind == owed::query) finish_query(first.errored);
     return meaning;
 }
 
 // What the client sent as COPY data behind a Query was consumed by it, or is ignored after its error.
-void reply_tracker::finish_query() {
-    const bool was_copying = copy_in_;
-    copy_in_ = false;
+void reply_tracker::finish_query(bool errored) {
+    if (!errored)
+        for (; copies_ > 0; --copies_) drop_through_copy_end();
+    bool ended = copies_ == 0;
     while (!empty() && is_copy_mark(front().kind)) {
-        const bool ended = front().kind == owed::copy_end;
+        ended |= front().kind == owed::copy_end;
         pop(outcome::done);
-        if (!ended && !empty() && front().kind == owed::sync && was_copying) ambiguous_ = true;
-        if (ended) return;
     }
+    if (!ended && !empty() && front().kind == owed::sync) ambiguous_ = true;
+    copy_in_ = false;
+    copies_ = 0;
 }
 
 }  // namespace pgsteady

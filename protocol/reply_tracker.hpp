@@ -98,7 +98,8 @@ private:
     void settle(const owed_reply& entry, outcome how);
     void skip_to_sync();
     void finish_copy_of_execute();
-    void finish_query();
+    void drop_through_copy_end();
+    void finish_query(bool errored);
     void release_local_replies();
     reply_meaning on_error();
     reply_meaning on_ready();
@@ -109,6 +110,7 @@ private:
     std::vector<owed_reply> entries_;  // [head_, end) is the queue; compacted when empty
     std::size_t head_ = 0;
     std::vector<settled_reply> settled_;
+    unsigned copies_ = 0;  // CopyInResponses of the message at the front
     bool skipping_ = false;
     bool copy_in_ = false;
     bool ambiguous_ = false;

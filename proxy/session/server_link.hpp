@@ -52,6 +52,7 @@ struct server_link {
     reply_tracker tracker;
     std::vector<reply_note> notes;
     char transaction_status = 'I';
+    std::vector<std::size_t> kept_ends;  ///< where each kept request ends
     std::string kept_requests;    ///< client frames not yet answered by ReadyForQuery, if they fit (D13)
     bool kept_complete = true;    ///< false: something was too large to keep
     std::size_t frame_left = 0;   ///< bytes of a large server frame still to come
@@ -61,6 +62,7 @@ struct server_link {
     settings_ptr applied;         ///< beyond its login defaults
     server_statements prepared;
     std::uint64_t unnamed_token = 0;  ///< which client's unnamed statement it holds; 0: nobody's
+    std::uint64_t last_client = 0;    ///< the session that used it last (D15)
 
     // what it said
     reported_ptr reported;

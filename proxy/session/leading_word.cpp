@@ -1,0 +1,62 @@
+// See leading_word.hpp.
+#include "proxy/session/leading_word.hpp"
+
+#include "protocol/token_scan.hpp"
+
+namespace pgsteady {
+
+namespace {
+
+constexpr bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+constexpr bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r') || c == ';'; }
+
+void skip_comment(std::string_view& sql) {
+    if (sql.starts_with("--")) {
+        sql.remove_prefix(std::min(sql.size(), sql.find('\n')));
+        return;
+    }
+    std::size_t depth = 0;
+    std::size_t at = 0;
+    do {
+        if (sql.substr(at).starts_with("/*")) ++depth, at += 2;
+        else if (sql.substr(at).starts_with("*/")) --depth, at += 2;
+        else ++at;
+    } while (depth > 0 && at < sql.size());
+    sql.remove_prefix(std::min(at, sql.size()));
+}
+
+}  // namespace
+
+std::string leading_word(std::string_view sql, std::string_view* rest) {
+    while (!sql.empty()) {
+        if (is_space(sql.front())) sql.remove_prefix(1);
+        else if (sql.starts_with("--") || sql.starts_with("/*")) skip_comment(sql);
+        else break;
+    }
+    std::string word;
+    std::size_t at = 0;
+    for (; at < sql.size() && is_letter(sql[at]); ++at)
+        word += sql[at] >= 'a' && sql[at] <= 'z' ? static_cast<char>(sql[at] - 'a' + 'A') : sql[at];
+    if (word.empty() && !sql.empty() && sql.front() != '\0') word = sql.substr(0, 1);
+    if (rest != nullptr) *rest = sql.substr(at);
+    return word;
+}
+
+bool ends_transaction(std::string_view sql) {
+    std::string_view rest;
+    const std::string first = leading_word(sql, &rest);
+    if (first != "COMMIT" && first != "END" && first != "ROLLBACK" && first != "ABORT") return false;
+    std::string second = leading_word(rest, &rest);
+    if (second == "WORK" || second == "TRANSACTION") second = leading_word(rest, &rest);
+    return second != "TO" && second != "PREPARED" && second != "AND";
+}
+
+bool contains_commit(std::string_view sql) {
+    const std::string_view text = sql.substr(0, sql.find('\0'));
+    if (!scan_tokens(text).has(token_hit::transaction)) return false;
+    const std::string first = leading_word(text);
+    // A string of several statements may commit anywhere in it.
+    return first == "COMMIT" || first == "END" || text.find(';') < text.find_last_not_of("; \t\r\n");
+}
+
+}  // namespace pgsteady

@@ -1,0 +1,20 @@
+// The first word of an SQL text, and what it says about transactions. Reads words, not grammar;
+// used where a server is gone and only the text is left. Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace pgsteady {
+
+/// The first word in upper case, behind comments and semicolons; empty if there is none.
+/// `rest`, if given, is set to what follows it.
+[[nodiscard]] std::string leading_word(std::string_view sql, std::string_view* rest = nullptr);
+
+/// The text is COMMIT, END, ROLLBACK or ABORT of the whole transaction (not TO a savepoint, not PREPARED).
+[[nodiscard]] bool ends_transaction(std::string_view sql);
+
+/// The text may commit: COMMIT or END stands anywhere in it as a first word.
+[[nodiscard]] bool contains_commit(std::string_view sql);
+
+}  // namespace pgsteady

@@ -1,0 +1,154 @@
+// The life of a session: welcome, attach, release, end. See session.hpp.
+#include "proxy/session/session.hpp"
+
+#include "protocol/frame.hpp"
+#include "protocol/wire.hpp"
+#include "proxy/policy/client_errors.hpp"
+
+namespace pgsteady {
+
+namespace {
+
+// Names in a StartupMessage that are not settings.
+bool is_setting(std::string_view name) {
+    return name != "user" && name != "database" && name != "replication" && name != "options" &&
+           !name.starts_with("_pq_.");
+}
+
+}  // namespace
+
+session::session(session_tables& tables, pool_facts& pool, std::int32_t client_pid, std::string client_key)
+    : tables_(tables),
+      pool_(pool),
+      client_pid_(client_pid),
+      id_(tables.next_token++),
+      client_key_(std::move(client_key)),
+      base_(tables.settings.none()),
+      desired_(base_),
+      committed_(base_) {}
+
+session::~session() = default;
+
+session::extra& session::more() {
+    if (extra_ == nullptr) extra_ = std::make_unique<extra>();
+    return *extra_;
+}
+
+/// Settings of the StartupMessage, `options` first as PostgreSQL applies them, become the ledger's base.
+void session::begin(const parameter_list& startup) {
+    std::vector<settings::pair> chosen;
+    for (const auto& [name, value] : startup)
+        if (name == "options")
+            for (auto& [option, setting] : parse_options(value)) chosen.emplace_back(option, setting);
+    for (const auto& [name, value] : startup)
+        if (is_setting(name)) chosen.emplace_back(name, value);
+    base_ = tables_.settings.of(std::move(chosen));
+    desired_ = committed_ = base_;
+    try_welcome();
+}
+
+// What a server reports under these settings is known if one has accepted them before; else one is asked.
+void session::try_welcome() {
+    const auto known = pool_.known.find(desired_.get());
+    if (known == pool_.known.end()) return wait_for_server();
+    believed_ = known->second.reported;
+    welcome();
+}
+
+void session::welcome() {
+    std::string out;
+    append_parameter_changes(out, nullptr, *believed_);
+    {
+        const frame_builder key(out, backend_message::backend_key_data);
+        put_i32(out, client_pid_);
+        out += client_key_;
+    }
+    tables_.to_client.copy(out);
+    emit_ready('I');
+    phase_ = phase::ready;
+}
+
+void session::wait_for_server() {
+    if (waiting_ || link_ != nullptr) return;
+    waiting_ = true;
+    actions_.want_server = true;
+}
+
+void session::on_server(server_link& link) {
+    waiting_ = false;
+    link_ = &link;
+    requests_here_ = 0;
+    committed_ = desired_;
+    committed_applied_ = link.applied;
+    if (phase_ == phase::welcoming) {
+        if (!restore_needed()) {
+            pool_.known.insert_or_assign(desired_.get(), pool_facts::accepted{desired_, link.reported});
+            believed_ = link.reported;
+            welcome();
+            release_if_at_rest();
+        } else {
+            (void)restore();
+        }
+        return;
+    }
+    if (!restore_needed()) sync_reported();
+}
+
+bool session::idle() const {
+    return link_ == nullptr ? !lost_transaction_ && !waiting_ : link_->at_rest() && !segment_open_;
+}
+
+bool session::in_transaction() const {
+    return lost_transaction_ || (link_ != nullptr && (link_->transaction_status != 'I' || segment_open_));
+}
+
+void session::detach(session_actions::release how) {
+    link_->last_client = id_;
+    actions_.give_back = how;
+    link_ = nullptr;
+    segment_open_ = false;
+    restoring_ = false;
+    touched_ = uncertain_ = false;
+    if (extra_ != nullptr) extra_->portals.clear();
+}
+
+// Only when every reply is accounted for and the server says it is idle (P19, P21).
+void session::release_if_at_rest() {
+    if (link_ == nullptr || pins_ != 0 || segment_open_ || client_frame_left_ != 0 || restoring_ || uncertain_) return;
+    if (pool_.mode == session_mode::session && phase_ != phase::ended) return;
+    if (!link_->at_rest()) return;
+    detach(session_actions::release::reuse);
+}
+
+void session::end(const error_fields& why, end_reason reason) {
+    if (phase_ == phase::ended) return;
+    if (link_ == nullptr || link_->frame_left == 0 || !link_->frame_forward) emit_error(why);
+    phase_ = phase::ended;
+    actions_.close_client = true;
+    actions_.reason = reason;
+}
+
+// A transaction or a request that is left behind dies with its server connection.
+void session::on_client_gone() {
+    phase_ = phase::ended;
+    waiting_ = false;
+    if (link_ == nullptr) return;
+    const bool clean = link_->at_rest() && !segment_open_ && !uncertain_ && client_frame_left_ == 0;
+    if (!clean) detach(session_actions::release::discard);
+    else if (pins_ != 0 || pool_.mode == session_mode::session) detach(session_actions::release::reset);
+    else detach(session_actions::release::reuse);
+}
+
+session_actions session::take_actions() {
+    const session_actions asked = actions_;
+    actions_ = {};
+    return asked;
+}
+
+request_report session::take_report() {
+    const request_report done = report_;
+    report_ = {};
+    return done;
+}
+
+}  // namespace pgsteady

@@ -1,0 +1,281 @@
+// One client's conversation, from AuthenticationOk to its end: decides, for every byte from the client
+// and from the server it is attached to, what is written where. Bytes, ends and timers go in; output
+// and actions come out. Knows no socket, no clock, no thread; owned by the shell that has the socket.
+//
+// The story: detached -> (first message of a request) wants a server -> attached: settings are brought
+// to the client's, messages flow both ways, every reply is accounted for -> ReadyForQuery at rest:
+// released. Pinned sessions keep their server.
+//
+// Bodies: session.cpp (life), session_request.cpp (client messages), session_extended.cpp (Parse, Bind,
+// Describe, Execute, Close), session_reply.cpp (server messages), session_ledger.cpp (settings),
+// session_loss.cpp (server lost, failed transactions, errors of our own).
+#pragma once
+
+#include "protocol/error_response.hpp"
+#include "protocol/startup.hpp"
+#include "protocol/token_scan.hpp"
+#include "proxy/policy/end_reason.hpp"
+#include "proxy/session/gather.hpp"
+#include "proxy/session/server_link.hpp"
+#include "proxy/sql/effects_cache.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+namespace pgsteady {
+
+/// What all sessions of one worker share. Written and read by that worker alone.
+struct session_tables {
+    explicit session_tables(unsigned worker) : statements(worker), effects(4 * 1024 * 1024) {}
+
+    settings_table settings;
+    reported_table reported;
+    statement_store statements;
+    effects_cache effects;
+    gather to_client;  ///< output of the event being handled; flushed by the shell right after it
+    gather to_server;
+    std::uint64_t next_token = 1;  ///< identities of unnamed statements and sessions
+};
+
+enum class session_mode : std::uint8_t { session, transaction, statement };
+
+/// What all sessions of one pool share on one worker.
+struct pool_facts {
+    session_mode mode = session_mode::transaction;
+    std::size_t prepared_bytes = 4 * 1024 * 1024;  ///< per server connection
+    std::size_t keep_bytes = 64 * 1024;            ///< requests kept until ReadyForQuery (D13)
+    std::size_t session_bytes = 16 * 1024 * 1024;  ///< what one client may make us remember
+    std::uint32_t max_message = frame_length_limit_default;
+    bool pin_opaque = false;                       ///< CALL pins (D12)
+
+    /// Settings that a server of this pool has accepted, and what it then reported (P34: refreshed at each restore).
+    struct accepted {
+        settings_ptr settings;
+        reported_ptr reported;
+    };
+    std::unordered_map<const settings*, accepted> known;
+
+    static constexpr std::size_t known_max = 1024;
+    static constexpr std::uint32_t frame_length_limit_default = 0x40000000;
+};
+
+/// What the shell is asked to do after an event, once output has been written.
+struct session_actions {
+    enum class release : std::uint8_t {
+        no,
+        reuse,    ///< clean and at rest: anyone may have it
+        reset,    ///< at rest, but with state that DISCARD ALL must clear first
+        discard,  ///< close it
+    };
+    bool want_server = false;    ///< ask the pool; on_server() or refuse_waiting() answers
+    release give_back = release::no;
+    bool close_client = false;   ///< after the output has been written
+    end_reason reason = end_reason::none;
+};
+
+/// What one finished request was, for the counters.
+struct request_report {
+    enum class operation : std::uint8_t { select, insert, update, remove, begin, commit, rollback, copy, set, other };
+    std::uint32_t requests = 0;  ///< ReadyForQuery frames given to the client
+    std::uint32_t errors = 0;
+    operation what = operation::other;
+};
+
+class session {
+public:
+    session(session_tables& tables, pool_facts& pool, std::int32_t client_pid, std::string client_key);
+    ~session();
+    session(const session&) = delete;
+    session& operator=(const session&) = delete;
+
+    // Events. Each may leave output in the tables' gathers and actions in take_actions().
+    void begin(const parameter_list& startup);
+    /// Returns how many bytes are used up; the rest must be offered again, with more behind it or after on_server().
+    std::size_t on_client_bytes(std::string_view in);
+    std::size_t on_server_bytes(std::string_view in);
+    void on_server(server_link& link);
+    /// The wait for a server ended without one: the request at the head of the client's input, when it is
+    /// offered again, is answered with `why`, and the client stays. At sign-in it ends the session.
+    void refuse_waiting(const error_fields& why);
+    /// The attached server is gone. `last_words`: what it said at the end; `incident` names it in log and error.
+    void on_server_lost(std::string_view last_words, std::string_view incident);
+    /// The client has left: what becomes of the server is in the actions.
+    void on_client_gone();
+    /// Ends the session with a FATAL error.
+    void end(const error_fields& why, end_reason reason);
+
+    [[nodiscard]] session_actions take_actions();
+    [[nodiscard]] request_report take_report();
+
+    // State, for the shell, status and tests.
+    [[nodiscard]] server_link* link() const { return link_; }
+    [[nodiscard]] bool waiting() const { return waiting_; }
+    [[nodiscard]] bool ready() const { return phase_ == phase::ready; }
+    [[nodiscard]] bool ended() const { return phase_ == phase::ended; }
+    [[nodiscard]] std::uint32_t pins() const { return pins_; }
+    /// Nothing is owed to the client and it is in no transaction: may be ended politely.
+    [[nodiscard]] bool idle() const;
+    [[nodiscard]] bool in_transaction() const;
+    /// The server runs something for this client (a cancel makes sense).
+    [[nodiscard]] bool busy() const { return link_ != nullptr && link_->tracker.client_readies_owed() > 0; }
+    [[nodiscard]] std::int32_t client_pid() const { return client_pid_; }
+    [[nodiscard]] const std::string& client_key() const { return client_key_; }
+    [[nodiscard]] const settings_ptr& desired() const { return desired_; }
+
+private:
+    enum class phase : std::uint8_t { welcoming, ready, ended };
+    enum class taken : std::uint8_t { yes, wait };  // a frame was handled, or must be offered again
+
+    struct client_frame {
+        char type;
+        std::string_view bytes;  // as much of the frame as has arrived, header included
+        std::size_t total;
+        [[nodiscard]] bool whole() const { return bytes.size() == total; }
+        [[nodiscard]] std::string_view body() const { return bytes.substr(frame_header); }
+        static constexpr std::size_t frame_header = 5;
+    };
+
+    // session.cpp
+    void welcome();
+    void try_welcome();
+    void detach(session_actions::release how);
+    void release_if_at_rest();
+    void wait_for_server();
+
+    // session_request.cpp
+    std::size_t pass_large_frame(std::string_view in);
+    taken take_frame(const client_frame& frame);
+    taken take_detached(const client_frame& frame);
+    taken take_attached(const client_frame& frame);
+    taken dispatch(const client_frame& frame);
+    taken on_query(const client_frame& frame);
+    taken on_function_call(const client_frame& frame);
+    taken on_copy(const client_frame& frame);
+    taken on_sync(const client_frame& frame);
+    bool ready_to_send();
+    void send(const client_frame& frame);
+    void keep(std::string_view bytes);
+    void skip_rest_of(const client_frame& frame, bool forward);
+    void violation(std::string message);
+    effects_ptr effects_of(std::string_view text, token_hits hits);
+    bool refuses_sequence_value(const effects_ptr& effects);
+    void finish_large_query();
+    void forget_unnamed();
+
+    // session_extended.cpp
+    taken on_parse(const client_frame& frame);
+    taken on_parse_named(const client_frame& frame, std::string_view name, std::string_view tail);
+    taken on_parse_unnamed(const client_frame& frame, std::string_view tail);
+    taken on_bind(const client_frame& frame);
+    taken on_describe(const client_frame& frame);
+    taken on_execute(const client_frame& frame);
+    taken on_close(const client_frame& frame);
+    void inject_parse(const statement_ptr& statement);
+    void inject_unnamed();
+    void evict_statements();
+    void forward_parse(std::string_view server_name, std::string_view tail);
+    bool rewrite_deallocate(const effects_ptr& effects, std::string& text, statement_ptr& statement);
+    statement_ptr find_statement(std::string_view name) const;
+    void remember_portal(std::string_view portal, const effects_ptr& effects);
+    void forget_name(std::string_view name);
+
+    // session_reply.cpp
+    void on_reply(char type, std::string_view frame);
+    void on_parameter_status(std::string_view frame, bool forward);
+    void on_command_complete(std::string_view body);
+    void on_error_reply(std::string_view frame, bool forward);
+    void on_ready(char status);
+    void on_injected_frame(char type, std::string_view body);
+    void process_settled();
+    void settle(const reply_note& note, outcome how);
+    void undo(const reply_note& note);
+    void server_violation();
+
+    // session_ledger.cpp
+    bool restore_needed() const;
+    bool restore();
+    void on_restored(outcome how);
+    void sync_reported();
+    void apply_effects(const statement_effects& effects);
+    void change_setting(const std::string& name, std::optional<std::string> value, bool reset);
+    void transaction_ended(bool committed);
+    void ask_truth();
+    void on_truth(outcome how);
+    void forget_statements();
+
+    // session_loss.cpp
+    taken take_in_lost_transaction(const client_frame& frame);
+    taken answer_lost_query(const client_frame& frame);
+    void answer_lost_parse(const client_frame& frame);
+    void answer_lost_execute();
+    taken refuse(const client_frame& frame, const error_fields& why);
+    void emit_error(const error_fields& why);
+    void emit_ready(char status);
+    void answer_owed(const error_fields& why, char status);
+    bool commit_was_sent() const;
+
+    session_tables& tables_;
+    pool_facts& pool_;
+    server_link* link_ = nullptr;
+
+    phase phase_ = phase::welcoming;
+    bool waiting_ = false;
+    bool segment_open_ = false;       // extended messages sent, Sync not yet (D17)
+    bool skip_to_sync_ = false;       // we answered an error ourselves: discard until Sync
+    bool restoring_ = false;          // settings are being brought over and the outcome is awaited
+    bool refused_ = false;            // the next request is answered with extra::refusal
+    bool lost_transaction_ = false;   // the transaction died with its server; the client has yet to end it
+    bool lost_unannounced_ = false;   // and has yet to be told
+    bool lost_ends_ = false;          // the statement parsed last in it is ROLLBACK or COMMIT
+    bool error_in_request_ = false;   // since the last ReadyForQuery
+    bool delivered_ = false;          // something of the current request reached the client
+    bool touched_ = false;            // the ledger changed in the open transaction
+    bool uncertain_ = false;          // and only the server knows to what
+    bool forward_large_ = false;      // the large client frame in passage goes to the server
+    bool large_is_query_ = false;
+    char last_tag_ = 0;               // 'C'ommit, 'R'ollback or 0: what the last tag was
+    std::uint32_t requests_here_ = 0; // requests begun since this server was attached
+    std::uint32_t pins_ = 0;
+    std::size_t client_frame_left_ = 0;
+    std::int32_t client_pid_;
+    std::uint64_t id_;
+    std::string client_key_;
+
+    settings_ptr base_;                // startup values: what RESET ALL goes back to (D16)
+    settings_ptr desired_;             // what the client has chosen
+    settings_ptr committed_;           // desired_ when the open transaction began
+    settings_ptr committed_applied_;   // link_->applied then
+    reported_ptr believed_;            // ParameterStatus as the client knows it
+
+    struct name_hash : std::hash<std::string_view> {
+        using is_transparent = void;
+    };
+    std::unordered_map<std::string, statement_ptr, name_hash, std::equal_to<>> names_;
+    std::string unnamed_tail_;         // the unnamed statement, to prepare it elsewhere
+    effects_ptr unnamed_effects_;
+    std::uint64_t unnamed_token_ = 0;
+
+    // Rarely used state, allocated when needed.
+    struct extra {
+        std::map<std::string, effects_ptr, std::less<>> portals;  // portals whose execution has effects
+        std::vector<std::string> truth_names;
+        std::vector<std::string> touched_names;
+        std::vector<std::optional<std::string>> truth_values;
+        error_fields restore_error;
+        error_fields refusal;
+        token_scanner scanner;
+    };
+    extra& more();
+    std::unique_ptr<extra> extra_;
+
+    session_actions actions_;
+    request_report report_;
+};
+
+}  // namespace pgsteady

@@ -1,0 +1,185 @@
+// Settings: bringing a server to the client's, and learning what the client's statements changed.
+// Values come from the text where it says them, from the server where it does not (D12, D16, P36).
+#include "proxy/session/session.hpp"
+
+#include "protocol/frame.hpp"
+#include "protocol/wire.hpp"
+#include "proxy/policy/client_errors.hpp"
+#include "proxy/sql/statement_effects.hpp"
+
+#include <algorithm>
+
+namespace pgsteady {
+
+namespace {
+
+std::string query_frame(std::string_view sql) {
+    std::string out;
+    const frame_builder frame(out, frontend::query);
+    put_cstring(out, sql);
+    return out;
+}
+
+}  // namespace
+
+bool session::restore_needed() const { return link_->applied != desired_; }
+
+/// Sends what the server lacks. True: the client's request may follow at once, because a server of this
+/// pool has accepted exactly these values before (D16); false: the outcome is awaited.
+bool session::restore() {
+    const std::vector<setting_difference> changes = differences(*link_->applied, *desired_);
+    link_->notes.push_back({reply_note::about::restore, {}, nullptr, nullptr, nullptr, 0});
+    link_->tracker.push(owed::query, true);
+    link_->unnamed_token = 0;
+    tables_.to_server.copy(query_frame(restore_sql(changes)));
+    link_->applied = desired_;
+    const bool takes_rights = desired_->find("role") != nullptr || desired_->find("session_authorization") != nullptr;
+    if (phase_ == phase::ready && !takes_rights && pool_.known.contains(desired_.get())) return true;
+    restoring_ = true;
+    return false;
+}
+
+void session::on_restored(outcome how) {
+    const bool awaited = restoring_;
+    restoring_ = false;
+    error_in_request_ = false;
+    if (how == outcome::done) {
+        if (pool_.known.size() >= pool_facts::known_max) pool_.known.clear();
+        pool_.known.insert_or_assign(desired_.get(), pool_facts::accepted{desired_, link_->reported});
+        committed_applied_ = link_->applied;
+        if (phase_ == phase::welcoming) {
+            believed_ = link_->reported;
+            welcome();
+        } else {
+            sync_reported();
+        }
+        return;
+    }
+    // Nothing was applied. The client's statement has not been executed: it gets the server's own error.
+    pool_.known.erase(desired_.get());
+    error_fields why = more().restore_error;
+    if (phase_ == phase::welcoming) {
+        why.severity = "FATAL";
+        end(why, end_reason::startup_rejected);
+        return detach(session_actions::release::discard);
+    }
+    if (!awaited) {  // it was pipelined, and what follows ran with the wrong settings: never again on this server
+        end(why, end_reason::server_lost);
+        return detach(session_actions::release::discard);
+    }
+    refused_ = true;
+    more().refusal = std::move(why);
+    detach(session_actions::release::discard);
+}
+
+/// Tells the client about reported values that differ from what it knows (P34).
+void session::sync_reported() {
+    if (believed_ == link_->reported) return;
+    std::string out;
+    append_parameter_changes(out, believed_.get(), *link_->reported);
+    tables_.to_client.copy(out);
+    believed_ = link_->reported;
+}
+
+void session::change_setting(const std::string& name, std::optional<std::string> value, bool reset) {
+    if (reset) {
+        const std::string* startup = base_->find(name);
+        link_->applied = tables_.settings.with(link_->applied, name, std::nullopt);
+        desired_ = tables_.settings.with(desired_, name, startup != nullptr ? std::optional(*startup) : std::nullopt);
+        return;
+    }
+    link_->applied = tables_.settings.with(link_->applied, name, value);
+    desired_ = tables_.settings.with(desired_, name, std::move(value));
+}
+
+/// A statement with effects has completed.
+void session::apply_effects(const statement_effects& effects) {
+    if (effects.discard_all) {
+        pins_ = 0;
+        forget_statements();
+        desired_ = committed_ = base_;
+        link_->applied = committed_applied_ = tables_.settings.none();
+        return;
+    }
+    pins_ |= effects.pins;
+    if (pool_.pin_opaque && effects.calls_procedure) pins_ |= static_cast<std::uint32_t>(pin_reason::opaque);
+    if (effects.deallocate_all) forget_statements();
+    for (const named_step& each : effects.deallocates)
+        if (const statement_ptr statement = find_statement(each.name)) {
+            link_->prepared.remove(statement);
+            forget_name(each.name);
+        }
+    if (effects.reset_all) {
+        touched_ = true;
+        for (const auto& [name, value] : settings(*desired_).entries())
+            if (name != "role" && name != "session_authorization") {
+                change_setting(name, std::nullopt, true);
+                more().touched_names.push_back(name);
+            }
+    }
+    const bool several = effects.statements > 1;
+    for (const setting_change& change : effects.settings) {
+        if (change.local) continue;
+        touched_ = true;
+        more().touched_names.push_back(change.name);
+        if (change.kind == setting_change::action::reset) change_setting(change.name, std::nullopt, true);
+        else if (change.value) change_setting(change.name, change.value, false);
+        else uncertain_ = true;
+        if (several) uncertain_ = true;
+        // Changing whose rights apply resets the role with it.
+        if (change.name == "session_authorization") more().touched_names.emplace_back("role"), uncertain_ = true;
+    }
+}
+
+/// The transaction in which the ledger changed is over.
+void session::transaction_ended(bool committed) {
+    if (uncertain_) return ask_truth();
+    touched_ = false;
+    if (committed) {
+        committed_ = desired_;
+        committed_applied_ = link_->applied;
+    } else {
+        desired_ = committed_;
+        link_->applied = committed_applied_;
+    }
+    if (extra_ != nullptr) extra_->touched_names.clear();
+}
+
+/// Asks the server for the values of everything that may have changed.
+void session::ask_truth() {
+    auto& names = more().touched_names;
+    std::sort(names.begin(), names.end());
+    names.erase(std::unique(names.begin(), names.end()), names.end());
+    std::string sql = "SELECT ";
+    for (const std::string& name : names) {
+        if (sql.back() == ')') sql += ',';
+        sql += "pg_catalog.current_setting(" + quote_literal(name) + ",true)";
+    }
+    more().truth_names = std::move(names);
+    names.clear();
+    touched_ = false;
+    link_->notes.push_back({reply_note::about::truth, {}, nullptr, nullptr, nullptr, 0});
+    link_->tracker.push(owed::query, true);
+    link_->unnamed_token = 0;
+    tables_.to_server.copy(query_frame(sql));
+}
+
+void session::on_truth(outcome how) {
+    uncertain_ = false;
+    extra& known = more();
+    if (how != outcome::done || known.truth_values.size() != known.truth_names.size()) {
+        pins_ |= static_cast<std::uint32_t>(pin_reason::computed_setting);  // not known: it keeps its server
+        return;
+    }
+    for (std::size_t i = 0; i < known.truth_names.size(); ++i)
+        change_setting(known.truth_names[i], known.truth_values[i], false);
+    committed_ = desired_;
+    committed_applied_ = link_->applied;
+}
+
+void session::forget_statements() {
+    link_->prepared.clear();
+    names_.clear();
+}
+
+}  // namespace pgsteady

@@ -1,0 +1,275 @@
+// Messages of the server. See session.hpp.
+#include "proxy/session/session.hpp"
+
+#include "protocol/frame.hpp"
+#include "protocol/wire.hpp"
+#include "proxy/policy/client_errors.hpp"
+
+#include <algorithm>
+
+namespace pgsteady {
+
+namespace {
+
+namespace msg = backend_message;
+
+// Frames up to this size reach the client whole or not at all, so that a server that dies in the middle
+// of one leaves a conversation that an error can still be put into.
+constexpr std::size_t whole_limit = 64 * 1024;
+
+constexpr bool may_be_large(char type) {
+    return type == msg::data_row || type == msg::copy_data || type == msg::function_call_response ||
+           type == msg::row_description || type == msg::notification_response;
+}
+
+request_report::operation operation_of(std::string_view tag) {
+    using op = request_report::operation;
+    if (tag.starts_with("SELECT") || tag.starts_with("FETCH") || tag.starts_with("SHOW")) return op::select;
+    if (tag.starts_with("INSERT")) return op::insert;
+    if (tag.starts_with("UPDATE")) return op::update;
+    if (tag.starts_with("DELETE")) return op::remove;
+    if (tag.starts_with("BEGIN") || tag.starts_with("START")) return op::begin;
+    if (tag.starts_with("COMMIT")) return op::commit;
+    if (tag.starts_with("ROLLBACK")) return op::rollback;
+    if (tag.starts_with("COPY")) return op::copy;
+    if (tag.starts_with("SET") || tag.starts_with("RESET")) return op::set;
+    return op::other;
+}
+
+}  // namespace
+
+std::size_t session::on_server_bytes(std::string_view in) {
+    gather& out = tables_.to_client;
+    std::size_t at = 0;
+    while (at < in.size() && link_ != nullptr) {
+        if (link_->frame_left > 0) {
+            const std::size_t part = std::min(in.size() - at, link_->frame_left);
+            if (link_->frame_forward) out.view(in.substr(at, part));
+            link_->frame_left -= part;
+            at += part;
+            continue;
+        }
+        const frame_header header = read_frame_header(in.substr(at));
+        if (header.state == frame_header::status::need_more) break;
+        if (header.state == frame_header::status::malformed) {
+            server_violation();
+            break;
+        }
+        const std::size_t here = std::min(in.size() - at, header.total);
+        if (here < header.total && (header.total <= whole_limit || !may_be_large(header.type))) {
+            if (header.total <= 4 * whole_limit) break;
+            server_violation();
+            break;
+        }
+        const std::string_view frame = in.substr(at, here);
+        if (header.type == msg::data_row || header.type == msg::copy_data) {
+            // The bulk of all traffic: nothing but whose it is.
+            const reply_meaning meaning = link_->tracker.react(header.type);
+            if (meaning.what == reply_meaning::verdict::unexpected) {
+                server_violation();
+                break;
+            }
+            if (meaning.what == reply_meaning::verdict::forward) {
+                out.view(frame);
+                delivered_ = true;
+            } else {
+                on_injected_frame(header.type, frame.substr(frame_header_size));
+            }
+        } else {
+            on_reply(header.type, frame);
+        }
+        if (link_ != nullptr && here < header.total) {
+            link_->frame_left = header.total - here;
+            link_->frame_forward = true;
+        }
+        at += here;
+    }
+    if (link_ != nullptr) release_if_at_rest();
+    return at;
+}
+
+void session::on_reply(char type, std::string_view frame) {
+    const std::string_view body = frame.substr(frame_header_size);
+    const reply_meaning meaning = link_->tracker.react(type);
+    if (meaning.what == reply_meaning::verdict::unexpected) return server_violation();
+    const bool forward = meaning.what == reply_meaning::verdict::forward;
+    switch (type) {
+        case msg::parameter_status: return on_parameter_status(frame, forward);
+        case msg::error_response: on_error_reply(frame, forward); break;
+        case msg::ready_for_query:
+            if (body.size() != 1) return server_violation();
+            if (!forward) {
+                link_->transaction_status = body[0];
+                process_settled();
+                return;
+            }
+            tables_.to_client.view(frame);
+            process_settled();
+            if (link_ != nullptr) on_ready(body[0]);
+            return;
+        case msg::command_complete:
+            if (forward) on_command_complete(body);
+            [[fallthrough]];
+        default:
+            if (forward) {
+                tables_.to_client.view(frame);
+                delivered_ = true;
+            } else {
+                on_injected_frame(type, body);
+            }
+    }
+    process_settled();
+}
+
+void session::on_parameter_status(std::string_view frame, bool forward) {
+    wire_reader body(frame.substr(frame_header_size));
+    const auto name = body.cstring();
+    const auto value = body.cstring();
+    if (!name || !value) return server_violation();
+    link_->reported = tables_.reported.with(link_->reported, *name, *value);
+    if (!forward || phase_ != phase::ready) return;
+    tables_.to_client.view(frame);
+    believed_ = link_->reported;
+}
+
+void session::on_command_complete(std::string_view body) {
+    const std::string_view tag(body.data(), body.empty() ? 0 : body.size() - 1);
+    report_.what = operation_of(tag);
+    if (!touched_) return;
+    const bool rollback = tag.starts_with("ROLLBACK");
+    last_tag_ = rollback ? 'R' : tag.starts_with("COMMIT") || tag.starts_with("PREPARE TRANSACTION") ? 'C' : '\0';
+    if (rollback) uncertain_ = true;  // to a savepoint, perhaps; ReadyForQuery will tell
+}
+
+void session::on_error_reply(std::string_view frame, bool forward) {
+    error_fields fields;
+    const std::string_view body = frame.substr(frame_header_size);
+    (void)parse_error_fields(body, fields);
+    if (fields.is_fatal()) {  // the connection is ending: the loss is answered when it has (recovery.md 2.9)
+        link_->last_words = fields.severity + ' ' + fields.sqlstate + ' ' + fields.message;
+        return;
+    }
+    error_in_request_ = true;
+    if (!forward) {
+        if (!link_->notes.empty() && link_->notes.front().what == reply_note::about::restore)
+            more().restore_error = std::move(fields);
+        return;
+    }
+    ++report_.errors;
+    delivered_ = true;
+    // The name in "prepared statement … already exists" is the client's own, not the shared one.
+    for (const settled_reply& each : link_->tracker.settled()) {
+        if (each.how != outcome::failed || link_->notes.empty()) continue;
+        const reply_note& note = link_->notes.front();
+        if (note.what != reply_note::about::client_parse || note.statement != nullptr || note.previous == nullptr) continue;
+        if (const std::size_t at = fields.message.find(note.previous->server_name); at != std::string::npos) {
+            fields.message.replace(at, note.previous->server_name.size(), note.name);
+            std::string out;
+            append_error_response(out, fields);
+            tables_.to_client.copy(out);
+            return;
+        }
+    }
+    tables_.to_client.view(frame);
+}
+
+/// A request of the client's is complete.
+void session::on_ready(char status) {
+    const char before = link_->transaction_status;
+    link_->transaction_status = status;
+    ++report_.requests;
+    delivered_ = false;
+    if (touched_) {
+        if (status == 'I') transaction_ended(!error_in_request_ && (before == 'I' || last_tag_ == 'C'));
+        else if (last_tag_ == 'C' && status == 'T') transaction_ended(true);  // COMMIT AND CHAIN
+    }
+    error_in_request_ = false;
+    last_tag_ = 0;
+    if (link_->tracker.empty()) {
+        link_->kept_requests.clear();
+        link_->kept_complete = true;
+    }
+    if (status != 'I' && pool_.mode == session_mode::statement)
+        end(client_errors::no_transactions_in_statement_mode(), end_reason::statement_mode);
+}
+
+void session::on_injected_frame(char type, std::string_view body) {
+    if (type != msg::data_row || link_->notes.empty() || link_->notes.front().what != reply_note::about::truth) return;
+    wire_reader row(body);
+    const auto columns = row.u16();
+    auto& values = more().truth_values;
+    values.clear();
+    for (std::uint16_t i = 0; columns && i < *columns; ++i) {
+        const auto size = row.i32();
+        if (!size) return;
+        if (*size < 0) {
+            values.emplace_back(std::nullopt);
+            continue;
+        }
+        const auto bytes = row.bytes(static_cast<std::size_t>(*size));
+        if (!bytes) return;
+        values.emplace_back(std::string(*bytes));
+    }
+}
+
+void session::process_settled() {
+    if (link_->tracker.settled().empty()) return;
+    const std::vector<settled_reply> settled = link_->tracker.settled();
+    link_->tracker.clear_settled();
+    std::vector<reply_note> undone;
+    for (const settled_reply& each : settled) {
+        if (link_ == nullptr || link_->notes.empty()) return;
+        reply_note note = std::move(link_->notes.front());
+        link_->notes.erase(link_->notes.begin());
+        if (each.how == outcome::done) settle(note, each.how);
+        else if (note.what == reply_note::about::restore || note.what == reply_note::about::truth) settle(note, each.how);
+        else undone.push_back(std::move(note));
+    }
+    // What a failed segment did not do is taken back in reverse, so that names mean what they meant before.
+    for (auto note = undone.rbegin(); note != undone.rend() && link_ != nullptr; ++note) undo(*note);
+}
+
+void session::settle(const reply_note& note, outcome how) {
+    using about = reply_note::about;
+    switch (note.what) {
+        case about::cached_parse: {
+            std::string out;
+            { const frame_builder frame(out, msg::parse_complete); }
+            tables_.to_client.copy(out);
+            return;
+        }
+        case about::execute:
+        case about::query: return apply_effects(*note.effects);
+        case about::restore: return on_restored(how);
+        case about::truth: return on_truth(how);
+        default: return;
+    }
+}
+
+void session::undo(const reply_note& note) {
+    using about = reply_note::about;
+    switch (note.what) {
+        case about::client_parse:
+            if (note.statement == nullptr) return;
+            link_->prepared.remove(note.statement);
+            [[fallthrough]];
+        case about::cached_parse:
+            forget_name(note.name);
+            return;
+        case about::injected_parse: link_->prepared.remove(note.statement); return;
+        case about::client_close: names_.insert_or_assign(note.name, note.previous); return;
+        case about::injected_unnamed:
+            if (link_->unnamed_token == note.token) link_->unnamed_token = 0;
+            return;
+        default: return;
+    }
+}
+
+void session::server_violation() {
+    link_->tracker.reset();
+    link_->notes.clear();
+    end(client_errors::server_violation("-"), end_reason::server_violation);
+    detach(session_actions::release::discard);
+}
+
+}  // namespace pgsteady

@@ -1,0 +1,289 @@
+// Messages of the client. See session.hpp.
+#include "proxy/session/session.hpp"
+
+#include "protocol/frame.hpp"
+#include "protocol/sqlstate.hpp"
+#include "protocol/wire.hpp"
+#include "proxy/policy/client_errors.hpp"
+#include "proxy/sql/statement_effects.hpp"
+
+#include <algorithm>
+
+namespace pgsteady {
+
+namespace {
+
+// Frames up to this size are looked at whole; larger ones pass in pieces (bounded memory).
+constexpr std::size_t inspect_limit = 64 * 1024;
+// Of a larger frame, so much must be there before it is looked at: names stand at its front.
+constexpr std::size_t large_prefix = 1024;
+
+constexpr bool is_frontend_type(char type) {
+    switch (type) {
+        case frontend::bind:
+        case frontend::close:
+        case frontend::copy_data:
+        case frontend::copy_done:
+        case frontend::copy_fail:
+        case frontend::describe:
+        case frontend::execute:
+        case frontend::flush:
+        case frontend::function_call:
+        case frontend::parse:
+        case frontend::query:
+        case frontend::sync:
+        case frontend::terminate: return true;
+        default: return false;
+    }
+}
+
+constexpr bool is_copy_type(char type) {
+    return type == frontend::copy_data || type == frontend::copy_done || type == frontend::copy_fail;
+}
+
+constexpr bool is_control(char type) {
+    return type == frontend::flush || type == frontend::sync || type == frontend::terminate;
+}
+
+}  // namespace
+
+std::size_t session::on_client_bytes(std::string_view in) {
+    std::size_t used = 0;
+    while (used < in.size() && phase_ == phase::ready) {
+        const std::string_view rest = in.substr(used);
+        if (client_frame_left_ > 0) {
+            used += pass_large_frame(rest);
+            continue;
+        }
+        const frame_header header = read_frame_header(rest, pool_.max_message);
+        if (header.state == frame_header::status::need_more) {
+            if (is_frontend_type(rest[0])) break;
+            violation("invalid frontend message type " + std::to_string(static_cast<unsigned char>(rest[0])));
+            break;
+        }
+        if (header.state == frame_header::status::malformed || !is_frontend_type(header.type)) {
+            violation(is_frontend_type(header.type)
+                          ? "invalid message length"
+                          : "invalid frontend message type " + std::to_string(static_cast<unsigned char>(header.type)));
+            break;
+        }
+        const client_frame frame{header.type, rest.substr(0, std::min(rest.size(), header.total)), header.total};
+        const bool enough = frame.whole() || (frame.total > inspect_limit && frame.bytes.size() >= large_prefix) ||
+                            (frame.type == frontend::copy_data && frame.total > inspect_limit);
+        if (!enough || take_frame(frame) == taken::wait) break;
+        used += frame.bytes.size();
+    }
+    return used;
+}
+
+session::taken session::take_frame(const client_frame& frame) {
+    if (frame.type == frontend::terminate) {
+        actions_.close_client = true;
+        actions_.reason = end_reason::client_terminated;
+        phase_ = phase::ended;
+        return taken::yes;
+    }
+    if (skip_to_sync_) {  // we answered an error ourselves; the rest of the segment is void (P18)
+        if (frame.type != frontend::sync) {
+            skip_rest_of(frame, false);
+            return taken::yes;
+        }
+        skip_to_sync_ = false;
+        emit_ready(lost_transaction_ ? 'E' : 'I');
+        return taken::yes;
+    }
+    if (refused_) {
+        refused_ = false;
+        return refuse(frame, more().refusal);
+    }
+    if (lost_transaction_) return take_in_lost_transaction(frame);
+    return link_ == nullptr ? take_detached(frame) : take_attached(frame);
+}
+
+// Nothing is owed: Sync and Flush need no server, and COPY data is late (P20).
+session::taken session::take_detached(const client_frame& frame) {
+    if (frame.type == frontend::sync) {
+        emit_ready('I');
+        return taken::yes;
+    }
+    if (frame.type == frontend::flush) return taken::yes;
+    if (is_copy_type(frame.type)) {
+        skip_rest_of(frame, false);
+        return taken::yes;
+    }
+    wait_for_server();
+    return taken::wait;
+}
+
+session::taken session::take_attached(const client_frame& frame) {
+    if (is_copy_type(frame.type)) return on_copy(frame);
+    if (!is_control(frame.type) && !ready_to_send()) return taken::wait;
+    return dispatch(frame);
+}
+
+session::taken session::dispatch(const client_frame& frame) {
+    switch (frame.type) {
+        case frontend::query: return on_query(frame);
+        case frontend::parse: return on_parse(frame);
+        case frontend::bind: return on_bind(frame);
+        case frontend::describe: return on_describe(frame);
+        case frontend::execute: return on_execute(frame);
+        case frontend::close: return on_close(frame);
+        case frontend::function_call: return on_function_call(frame);
+        case frontend::sync: return on_sync(frame);
+        default: send(frame); return taken::yes;  // Flush
+    }
+}
+
+/// At the start of a request: are the server's settings the client's? False: not yet, wait.
+bool session::ready_to_send() {
+    if (restoring_) return false;
+    if (!link_->tracker.empty() || segment_open_) return true;
+    if (link_->transaction_status == 'I' && restore_needed() && !restore()) return false;
+    ++requests_here_;
+    return true;
+}
+
+session::taken session::on_query(const client_frame& frame) {
+    effects_ptr effects;
+    if (frame.whole()) {
+        const std::string_view body = frame.body();
+        if (body.empty() || body.back() != '\0') {
+            violation("invalid message format");
+            return taken::yes;
+        }
+        const std::string_view text = body.substr(0, body.size() - 1);
+        const token_hits hits = scan_tokens(text);
+        if (hits.has(needs_parser_mask)) {
+            effects = effects_of(text, hits);
+            if (refuses_sequence_value(effects)) return taken::yes;
+        } else if (pool_.pin_opaque && hits.has(token_hit::call)) {
+            pins_ |= static_cast<std::uint32_t>(pin_reason::opaque);
+        }
+    } else {
+        large_is_query_ = true;
+        more().scanner.reset();
+        more().scanner.feed(frame.body());
+    }
+    segment_open_ = false;
+    forget_unnamed();
+    if (effects == nullptr) {
+        link_->tracker.push(owed::query);
+        send(frame);
+        return taken::yes;
+    }
+    std::string rewritten;
+    statement_ptr deallocated;
+    const bool rewrite = rewrite_deallocate(effects, rewritten, deallocated);
+    link_->notes.push_back({reply_note::about::query, {}, nullptr, nullptr, effects, 0});
+    link_->tracker.push(owed::query, false, true);
+    if (!rewrite) {
+        send(frame);
+        return taken::yes;
+    }
+    std::string out;
+    {
+        const frame_builder query(out, frontend::query);
+        put_cstring(out, rewritten);
+    }
+    tables_.to_server.copy(out);
+    keep(frame.bytes);
+    return taken::yes;
+}
+
+// A simple Query destroys the unnamed statement, on the server and therefore here.
+void session::forget_unnamed() {
+    link_->unnamed_token = 0;
+    if (unnamed_token_ == 0) return;
+    unnamed_token_ = 0;
+    unnamed_tail_.clear();
+    unnamed_tail_.shrink_to_fit();
+    unnamed_effects_ = nullptr;
+}
+
+session::taken session::on_function_call(const client_frame& frame) {
+    segment_open_ = false;
+    link_->tracker.push(owed::function_call);
+    send(frame);
+    return taken::yes;
+}
+
+// CopyData without a COPY is ignored by PostgreSQL; it must never reach a server that owes us nothing (P20).
+session::taken session::on_copy(const client_frame& frame) {
+    if (link_->tracker.empty() || link_->tracker.skipping()) {
+        skip_rest_of(frame, false);
+        return taken::yes;
+    }
+    link_->tracker.push(frame.type == frontend::copy_data ? owed::copy_data : owed::copy_end);
+    send(frame);
+    return taken::yes;
+}
+
+session::taken session::on_sync(const client_frame& frame) {
+    segment_open_ = false;
+    link_->tracker.push(owed::sync);
+    send(frame);
+    return taken::yes;
+}
+
+void session::send(const client_frame& frame) {
+    tables_.to_server.view(frame.bytes);
+    if (frame.type != frontend::copy_data) keep(frame.bytes);
+    skip_rest_of(frame, true);
+}
+
+// Requests stay at hand until ReadyForQuery: what recovery replays, within limits (D13).
+void session::keep(std::string_view bytes) {
+    if (!link_->kept_complete) return;
+    if (link_->kept_requests.size() + bytes.size() > pool_.keep_bytes) {
+        link_->kept_complete = false;
+        return;
+    }
+    link_->kept_requests.append(bytes);
+}
+
+/// What has yet to arrive of a large frame goes the same way as its beginning.
+void session::skip_rest_of(const client_frame& frame, bool forward) {
+    client_frame_left_ = frame.total - frame.bytes.size();
+    forward_large_ = forward;
+    if (client_frame_left_ > 0 && link_ != nullptr) link_->kept_complete = false;
+}
+
+std::size_t session::pass_large_frame(std::string_view in) {
+    const std::size_t part = std::min(in.size(), client_frame_left_);
+    const std::string_view bytes = in.substr(0, part);
+    if (forward_large_ && link_ != nullptr) tables_.to_server.view(bytes);
+    if (large_is_query_) more().scanner.feed(bytes);
+    client_frame_left_ -= part;
+    if (client_frame_left_ == 0 && large_is_query_) finish_large_query();
+    return part;
+}
+
+/// The text was too large to analyse: anything in it that may change state pins the client.
+void session::finish_large_query() {
+    large_is_query_ = false;
+    const token_hits hits = more().scanner.finish();
+    more().scanner.reset();
+    if (hits.has(needs_parser_mask)) pins_ |= static_cast<std::uint32_t>(pin_reason::too_large);
+}
+
+void session::violation(std::string message) {
+    end(client_errors::protocol_violation(std::move(message)), end_reason::protocol_violation);
+}
+
+effects_ptr session::effects_of(std::string_view text, token_hits hits) { return tables_.effects.get(text, hits); }
+
+/// lastval() and currval() on a server that someone else has used since (D15): never forwarded.
+bool session::refuses_sequence_value(const effects_ptr& effects) {
+    if (!effects->uses_lastval || requests_here_ > 1 || link_->last_client == id_ || pins_ != 0) return false;
+    if (link_->last_client == 0 || pool_.mode == session_mode::session) return false;
+    // Answered here; the request is consumed by the caller as if it had been sent.
+    emit_error(plain_error(sqlstate::object_not_in_prerequisite_state,
+                           "lastval and currval are not available: the session's last server connection has served others since",
+                           {}, "Use INSERT ... RETURNING, or call it in the transaction that called nextval."));
+    emit_ready(link_->transaction_status);
+    release_if_at_rest();
+    return true;
+}
+
+}  // namespace pgsteady
