@@ -1,0 +1,42 @@
+// Permission to hold a server connection: one counter per pool for all workers together, and one for
+// the whole process (D41). Lock-free; a permit is taken before a dial and returned after the close.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace pgsteady {
+
+/// A counter with a limit. 0 means no limit.
+class permit_counter {
+public:
+    explicit permit_counter(std::uint32_t limit) : limit_(limit) {}
+
+    [[nodiscard]] bool try_take() {
+        std::uint32_t used = used_.load(std::memory_order_relaxed);
+        do {
+            const std::uint32_t limit = limit_.load(std::memory_order_relaxed);
+            if (limit != 0 && used >= limit) return false;
+        } while (!used_.compare_exchange_weak(used, used + 1, std::memory_order_relaxed));
+        return true;
+    }
+    void give_back() { used_.fetch_sub(1, std::memory_order_relaxed); }
+
+    [[nodiscard]] std::uint32_t used() const { return used_.load(std::memory_order_relaxed); }
+    [[nodiscard]] std::uint32_t limit() const { return limit_.load(std::memory_order_relaxed); }
+    void set_limit(std::uint32_t limit) { limit_.store(limit, std::memory_order_relaxed); }
+
+private:
+    std::atomic<std::uint32_t> used_{0};
+    std::atomic<std::uint32_t> limit_;
+};
+
+/// Takes from both or from neither.
+[[nodiscard]] inline bool take_both(permit_counter& pool, permit_counter& process) {
+    if (!pool.try_take()) return false;
+    if (process.try_take()) return true;
+    pool.give_back();
+    return false;
+}
+
+}  // namespace pgsteady

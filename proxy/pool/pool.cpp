@@ -1,0 +1,143 @@
+// See pool.hpp.
+#include "proxy/pool/pool.hpp"
+
+#include <algorithm>
+
+namespace pgsteady {
+
+using namespace std::chrono_literals;
+
+pool_duration redial_pause(std::uint32_t failures, pool_duration failing_for, double chance) {
+    constexpr pool_duration first = 25ms;
+    const pool_duration cap = failing_for > 10s ? pool_duration(5s) : pool_duration(1s);
+    const std::uint32_t doublings = std::min<std::uint32_t>(failures > 0 ? failures - 1 : 0, 16);
+    const pool_duration ceiling = std::min(cap, first * (1 << doublings));
+    return std::max<pool_duration>(1ms, std::chrono::duration_cast<pool_duration>(ceiling * chance));
+}
+
+pool::pool(const pool_rules& rules, permit_counter& permits, permit_counter& process)
+    : rules_(rules), permits_(permits), process_(process) {}
+
+pool::checkout pool::take_idle(pool_time now) {
+    if (idle_.empty()) return {};
+    pooled_server* server = idle_.back();
+    idle_.pop_back();
+    const bool stale = rules_.probe_after_idle.count() > 0 && now - server->idle_since > rules_.probe_after_idle;
+    return {server, stale};
+}
+
+void pool::enqueue(pool_waiter& waiter, pool_time now) {
+    waiter.waits_since = now;
+    waiter.deadline = rules_.hold_timeout.count() > 0 ? now + rules_.hold_timeout : pool_time::max();
+    waiter.queued = true;
+    waiter.place = waiters_.insert(waiters_.end(), &waiter);
+}
+
+void pool::leave(pool_waiter& waiter) {
+    if (!waiter.queued) return;
+    waiters_.erase(waiter.place);
+    waiter.queued = false;
+}
+
+pool_waiter* pool::next_waiter() {
+    if (waiters_.empty()) return nullptr;
+    pool_waiter* first = waiters_.front();
+    leave(*first);
+    return first;
+}
+
+std::vector<pool_waiter*> pool::expired(pool_time now) {
+    std::vector<pool_waiter*> late;
+    while (!waiters_.empty() && waiters_.front()->deadline <= now) late.push_back(next_waiter());
+    return late;
+}
+
+std::vector<pool_waiter*> pool::dismiss_all() {
+    std::vector<pool_waiter*> all;
+    while (pool_waiter* waiter = next_waiter()) all.push_back(waiter);
+    return all;
+}
+
+bool pool::may_dial(pool_time now) {
+    const std::size_t wanted = std::max<std::size_t>(
+        waiters_.size(), open_ + dialling_ < rules_.min_size ? rules_.min_size - open_ - dialling_ : 0);
+    if (dialling_ >= wanted || now < next_dial_) return false;
+    // A backend that does not answer is tried by one dial at a time, so that an outage is no stampede (recovery.md 2.11).
+    if (dialling_ >= (failures_ > 0 ? 1 : rules_.dial_limit)) return false;
+    if (!take_both(permits_, process_)) return false;
+    ++dialling_;
+    return true;
+}
+
+void pool::dial_ended(bool succeeded, pool_time now, double chance) {
+    --dialling_;
+    if (succeeded) {
+        failures_ = 0;
+        next_dial_ = {};
+        return;
+    }
+    permits_.give_back();
+    process_.give_back();
+    if (failures_++ == 0) failing_since_ = now;
+    next_dial_ = now + redial_pause(failures_, now - failing_since_, chance);
+}
+
+void pool::dial_now() {
+    failures_ = 0;
+    next_dial_ = {};
+}
+
+void pool::adopt(pooled_server& server, pool_time now, double chance) {
+    ++open_;
+    server.opened = now;
+    server.generation = generation_;
+    if (rules_.lifetime.count() == 0) return;
+    const double share = 1.0 - rules_.lifetime_jitter * chance;  // spread, so that a cohort does not die together (P51)
+    server.retire_at = now + std::chrono::duration_cast<pool_duration>(rules_.lifetime * share);
+}
+
+bool pool::is_spent(const pooled_server& server, pool_time now) const {
+    if (server.condemned || server.generation != generation_) return true;
+    return server.retire_at != pool_time{} && now >= server.retire_at;
+}
+
+bool pool::put_idle(pooled_server& server, pool_time now) {
+    if (is_spent(server, now)) return false;
+    server.idle_since = now;
+    idle_.push_back(&server);
+    return true;
+}
+
+void pool::closed() {
+    --open_;
+    permits_.give_back();
+    process_.give_back();
+}
+
+bool pool::remove_idle(pooled_server& server) { return std::erase(idle_, &server) != 0; }
+
+std::vector<pooled_server*> pool::to_close(pool_time now) {
+    std::vector<pooled_server*> old;
+    // Front: longest idle. What exceeds the pool's size goes soon, the rest after idle_timeout, never below min_size.
+    std::size_t left = open_;
+    std::uint32_t everywhere = permits_.used();
+    std::erase_if(idle_, [&](pooled_server* server) {
+        const pool_duration idle_for = now - server->idle_since;
+        const bool over = everywhere > rules_.size && idle_for >= rules_.overflow_idle_timeout;
+        const bool unused = rules_.idle_timeout.count() > 0 && idle_for >= rules_.idle_timeout && left > rules_.min_size;
+        if (!over && !unused && !is_spent(*server, now)) return false;
+        old.push_back(server);
+        --left;
+        --everywhere;
+        return true;
+    });
+    return old;
+}
+
+std::vector<pooled_server*> pool::take_all_idle() {
+    std::vector<pooled_server*> all;
+    all.swap(idle_);
+    return all;
+}
+
+}  // namespace pgsteady

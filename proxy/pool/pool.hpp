@@ -1,0 +1,123 @@
+// One pool on one worker: which server goes to whom, who waits, when another is dialled, when one is
+// closed. Decides only: servers and waiters are opaque, time and chance are arguments, and whoever owns
+// the sockets carries the decisions out. FIFO for waiters (D41), last in first out for idle servers.
+#pragma once
+
+#include "proxy/pool/permits.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <vector>
+
+namespace pgsteady {
+
+using pool_time = std::chrono::steady_clock::time_point;
+using pool_duration = std::chrono::steady_clock::duration;
+
+/// What a pool may do. 0 durations mean "off" (P51).
+struct pool_rules {
+    std::uint32_t size = 20;
+    std::uint32_t max_overflow = 10;
+    std::uint32_t min_size = 0;
+    pool_duration hold_timeout = std::chrono::seconds(30);
+    pool_duration lifetime = std::chrono::hours(1);
+    double lifetime_jitter = 0.1;
+    pool_duration idle_timeout = std::chrono::minutes(10);
+    pool_duration overflow_idle_timeout = std::chrono::seconds(10);
+    pool_duration probe_after_idle = std::chrono::seconds(30);
+    std::uint32_t dial_limit = 8;  ///< dials in progress at a time
+};
+
+/// What the pool knows of a server connection. The owner of the socket derives from it.
+struct pooled_server {
+    pool_time opened{};
+    pool_time idle_since{};
+    pool_time retire_at{};      ///< lifetime with jitter; the epoch: never
+    std::uint64_t generation = 0;
+    bool condemned = false;     ///< closed as soon as it is given back (reconnect, drain)
+};
+
+/// Someone who waits for a server. The owner derives from it.
+struct pool_waiter {
+    pool_time waits_since{};
+    pool_time deadline{};
+    bool queued = false;
+    std::list<pool_waiter*>::iterator place;
+};
+
+class pool {
+public:
+    /// `permits` are shared by this pool's parts on all workers, `process` by all pools; both outlive it.
+    pool(const pool_rules& rules, permit_counter& permits, permit_counter& process);
+
+    /// The answer to a request for a server.
+    struct checkout {
+        pooled_server* server = nullptr;
+        bool probe_first = false;  ///< it has been idle so long that it must prove to be alive
+    };
+    /// An idle server, most recently used first; none: nobody waits without need.
+    [[nodiscard]] checkout take_idle(pool_time now);
+
+    void enqueue(pool_waiter& waiter, pool_time now);
+    void leave(pool_waiter& waiter);
+    /// The waiter whose turn it is, removed from the queue; null if nobody waits.
+    [[nodiscard]] pool_waiter* next_waiter();
+    [[nodiscard]] const pool_waiter* first_waiter() const { return waiters_.empty() ? nullptr : waiters_.front(); }
+    /// Waiters whose deadline has passed, removed from the queue.
+    [[nodiscard]] std::vector<pool_waiter*> expired(pool_time now);
+    /// All waiters, removed (the pool cannot serve anyone: sign-in refused).
+    [[nodiscard]] std::vector<pool_waiter*> dismiss_all();
+
+    /// A permit was taken and a dial may start. Called until it says no.
+    [[nodiscard]] bool may_dial(pool_time now);
+    void dial_ended(bool succeeded, pool_time now, double chance);
+    /// When dialling may be tried again after failures.
+    [[nodiscard]] pool_time next_dial() const { return next_dial_; }
+    [[nodiscard]] std::uint32_t consecutive_failures() const { return failures_; }
+    /// Forgets the pause (an event says that the backend is back, or an operator asks).
+    void dial_now();
+
+    /// A new or returned server that is clean and at rest. False: it is not wanted, close it.
+    [[nodiscard]] bool put_idle(pooled_server& server, pool_time now);
+    /// Whether a server that comes back should be closed rather than used again.
+    [[nodiscard]] bool is_spent(const pooled_server& server, pool_time now) const;
+    /// A server of this pool was opened (counted from its dial on) or has been closed; its permits are returned.
+    void adopt(pooled_server& server, pool_time now, double chance);
+    void closed();
+    /// Removes an idle server (it died).
+    bool remove_idle(pooled_server& server);
+    /// Idle servers that are too old, idle too long, or beyond `size`; removed from the idle ones.
+    [[nodiscard]] std::vector<pooled_server*> to_close(pool_time now);
+    /// Every idle server, removed.
+    [[nodiscard]] std::vector<pooled_server*> take_all_idle();
+    /// Condemns every connection opened so far: RECONNECT.
+    void new_generation() { ++generation_; }
+
+    [[nodiscard]] std::size_t idle() const { return idle_.size(); }
+    [[nodiscard]] std::size_t waiting() const { return waiters_.size(); }
+    [[nodiscard]] std::size_t open() const { return open_; }
+    [[nodiscard]] std::size_t dialling() const { return dialling_; }
+    [[nodiscard]] const pool_rules& rules() const { return rules_; }
+    [[nodiscard]] permit_counter& permits() { return permits_; }
+
+private:
+    pool_rules rules_;
+    permit_counter& permits_;
+    permit_counter& process_;
+    std::vector<pooled_server*> idle_;  // back: most recently used
+    std::list<pool_waiter*> waiters_;
+    std::size_t open_ = 0;              // of this worker, idle and busy
+    std::size_t dialling_ = 0;
+    std::uint32_t failures_ = 0;
+    std::uint64_t generation_ = 0;
+    pool_time next_dial_{};
+    pool_time failing_since_{};
+};
+
+/// Pause before the next dial: full jitter, from 25 ms doubling to 1 s; after ten seconds of failing up to 5 s (D4).
+[[nodiscard]] pool_duration redial_pause(std::uint32_t failures, pool_duration failing_for, double chance);
+
+}  // namespace pgsteady
