@@ -15,7 +15,8 @@ namespace pgsteady {
 inline constexpr std::size_t max_prepared_password_bytes = 4096;
 
 /// The prepared password; the same bytes when they are ASCII, not UTF-8, too long, or hold what
-/// SASLprep prohibits.
+/// SASLprep prohibits. Differs from PostgreSQL where Unicode corrected NFKC after 3.2: for the five
+/// ideographs of Corrigendum 4, and for conjoining Hangul with a combining mark inside a syllable.
 [[nodiscard]] std::string saslprep_or_raw(std::string_view password);
 
 }  // namespace pgsteady

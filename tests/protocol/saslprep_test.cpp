@@ -30,6 +30,7 @@ TEST_CASE("a password that cannot be prepared is used as it is, as PostgreSQL do
         "\u00ad",                     // would become empty
         "\u0221",                     // unassigned in Unicode 3.2
         "\u00e9\u0007",               // prohibited
+        "\u0340a",                    // prohibited as typed, though not once normalised
         "caf\xe9",                    // Latin-1
         "\xc3",                       // cut short
         "\xed\xa0\x80",               // surrogate
@@ -41,6 +42,11 @@ TEST_CASE("a password that cannot be prepared is used as it is, as PostgreSQL do
         CAPTURE(password);
         CHECK(saslprep_or_raw(password) == password);
     }
+}
+
+TEST_CASE("right-to-left passwords keep to the rule of RFC 3454 section 6") {
+    CHECK(saslprep_or_raw("\u0627\u0031\u0628\u00ad") == "\u0627\u0031\u0628");
+    CHECK(saslprep_or_raw("\u0627a\u0628\u00ad") == "\u0627a\u0628\u00ad");
 }
 
 TEST_CASE("SASLprep makes room for the character that grows most") {
