@@ -1,0 +1,32 @@
+// The steps of load(), in the order in which they run. Internal to config/.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "config/load.hpp"
+#include "config/value.hpp"
+#include "config/yaml_tree.hpp"
+
+namespace pgsteady::config {
+
+/// Sections and keys of the file, but not the entries of `databases` and `users`.
+void apply_file_keys(const yaml_node& root, const std::string& file, load_result& out);
+
+/// PGSTEADY_* variables, the older names and DATABASE_URL.
+void apply_environment(const environment& variables, load_result& out);
+
+/// The entries of `databases` and `users`: after the environment, because what an entry of
+/// `databases` leaves out is the effective global value.
+void apply_file_entries(const yaml_node& root, const std::string& file, load_result& out);
+
+/// What follows from the rest: ports, secrets from files and variables, users, automatic values.
+void derive(const environment& variables, load_result& out);
+
+/// A problem at a key, placed where its value came from.
+void report(load_result& out, severity level, std::string key, std::string message, std::string suggestion = {});
+
+/// How --print-config shows a secret; refused as a value, so that its output cannot be loaded by mistake.
+inline constexpr std::string_view hidden_secret = "(set)";
+
+} // namespace pgsteady::config

@@ -1,0 +1,486 @@
+// The table itself. A row: member path, key path, rule, reason; then the older variables, if any.
+#include "config/keys.hpp"
+
+#include <algorithm>
+#include <type_traits>
+
+namespace pgsteady::config {
+namespace {
+
+// Spellings, in the order of the enums in config.hpp.
+constexpr std::array<std::string_view, 4> client_tls_modes{"disable", "allow", "require", "verify-full"};
+constexpr std::array<std::string_view, 2> tls_versions{"1.2", "1.3"};
+constexpr std::array<std::string_view, 7> server_tls_modes{"auto",    "disable",   "allow",      "prefer",
+                                                           "require", "verify-ca", "verify-full"};
+constexpr std::array<std::string_view, 5> auth_methods{"auto", "trust", "md5", "scram-sha-256", "passthrough"};
+constexpr std::array<std::string_view, 3> pool_modes{"session", "transaction", "statement"};
+constexpr std::array<std::string_view, 2> opaque_choices{"trust", "pin"};
+constexpr std::array<std::string_view, 3> retry_strategies{"exponential_backoff", "linear_backoff",
+                                                           "fixed_delay"};
+constexpr std::array<std::string_view, 4> log_levels{"debug", "info", "warning", "error"};
+constexpr std::array<std::string_view, 2> log_formats{"text", "json"};
+
+constexpr double ms = 1;
+constexpr double sec = 1'000 * ms;
+constexpr double min = 60 * sec;
+constexpr double hour = 60 * min;
+constexpr double day = 24 * hour;
+constexpr double longest = 30 * day;
+
+constexpr value_rule flag() { return {.kind = value_kind::flag}; }
+constexpr value_rule port() { return {.kind = value_kind::port, .min = 0, .max = 65'535}; }
+constexpr value_rule count(double low, double high) {
+    return {.kind = value_kind::count, .min = low, .max = high};
+}
+constexpr value_rule size(double low, double high) { return {.kind = value_kind::size, .min = low, .max = high}; }
+constexpr value_rule duration(double low = 1 * ms, double high = longest) {
+    return {.kind = value_kind::duration, .min = low, .max = high};
+}
+constexpr value_rule percent(double high) { return {.kind = value_kind::percent, .min = 0, .max = high}; }
+constexpr value_rule factor(double low, double high) {
+    return {.kind = value_kind::factor, .min = low, .max = high};
+}
+constexpr value_rule text(double shortest = 0) { return {.kind = value_kind::text, .min = shortest}; }
+constexpr value_rule secret() { return {.kind = value_kind::text, .secret = true}; }
+constexpr value_rule choice(std::span<const std::string_view> choices) {
+    return {.kind = value_kind::choice, .choices = choices};
+}
+
+template <class T>
+slot slot_of(T& value) {
+    if constexpr (std::is_enum_v<T>) {
+        static_assert(std::is_same_v<std::underlying_type_t<T>, std::uint8_t>);
+        return choice_slot{reinterpret_cast<std::uint8_t*>(&value)}; // unsigned char may alias anything
+    } else {
+        return &value;
+    }
+}
+
+/// The member reached by a path of member pointers: (object.*a).*b …
+template <class Object, auto... Members>
+slot reach(Object& object) {
+    return slot_of((object.*....*Members));
+}
+
+template <auto First, auto... Rest>
+constexpr key row(std::string_view path, value_rule rule, std::string_view why) {
+    key made{.path = path, .rule = rule, .why = why, .find = &reach<settings, First, Rest...>};
+    if constexpr (requires(policies& object) { object.*First; })
+        made.find_policy = &reach<policies, First, Rest...>;
+    return made;
+}
+
+constexpr key older(key row, std::string_view first, std::string_view second = {}) {
+    row.variables = {first, second};
+    return row;
+}
+
+/// For the few policies that are needed before the database is known.
+constexpr key global_only(key row) {
+    row.find_policy = nullptr;
+    return row;
+}
+
+using s = settings;
+using p = policies;
+using client_tls = client_tls_settings;
+using server_tls = server_tls_settings;
+using keepalive = keepalive_settings;
+using backoff = connect_backoff_settings;
+
+constexpr std::array all_keys{
+    row<&s::workers>("workers", count(0, 1'024), "Worker threads, each with its own event loop. 0: one per core."),
+
+    row<&s::listen, &listen_settings::host>(
+        "listen.host", text(1),
+        "Address that clients connect to. Loopback unless you open it; 0.0.0.0 or :: opens it to every network."),
+    row<&s::listen, &listen_settings::port>("listen.port", port(),
+                                            "TCP port for clients. 0: the system picks a free one."),
+    row<&s::listen, &listen_settings::unix_socket_dir>(
+        "listen.unix_socket_dir", text(),
+        "Directory for the Unix socket .s.PGSQL.<port>. Empty: no Unix socket."),
+    row<&s::listen, &listen_settings::backlog>("listen.backlog", count(1, 65'535),
+                                               "Connections that may wait to be accepted."),
+    row<&s::listen, &listen_settings::tls, &client_tls::mode>(
+        "listen.tls.mode", choice(client_tls_modes),
+        "allow offers TLS once cert_file is given; require turns clients without TLS away; verify-full also demands "
+        "a client certificate whose CN is the user."),
+    row<&s::listen, &listen_settings::tls, &client_tls::cert_file>(
+        "listen.tls.cert_file", text(), "PEM certificate shown to clients, with its chain."),
+    row<&s::listen, &listen_settings::tls, &client_tls::key_file>("listen.tls.key_file", text(),
+                                                                  "PEM private key of cert_file."),
+    row<&s::listen, &listen_settings::tls, &client_tls::ca_file>(
+        "listen.tls.ca_file", text(), "PEM certificates that client certificates must descend from."),
+    row<&s::listen, &listen_settings::tls, &client_tls::min_version>(
+        "listen.tls.min_version", choice(tls_versions), "Oldest TLS version accepted from clients."),
+    row<&s::listen, &listen_settings::keepalive, &keepalive::idle>(
+        "listen.keepalive.idle", duration(sec, day),
+        "Silence after which the system probes a client's connection. 0: no probes."),
+    row<&s::listen, &listen_settings::keepalive, &keepalive::interval>(
+        "listen.keepalive.interval", duration(sec, hour), "Time between those probes. 0: the system's own."),
+    row<&s::listen, &listen_settings::keepalive, &keepalive::count>(
+        "listen.keepalive.count", count(1, 100), "Unanswered probes that end the connection."),
+
+    // The port first: hosts written without one take it.
+    older(row<&s::backends, &backend_settings::port>("backends.port", count(1, 65'535),
+                                                     "Port of hosts that are written without one."),
+          "DB_PORT"),
+    older(row<&s::backends, &backend_settings::hosts>(
+              "backends.hosts", {.kind = value_kind::hosts},
+              "Every node of one cluster as host or host:port; roles are discovered. A host that begins with / is "
+              "the directory of a Unix socket."),
+          "DB_HOST"),
+    older(row<&s::backends, &backend_settings::user>(
+              "backends.user", text(),
+              "With backends.password: the server user that clients sign in as, with this same pair."),
+          "DB_USER"),
+    older(row<&s::backends, &backend_settings::password>("backends.password", secret(),
+                                                         "Password of backends.user. Better: password_file."),
+          "DB_PASS"),
+    older(row<&s::backends, &backend_settings::password_file>(
+              "backends.password_file", text(), "File that holds the password of backends.user and nothing else."),
+          "DB_PASS_FILE"),
+    older(row<&s::backends, &backend_settings::database>(
+              "backends.database", text(),
+              "Database whose pool is kept warm (as if listed under databases) and that probes connect to."),
+          "DB_NAME"),
+    row<&s::backends, &backend_settings::tls, &server_tls::sslmode>(
+        "backends.tls.sslmode", choice(server_tls_modes),
+        "As in libpq. auto: verify-full when ca_file is given, else prefer, with a warning."),
+    row<&s::backends, &backend_settings::tls, &server_tls::ca_file>(
+        "backends.tls.ca_file", text(), "PEM certificates that a server's certificate must descend from."),
+    row<&s::backends, &backend_settings::tls, &server_tls::cert_file>(
+        "backends.tls.cert_file", text(), "PEM client certificate shown to servers."),
+    row<&s::backends, &backend_settings::tls, &server_tls::key_file>("backends.tls.key_file", text(),
+                                                                     "PEM private key of that certificate."),
+    row<&s::backends, &backend_settings::tls, &server_tls::min_version>(
+        "backends.tls.min_version", choice(tls_versions), "Oldest TLS version spoken with servers."),
+
+    row<&s::auth, &auth_settings::method>(
+        "auth.method", choice(auth_methods),
+        "How clients sign in. auto: scram-sha-256 when users are known (md5 when all have md5 verifiers), else "
+        "passthrough: the client's password is tried on the server, for loopback and TLS clients."),
+    row<&s::auth, &auth_settings::allow_remote_trust>(
+        "auth.allow_remote_trust", flag(),
+        "Allows trust on a listener that other machines can reach. Anyone there is then any user."),
+    row<&s::auth, &auth_settings::passthrough, &passthrough_settings::max_tries_per_minute>(
+        "auth.passthrough.max_tries_per_minute", count(0, 1'000'000),
+        "Passwords that one source address may have tried on the servers in a minute. 0: no limit."),
+    row<&s::auth, &auth_settings::passthrough, &passthrough_settings::max_concurrent>(
+        "auth.passthrough.max_concurrent", count(0, 10'000),
+        "Passwords of one source address being tried at the same time. 0: no limit."),
+    row<&s::auth, &auth_settings::passthrough, &passthrough_settings::reverify>(
+        "auth.passthrough.reverify", duration(sec, day),
+        "How long an accepted password is remembered before it is tried on the server again. 0: not at all."),
+
+    row<&s::limits, &limit_settings::max_clients>("limits.max_clients", count(0, 1'000'000),
+                                                  "Clients in all. 0: no limit."),
+    row<&s::limits, &limit_settings::max_clients_per_user>(
+        "limits.max_clients_per_user", count(0, 1'000'000),
+        "Clients of one user; an entry of users may differ. 0: no limit."),
+    row<&s::limits, &limit_settings::max_clients_per_database>(
+        "limits.max_clients_per_database", count(0, 1'000'000),
+        "Clients of one database; an entry of databases may differ. 0: no limit."),
+    row<&s::limits, &limit_settings::max_unauthenticated>(
+        "limits.max_unauthenticated", count(0, 1'000'000),
+        "Connections that have not signed in yet, so that strangers cannot crowd out users. 0: no limit."),
+    row<&s::limits, &limit_settings::max_server_connections>(
+        "limits.max_server_connections", count(0, 1'000'000),
+        "Server connections of all pools together; keep it below the servers' max_connections. 0: no limit."),
+    row<&s::limits, &limit_settings::max_handshakes>(
+        "limits.max_handshakes", count(0, 100'000),
+        "TLS handshakes and password checks in progress, which cost CPU time. 0: no limit."),
+    row<&s::limits, &limit_settings::max_cancels>("limits.max_cancels", count(0, 100'000),
+                                                  "Cancel requests in progress. 0: no limit."),
+    row<&s::limits, &limit_settings::max_message>(
+        "limits.max_message", size(64 * kib, gib),
+        "Longest message accepted; streamed, never held. PostgreSQL's own limit is 1GiB."),
+    row<&s::limits, &limit_settings::request_keep>(
+        "limits.request_keep", size(kib, 16 * mib),
+        "Requests up to this size are kept until they are answered, so that they can be sent again."),
+    row<&s::limits, &limit_settings::session_memory>(
+        "limits.session_memory", size(64 * kib, 4 * gib),
+        "What one client may make the proxy remember: statements, settings, queued requests."),
+
+    row<&p::pool, &pool_settings::mode>(
+        "pool.mode", choice(pool_modes),
+        "When a server connection is given back: at the end of the transaction, session or statement."),
+    older(row<&p::pool, &pool_settings::size>("pool.size", count(1, 100'000),
+                                              "Lasting server connections per pool (database and user)."),
+          "DB_POOL_SIZE", "DATABASE_POOL_SIZE"),
+    older(row<&p::pool, &pool_settings::max_overflow>("pool.max_overflow", count(0, 100'000),
+                                                      "Extra ones under pressure, closed when it is calm again."),
+          "DB_MAX_OVERFLOW", "DATABASE_MAX_OVERFLOW"),
+    row<&p::pool, &pool_settings::min_size>(
+        "pool.min_size", count(0, 100'000),
+        "Connections kept warm. Only in pools that the configuration names, so that strangers open none."),
+    older(row<&p::pool, &pool_settings::hold_timeout>(
+              "pool.hold_timeout", duration(),
+              "Longest wait of a statement for a connection or for a server to come back. It bounds waiting, not "
+              "execution. 0: no limit."),
+          "DB_POOL_TIMEOUT", "DATABASE_POOL_TIMEOUT"),
+    older(row<&p::pool, &pool_settings::lifetime>(
+              "pool.lifetime", duration(sec, 366 * day),
+              "Age at which a server connection is replaced between transactions. 0: never."),
+          "DB_POOL_RECYCLE", "DATABASE_POOL_RECYCLE"),
+    row<&p::pool, &pool_settings::lifetime_jitter>(
+        "pool.lifetime_jitter", percent(90),
+        "How far lifetimes are spread, so that connections opened together are not replaced together."),
+    row<&p::pool, &pool_settings::idle_timeout>(
+        "pool.idle_timeout", duration(), "Idle connections above min_size are closed after this. 0: never."),
+    row<&p::pool, &pool_settings::overflow_idle_timeout>(
+        "pool.overflow_idle_timeout", duration(),
+        "The same for connections above size: soon, but not between two bursts. 0: at idle_timeout."),
+    row<&p::pool, &pool_settings::probe_after_idle>(
+        "pool.probe_after_idle", duration(),
+        "A connection idle for longer is probed before it is handed out. 0: never."),
+    row<&p::pool, &pool_settings::reset_query>(
+        "pool.reset_query", text(),
+        "Sent in session mode when a client has left; the other modes undo exactly what was set. Empty: none."),
+    row<&p::pool, &pool_settings::prepared_statements>(
+        "pool.prepared_statements", size(0, gib),
+        "Memory for named prepared statements per server connection; the least used are closed beyond it. 0: named "
+        "statements are not shared."),
+    row<&p::pool, &pool_settings::opaque_functions_are>(
+        "pool.opaque_functions", choice(opaque_choices),
+        "Whether functions of your own are trusted to leave no session state behind, or pin the client."),
+
+    row<&s::auto_pools, &auto_pool_settings::enabled>(
+        "auto_pools.enabled", flag(), "Serves databases that are not listed, under the name the client asks for."),
+    row<&s::auto_pools, &auto_pool_settings::max>("auto_pools.max", count(0, 100'000),
+                                                  "Pools of that kind at the same time. 0: no limit."),
+    row<&s::auto_pools, &auto_pool_settings::idle_timeout>(
+        "auto_pools.idle_timeout", duration(), "A pool of that kind is dropped after being unused. 0: never."),
+
+    row<&s::connect, &connect_settings::timeout>(
+        "connect.timeout", duration(10 * ms, hour),
+        "Opening a server connection: name lookup, TCP, TLS and sign-in together. 0: no limit."),
+    row<&s::connect, &connect_settings::tcp_user_timeout>(
+        "connect.tcp_user_timeout", duration(100 * ms, hour),
+        "Sent data that a server leaves unacknowledged for so long ends the connection. 0: the system's own."),
+    row<&s::connect, &connect_settings::keepalive, &keepalive::idle>(
+        "connect.keepalive.idle", duration(sec, day),
+        "Silence after which a server connection is probed. 0: no probes."),
+    row<&s::connect, &connect_settings::keepalive, &keepalive::interval>(
+        "connect.keepalive.interval", duration(sec, hour), "Time between those probes. 0: the system's own."),
+    row<&s::connect, &connect_settings::keepalive, &keepalive::count>(
+        "connect.keepalive.count", count(1, 100), "Unanswered probes that end the connection."),
+    row<&s::connect, &connect_settings::backoff, &backoff::initial>(
+        "connect.backoff.initial", duration(ms, min), "First pause before a host is dialled again."),
+    row<&s::connect, &connect_settings::backoff, &backoff::max>(
+        "connect.backoff.max", duration(ms, hour), "Longest such pause while the outage is young."),
+    row<&s::connect, &connect_settings::backoff, &backoff::late_after>(
+        "connect.backoff.late_after", duration(ms, hour), "Age at which an outage is no longer young."),
+    row<&s::connect, &connect_settings::backoff, &backoff::late_max>(
+        "connect.backoff.late_max", duration(ms, hour), "Longest pause from then on."),
+
+    global_only(row<&p::timeouts, &timeout_settings::login>(
+        "timeouts.login", duration(), "A client that has not signed in by then is turned away. 0: never.")),
+    row<&p::timeouts, &timeout_settings::statement>(
+        "timeouts.statement", duration(),
+        "A statement that runs for longer is cancelled. Off: a proxy must not surprise (30s was the default of the "
+        "systems before)."),
+    row<&p::timeouts, &timeout_settings::transaction>("timeouts.transaction", duration(),
+                                                      "A transaction open for longer is ended. 0: never."),
+    row<&p::timeouts, &timeout_settings::idle_in_transaction>(
+        "timeouts.idle_in_transaction", duration(),
+        "A client silent inside a transaction, or before the Sync it owes, is ended. 0: never."),
+    row<&p::timeouts, &timeout_settings::client_idle>("timeouts.client_idle", duration(),
+                                                      "A client idle for longer is ended. 0: never."),
+
+    row<&p::recovery, &recovery_settings::enabled>(
+        "recovery.enabled", flag(), "Kill switch: hold and retry what an outage interrupts (takes effect with recovery)."),
+    older(row<&p::retry, &retry_settings::max_retries>("retry.max_retries", count(0, 100),
+                                                       "Attempts after the first (takes effect with recovery)."),
+          "RECOVERY_MAX_RETRIES", "DB_MAX_RETRIES"),
+    older(row<&p::retry, &retry_settings::initial_delay>(
+              "retry.initial_delay", duration(ms, hour), "First pause; slept only when no event can end it sooner."),
+          "DB_RETRY_BASE_DELAY"),
+    older(row<&p::retry, &retry_settings::max_delay>("retry.max_delay", duration(ms, hour), "Longest pause."),
+          "DB_RETRY_MAX_DELAY"),
+    older(row<&p::retry, &retry_settings::multiplier>("retry.multiplier", factor(1, 100),
+                                                      "Growth of the pause from attempt to attempt."),
+          "RECOVERY_BACKOFF_MULTIPLIER", "DB_RETRY_BACKOFF_MULTIPLIER"),
+    row<&p::retry, &retry_settings::strategy>("retry.strategy", choice(retry_strategies), "How the pause grows."),
+    row<&p::retry, &retry_settings::jitter>("retry.jitter", flag(),
+                                            "Draws each pause between 0 and its length, so that clients spread out."),
+    row<&p::breaker, &breaker_settings::enabled>(
+        "breaker.enabled", flag(), "Kill switch: the circuit breaker of each backend (takes effect with recovery)."),
+    older(row<&p::breaker, &breaker_settings::failure_threshold>("breaker.failure_threshold", count(1, 10'000),
+                                                                 "Consecutive failures that open it."),
+          "CIRCUIT_BREAKER_THRESHOLD", "DB_CIRCUIT_BREAKER_FAILURE_THRESHOLD"),
+    older(row<&p::breaker, &breaker_settings::success_threshold>("breaker.success_threshold", count(1, 10'000),
+                                                                 "Successes in half-open that close it."),
+          "DB_CIRCUIT_BREAKER_SUCCESS_THRESHOLD"),
+    older(row<&p::breaker, &breaker_settings::timeout>(
+              "breaker.timeout", duration(sec, day),
+              "Cap of the open interval, which grows from 1 s; probes usually close it sooner. 0: no cap."),
+          "CIRCUIT_BREAKER_TIMEOUT", "DB_CIRCUIT_BREAKER_RECOVERY_TIMEOUT"),
+    row<&p::read_only, &read_only_settings::enabled>(
+        "read_only.enabled", flag(),
+        "Kill switch: serve reads from standbys while the primary is lost (takes effect with recovery)."),
+    row<&p::replay, &replay_settings::enabled>(
+        "replay.enabled", flag(), "Kill switch: replay interrupted transactions (takes effect with replay)."),
+    row<&p::replay, &replay_settings::attempts>("replay.attempts", count(1, 100), "Attempts of one replay."),
+    row<&p::guard, &guard_settings::enabled>(
+        "guard.enabled", flag(), "Kill switch: prove reads harmless before they are retried (takes effect with recovery)."),
+
+    row<&s::monitor, &monitor_settings::user>(
+        "monitor.user", text(), "Server user of the role and liveness monitor. Empty: the pool's."),
+    row<&s::monitor, &monitor_settings::password>("monitor.password", secret(),
+                                                  "Password of monitor.user. Better: password_file."),
+    row<&s::monitor, &monitor_settings::password_file>("monitor.password_file", text(),
+                                                       "File that holds that password and nothing else."),
+    row<&s::monitor, &monitor_settings::database>(
+        "monitor.database", text(), "Database it connects to. Empty: backends.database, else postgres."),
+    row<&s::monitor, &monitor_settings::interval>("monitor.interval", duration(10 * ms, hour),
+                                                  "Period of the fast monitor. 0: off."),
+    row<&s::monitor, &monitor_settings::timeout>("monitor.timeout", duration(10 * ms, hour),
+                                                 "An answer later than this counts as a failure. 0: no limit."),
+    older(row<&s::health, &health_settings::interval>("health.interval", duration(100 * ms, day),
+                                                      "Period of the slow, full health check. 0: off."),
+          "DB_HEALTH_CHECK_INTERVAL"),
+    older(row<&s::health, &health_settings::timeout>("health.timeout", duration(10 * ms, hour),
+                                                     "Limit of one full health check. 0: no limit."),
+          "HEALTH_CHECK_TIMEOUT"),
+
+    row<&s::admin, &admin_settings::enabled>("admin.enabled", flag(), "Serves the admin HTTP port."),
+    row<&s::admin, &admin_settings::host>(
+        "admin.host", text(1), "Address of the admin port. Anything but loopback demands a token, and deserves TLS."),
+    row<&s::admin, &admin_settings::port>("admin.port", port(), "Admin port. 0: the system picks a free one."),
+    row<&s::admin, &admin_settings::operate_token>(
+        "admin.operate_token", secret(),
+        "Bearer token for everything that changes something. Empty: nothing can be changed over HTTP."),
+    row<&s::admin, &admin_settings::operate_token_file>("admin.operate_token_file", text(),
+                                                        "File that holds it and nothing else."),
+    row<&s::admin, &admin_settings::read_token>("admin.read_token", secret(),
+                                                "Bearer token for reading. Empty: on loopback, reading is open."),
+    row<&s::admin, &admin_settings::read_token_file>("admin.read_token_file", text(),
+                                                     "File that holds it and nothing else."),
+    row<&s::admin, &admin_settings::tls, &admin_tls_settings::cert_file>(
+        "admin.tls.cert_file", text(), "PEM certificate of the admin port. Empty: plain HTTP."),
+    row<&s::admin, &admin_settings::tls, &admin_tls_settings::key_file>("admin.tls.key_file", text(),
+                                                                        "PEM private key of that certificate."),
+    row<&s::admin, &admin_settings::admin_users>("admin.admin_users", {.kind = value_kind::names},
+                                                 "Users who may change things in the psql console."),
+    row<&s::admin, &admin_settings::stats_users>("admin.stats_users", {.kind = value_kind::names},
+                                                 "Users who may look at it."),
+
+    row<&s::shutdown, &shutdown_settings::drain_timeout>(
+        "shutdown.drain_timeout", duration(),
+        "SIGTERM waits so long for open transactions; then clients get 57P01. 0: it does not wait."),
+    row<&s::switchover, &switchover_settings::drain_timeout>(
+        "switchover.drain_timeout", duration(),
+        "A planned switchover waits so long for open transactions (takes effect with recovery). 0: it does not wait."),
+
+    row<&s::log, &log_settings::level>("log.level", choice(log_levels), "Least important lines that are written."),
+    row<&s::log, &log_settings::format>("log.format", choice(log_formats), "For people or for machines."),
+    older(row<&s::log, &log_settings::statements>("log.statements", flag(),
+                                                  "Logs every statement, its parameters never."),
+          "DB_ECHO"),
+    row<&s::log, &log_settings::connections>("log.connections", flag(),
+                                             "One line per client end, with its reason."),
+    row<&s::log, &log_settings::rate_limit>("log.rate_limit", count(0, 1'000'000),
+                                            "Lines per second of one kind; the rest is counted. 0: no limit."),
+};
+
+template <auto First>
+constexpr entry_key<database_settings> database_row(std::string_view name, value_rule rule, std::string_view why) {
+    return {name, rule, why, &reach<database_settings, First>};
+}
+
+template <auto First>
+constexpr entry_key<user_settings> user_row(std::string_view name, value_rule rule, std::string_view why) {
+    return {name, rule, why, &reach<user_settings, First>};
+}
+
+using d = database_settings;
+using u = user_settings;
+
+constexpr std::array all_database_keys{
+    database_row<&d::hosts>("hosts", {.kind = value_kind::hosts},
+                            "Its own cluster. Empty: backends.hosts."),
+    database_row<&d::dbname>("dbname", text(), "Its name on the server. Empty: the entry's own."),
+    database_row<&d::user>("user", text(), "Server user for every client. Empty: the client's own."),
+    database_row<&d::password>("password", secret(), "Password of that user."),
+    database_row<&d::password_file>("password_file", text(), "File that holds it and nothing else."),
+    database_row<&d::password_env>("password_env", text(), "Environment variable that holds it."),
+    database_row<&d::max_clients>("max_clients", count(0, 1'000'000),
+                                  "Clients of this database. 0: limits.max_clients_per_database."),
+};
+
+constexpr std::array all_user_keys{
+    user_row<&u::password>("password", secret(), "Password, as text."),
+    user_row<&u::password_file>("password_file", text(), "File that holds it and nothing else."),
+    user_row<&u::password_env>("password_env", text(), "Environment variable that holds it."),
+    user_row<&u::verifier>("verifier", secret(),
+                           "SCRAM-SHA-256$… or md5…, as in pg_authid.rolpassword; no password is stored then."),
+    user_row<&u::max_clients>("max_clients", count(0, 1'000'000),
+                              "Clients of this user. 0: limits.max_clients_per_user."),
+    user_row<&u::mode>("mode", choice(pool_modes), "Beats pool.mode."),
+    user_row<&u::pool_size>("pool_size", count(1, 100'000), "Beats pool.size."),
+    user_row<&u::statement_timeout>("statement_timeout", duration(), "Beats timeouts.statement."),
+    user_row<&u::transaction_timeout>("transaction_timeout", duration(), "Beats timeouts.transaction."),
+    user_row<&u::idle_in_transaction_timeout>("idle_in_transaction_timeout", duration(),
+                                              "Beats timeouts.idle_in_transaction."),
+    user_row<&u::client_idle_timeout>("client_idle_timeout", duration(), "Beats timeouts.client_idle."),
+};
+
+constexpr std::array all_sections{
+    section{"listen", "Where clients connect."},
+    section{"listen.tls", "TLS towards clients."},
+    section{"listen.keepalive", "Finding dead clients."},
+    section{"backends", "The PostgreSQL cluster behind the proxy."},
+    section{"backends.tls", "TLS towards servers."},
+    section{"auth", "Who may sign in, and how."},
+    section{"auth.passthrough", "Limits of trying passwords on the server."},
+    section{"limits", "Caps, so that overload is a planned state."},
+    section{"pool", "Server connections per database and user. An entry of databases may differ."},
+    section{"auto_pools", "Databases that no entry names."},
+    section{"connect", "Opening server connections."},
+    section{"connect.keepalive", "Finding dead servers."},
+    section{"connect.backoff", "Dialling a host again."},
+    section{"timeouts", "Limits in time. An entry of databases or users may differ."},
+    section{"recovery", "Bridging outages. An entry of databases may differ."},
+    section{"retry", "Pauses between attempts. An entry of databases may differ."},
+    section{"breaker", "Leaving a failing backend alone. An entry of databases may differ."},
+    section{"read_only", "Serving on without a primary. An entry of databases may differ."},
+    section{"replay", "Interrupted transactions. An entry of databases may differ."},
+    section{"guard", "Safety of retried reads. An entry of databases may differ."},
+    section{"monitor", "The fast role and liveness monitor."},
+    section{"health", "The slow, full health check."},
+    section{"admin", "HTTP: health, status, metrics, operations."},
+    section{"admin.tls", "TLS of the admin port."},
+    section{"shutdown", "Ending the process."},
+    section{"switchover", "Planned change of the primary."},
+    section{"log", "Lines on standard error."},
+};
+
+} // namespace
+
+std::span<const key> keys() { return all_keys; }
+std::span<const entry_key<database_settings>> database_keys() { return all_database_keys; }
+std::span<const entry_key<user_settings>> user_keys() { return all_user_keys; }
+std::span<const section> sections() { return all_sections; }
+
+const key* find_key(std::string_view path) {
+    const auto found = std::ranges::find(all_keys, path, &key::path);
+    return found == all_keys.end() ? nullptr : &*found;
+}
+
+bool is_section(std::string_view path) {
+    return std::ranges::find(all_sections, path, &section::path) != all_sections.end();
+}
+
+std::string variable_name(std::string_view path) {
+    std::string name = "PGSTEADY_";
+    for (const char c : path) {
+        if (c == '.')
+            name += "__";
+        else
+            name += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+    }
+    return name;
+}
+
+} // namespace pgsteady::config

@@ -1,0 +1,140 @@
+// Reads the file, runs the steps, and places each problem where its value came from.
+#include "config/load.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <system_error>
+
+#include <unistd.h>
+
+#include "config/apply.hpp"
+#include "config/validate.hpp"
+
+namespace pgsteady::config {
+namespace {
+
+/// The file's text, at most one byte over the limit, so that parse_yaml can tell.
+std::optional<std::string> read_file(const std::filesystem::path& path, load_result& out) {
+    const auto fail = [&](const std::string& why) {
+        out.problems.push_back({severity::error, path.string(), 0, {}, "cannot be read: " + why, {}});
+        return std::nullopt;
+    };
+    std::error_code failure;
+    if (std::filesystem::is_directory(path, failure))
+        return fail("it is a directory");
+    errno = 0;
+    std::ifstream stream(path, std::ios::binary);
+    if (!stream)
+        return fail(std::strerror(errno));
+    std::string text(max_file_bytes + 1, '\0');
+    stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+    if (stream.bad())
+        return fail(std::strerror(errno));
+    text.resize(static_cast<std::size_t>(stream.gcount()));
+    return text;
+}
+
+yaml_node read_tree(const std::filesystem::path& path, load_result& out) {
+    const auto text = read_file(path, out);
+    if (!text)
+        return {};
+    std::vector<problem> found;
+    yaml_node root = parse_yaml(*text, found);
+    for (auto& one : found) {
+        one.file = path.string();
+        out.problems.push_back(std::move(one));
+    }
+    if (root.kind != yaml_kind::mapping && root.kind != yaml_kind::empty) {
+        out.problems.push_back({severity::error, path.string(), root.line, {}, "not a list of keys", "write key: value lines"});
+        return {};
+    }
+    return root;
+}
+
+/// The value's own source, or the nearest one above it ("users.a" for "users.a.password").
+const source* find_source(const source_map& sources, std::string_view key) {
+    while (!key.empty()) {
+        if (const auto found = sources.find(key); found != sources.end())
+            return &found->second;
+        const auto dot = key.rfind('.');
+        key = dot == std::string_view::npos ? std::string_view{} : key.substr(0, dot);
+    }
+    return nullptr;
+}
+
+bool is_simple_name(std::string_view name) {
+    const auto is_word = [](unsigned char c) { return (std::isalnum(c) != 0) || c == '_' || c == '-' || c >= 0x80; };
+    return !name.empty() && std::ranges::all_of(name, is_word);
+}
+
+} // namespace
+
+void report(load_result& out, severity level, std::string key, std::string message, std::string suggestion) {
+    problem found{level, {}, 0, std::move(key), std::move(message), std::move(suggestion)};
+    if (const source* where = find_source(out.sources, found.key)) {
+        found.line = where->line;
+        if (where->from == origin::file)
+            found.file = where->name;
+        else if (where->from == origin::variable)
+            found.file = "env " + where->name;
+    }
+    out.problems.push_back(std::move(found));
+}
+
+load_result load(const std::optional<std::filesystem::path>& file, const environment& variables) {
+    load_result out;
+    const std::string name = file ? file->string() : std::string{};
+    const yaml_node root = file ? read_tree(*file, out) : yaml_node{};
+    apply_file_keys(root, name, out);
+    apply_environment(variables, out);
+    apply_file_entries(root, name, out);
+    derive(variables, out);
+    for (auto& found : validate(out.settings, check_readable))
+        report(out, found.level, std::move(found.key), std::move(found.message), std::move(found.suggestion));
+    return out;
+}
+
+environment process_environment() {
+    environment variables;
+    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+        const std::string_view text(*entry);
+        const auto equals = text.find('=');
+        if (equals != std::string_view::npos)
+            variables.emplace(text.substr(0, equals), text.substr(equals + 1));
+    }
+    return variables;
+}
+
+std::optional<std::filesystem::path> default_file() {
+    constexpr std::array places{"./proxy.yaml", "/etc/pgsteady/proxy.yaml"};
+    for (const char* place : places) {
+        std::error_code ignored;
+        if (std::filesystem::exists(place, ignored))
+            return std::filesystem::path(place);
+    }
+    return std::nullopt;
+}
+
+std::string describe(const source& where) {
+    switch (where.from) {
+    case origin::default_value: return "default";
+    case origin::file: return where.line > 0 ? where.name + ':' + std::to_string(where.line) : where.name;
+    case origin::variable: return "env " + where.name;
+    case origin::derived: return "from " + where.name;
+    }
+    return {};
+}
+
+std::string entry_path(std::string_view map, std::string_view name, std::string_view key) {
+    std::string path(map);
+    path += is_simple_name(name) ? '.' + std::string(name) : ".\"" + std::string(name) + '"';
+    if (!key.empty())
+        path += '.' + std::string(key);
+    return path;
+}
+
+} // namespace pgsteady::config

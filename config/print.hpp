@@ -1,0 +1,13 @@
+// The effective configuration as YAML, each value with its source; secrets as "(set)".
+// Backs --print-config and GET /config. Pure.
+#pragma once
+
+#include <string>
+
+#include "config/load.hpp"
+
+namespace pgsteady::config {
+
+[[nodiscard]] std::string print(const load_result& loaded);
+
+} // namespace pgsteady::config
