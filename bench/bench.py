@@ -8,7 +8,6 @@ servers are private, listen on loopback, and end with this program. bench/README
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import datetime
 import pathlib
 import re
@@ -25,6 +24,7 @@ REPOSITORY = machine.REPOSITORY
 RELEASE = REPOSITORY / "build" / "release"
 PEERS = ("direct", "relay", "haproxy", "pgbouncer", "pgsteady")
 EXTRAS = ("syscalls", "idle")
+BUSY_CPUS = 0.2  # in use before we start anything: from here on the machine is not ours alone
 
 
 def parse_options() -> argparse.Namespace:
@@ -165,8 +165,10 @@ def measure(options: argparse.Namespace, runner: pgbench.Runner,
     return found
 
 
-def notes_on(found: results.Results) -> list[str]:
+def notes_on(found: results.Results, facts: dict[str, str]) -> list[str]:
     notes = []
+    if float(facts["busy before"].split()[0]) > BUSY_CPUS:
+        notes.append("other programs were running when this began: absolute figures are too high")
     for sample in found.samples:
         if sample.error:
             notes.append(f"{sample.peer} failed {sample.workload}, round {sample.round + 1}: "
@@ -221,14 +223,15 @@ def bench(options: argparse.Namespace) -> None:
     with Workshop(options.user, options.keep) as workshop:
         try:
             print(f"preparing a private PostgreSQL, scale {postgres.SCALE}")
-            cluster = postgres.Cluster(workshop, options.pg_bin, postgres.make_certificate(workshop))
+            tls = postgres.make_certificate(workshop)
+            cluster = postgres.Cluster(workshop, options.pg_bin, tls)
             notes: list[str] = []
             field = make_peers(options, workshop, cluster, notes)
             if not field:
                 sys.exit("no peer to measure")
             runner = pgbench.Runner(cluster, options.seconds)
             found = measure(options, runner, field)
-            context = describe(options, field, facts, commit, notes + notes_on(found))
+            context = describe(options, field, facts, commit, notes + notes_on(found, facts))
         finally:
             ignore_interrupts()  # a second Ctrl-C must not leave servers behind
     save(options, context, found, commit)

@@ -1,4 +1,4 @@
-"""What an idle client costs: resident memory and CPU of a fresh proxy with many clients that wait."""
+"""What an idle client costs: memory and CPU of a fresh proxy with many clients that wait."""
 
 from __future__ import annotations
 

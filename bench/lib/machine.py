@@ -8,6 +8,8 @@ import platform
 import re
 import subprocess
 
+from lib import proc
+
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
@@ -19,7 +21,7 @@ def describe() -> dict[str, str]:
         "virtual": _output(["systemd-detect-virt", "--vm"]) or "unknown",
         "kernel": f"{platform.system()} {platform.release()}",
         "system": _first_match("/etc/os-release", r'PRETTY_NAME="(.+)"'),
-        "load before": f"{os.getloadavg()[0]:.2f}",
+        "busy before": f"{proc.busy_cpus(1.0):.2f} CPUs",
     }
 
 

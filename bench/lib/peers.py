@@ -55,11 +55,15 @@ class Peer:
             self.workshop.stop(server)
         self.running.clear()
 
-    def _start(self, variant: str, argv: list[str], port: int, user: str | None = None) -> Server:
-        """Ready when the trust user can run a query, or (with `user`) when the port is open."""
+    def _start(self, variant: str, argv: list[str], port: int, trust: bool = True) -> Server:
+        """Ready when the trust user can run a query; without trust, when the port is open."""
         label = self.name if variant == "default" else f"{self.name}-{variant}"
-        ready = (lambda: wire.is_listening(port)) if user == postgres.SCRAM_USER else (
-            lambda: wire.answers(port, postgres.TRUST_USER, postgres.DATABASE))
+        if trust:
+            def ready() -> bool:
+                return wire.answers(port, postgres.TRUST_USER, postgres.DATABASE)
+        else:
+            def ready() -> bool:
+                return wire.is_listening(port)
         return self.workshop.start(label, argv, port, ready)
 
 
@@ -219,7 +223,8 @@ admin:
 """
     SIGN_IN = {
         "trust": "auth:\n  method: trust\n",
-        "scram": "auth:\n  method: scram-sha-256\nusers:\n  {user}:\n    verifier: \"{verifier}\"\n",
+        "scram": "auth:\n  method: scram-sha-256\n"
+                 "users:\n  {user}:\n    verifier: \"{verifier}\"\n",
     }
 
     def __init__(self, workshop: Workshop, cluster: postgres.Cluster, binary: pathlib.Path) -> None:
@@ -244,7 +249,7 @@ admin:
                                              verifier=self.cluster.scram_verifier())
         config = self.workshop.write(f"pgsteady-{variant}.yaml", text)
         return self._start(variant, [self.binary, "--config", str(config)], port,
-                           user=postgres.SCRAM_USER if variant == "scram" else None)
+                           trust=variant == "trust")
 
 
 def program(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import time
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -45,5 +46,19 @@ def resident_bytes(pid: int) -> int:
 
 def stolen_seconds() -> float:
     """CPU time of all cores that the hypervisor gave to others, since boot."""
-    fields = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()
-    return int(fields[8]) / TICKS_PER_SECOND
+    return _machine_ticks()[7] / TICKS_PER_SECOND
+
+
+def busy_cpus(window_s: float) -> float:
+    """Mean number of cores at work, whoever uses them; takes `window_s`."""
+    before = _machine_ticks()
+    time.sleep(window_s)
+    spent = [now - then for now, then in zip(_machine_ticks(), before)]
+    idle, waiting_for_disk = spent[3], spent[4]
+    return (sum(spent[:8]) - idle - waiting_for_disk) / TICKS_PER_SECOND / window_s
+
+
+def _machine_ticks() -> list[int]:
+    """user, nice, system, idle, iowait, irq, softirq, steal, … of all cores."""
+    with open("/proc/stat") as file:
+        return [int(field) for field in file.readline().split()[1:]]

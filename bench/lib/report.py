@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
-from lib.results import FLOOR, TARGETS, Results, Spread, verdict
+from lib.results import FLOOR, TARGETS, Results, Spread, Target, verdict
 from lib.workloads import Workload
 
 PRODUCT = "pgsteady"
@@ -48,15 +48,16 @@ def as_json(context: Context, results: Results) -> str:
         "machine": context.machine,
         "versions": context.versions,
         "options": context.options,
-        "targets": [{"what": t.what, "limit": t.limit, "measured": _plain(t.measure(results, PRODUCT)),
-                     "verdict": verdict(t, t.measure(results, PRODUCT))} for t in TARGETS],
+        "targets": [_judged(target, results) for target in TARGETS],
         "results": dataclasses.asdict(results),
     }
     return json.dumps(document, indent=1, default=str) + "\n"
 
 
-def _plain(spread: Spread | None) -> dict[str, float] | None:
-    return dataclasses.asdict(spread) if spread else None
+def _judged(target: Target, results: Results) -> dict[str, Any]:
+    measured = target.measure(results, PRODUCT)
+    return {"what": target.what, "limit": target.limit, "verdict": verdict(target, measured),
+            "measured": dataclasses.asdict(measured) if measured else None}
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
@@ -64,14 +65,19 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
         return "Not measured in this run."
     widths = [max(map(len, column)) for column in zip(header, *rows)]
     lines = [header, ["-" * width for width in widths], *rows]
-    return "\n".join("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |"
-                     for line in lines)
+    return "\n".join(_line(line, widths) for line in lines)
+
+
+def _line(cells: list[str], widths: list[int]) -> str:
+    return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths)) + " |"
 
 
 def _number(value: float) -> str:
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
+    """Three significant digits or all the whole ones."""
+    for least, form in ((100, ",.0f"), (10, ".1f")):
+        if abs(value) >= least:
+            return format(value, form)
+    return format(value, ".2f")
 
 
 def _cell(spread: Spread | None, absent: str = "-") -> str:

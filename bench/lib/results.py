@@ -60,7 +60,7 @@ class Results:
         return Spread.of(counts)
 
     def idle_bytes(self, peer: str, tls: bool) -> Spread | None:
-        """After a query: what a client costs once it has done something."""
+        """The dearer of the two stages: after sign-in, and after a query."""
         costs = [max(c.after_startup, c.after_query) for c in self.idle
                  if c.peer == peer and c.tls == tls and not c.error]
         return Spread.of(costs)
@@ -107,7 +107,7 @@ TARGETS: tuple[Target, ...] = (
 
 
 def verdict(target: Target, measured: Spread | None) -> str:
-    """Judged by the median; "within noise" where some round fell on the other side."""
+    """Judged by the median; says so where some round fell on the other side of the limit."""
     if measured is None:
         return "not measured"
     met = measured.median <= target.limit
