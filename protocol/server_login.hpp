@@ -25,15 +25,15 @@ public:
     enum class tls_mode { disable, allow, prefer, require, verify_ca, verify_full };
 
     struct settings {
-        std::string user;
-        std::string database;
+        std::string user{};
+        std::string database{};
         tls_mode tls = tls_mode::prefer;
         bool peer_is_loopback_or_unix = false;
-        std::string password;                ///< empty: none
-        std::optional<scram_secret> secret;  ///< tried before the password when salt and iterations fit
-        std::string md5_hash;                ///< pg_authid form, used before the password; empty: none
-        std::string nonce_material;          ///< fresh random bytes, 18 to 256
-        parameter_list extra_startup;        ///< normally empty: they become RESET defaults (P37)
+        std::string password{};                ///< empty: none
+        std::optional<scram_secret> secret{};  ///< tried before the password when salt and iterations fit
+        std::string md5_hash{};                ///< pg_authid form, used before the password; empty: none
+        std::string nonce_material{};          ///< fresh random bytes, 18 to 256
+        parameter_list extra_startup{};        ///< normally empty: they become RESET defaults (P37)
         int max_scram_iterations = 600'000;  ///< P17
     };
 
