@@ -25,9 +25,10 @@ enum class pin_reason : std::uint32_t {
     sql_prepare = 1U << 4,       ///< PREPARE or EXECUTE as SQL
     load = 1U << 5,              ///< LOAD of a library
     computed_setting = 1U << 6,  ///< set_config() whose setting's name is known only to the server
-    opaque = 1U << 7,            ///< code that we cannot see through: DO with such words, dblink_connect, setseed …
+    opaque = 1U << 7,            ///< what we cannot see through: DO with such words, dblink_connect, doubtful quoting
     unparsable = 1U << 8,        ///< our grammar does not know the text, and the scan found words that matter
     too_large = 1U << 9,         ///< longer or nested deeper than we parse, and the scan found words that matter
+    random_seed = 1U << 10,      ///< setseed() or SET seed: the sequence of random() is bound to that server
 };
 
 /// One word for logs, metrics and status, e.g. "temp_object". Not for combined bits.
@@ -46,6 +47,7 @@ struct setting_change {
     std::string name;  ///< canonical: lower case, "timezone" for TIME ZONE; also "role", "session_authorization"
     action kind = action::assign;
     std::optional<std::string> value;  ///< as set_config() takes it; nullopt with assign: ask current_setting(name)
+    int value_parameter = 0;           ///< n: the value is parameter $n of the Bind (and `value` is nullopt)
     bool local = false;                ///< until the end of the transaction only
     std::size_t statement = 0;
 };
@@ -108,8 +110,9 @@ struct statement_effects {
 /// Longest text given to the parser, in bytes (D12).
 inline constexpr std::size_t max_parsed_bytes = 256U * 1024U;
 
-/// Reads `sql`. `hits` are the scan's; they decide whether an unreadable text pins, and whether a literal is
-/// ambiguous. Cost: some ten microseconds for a short text.
+/// Reads `sql`. `hits` are the scan's of the same text (whole, sql or sql_standard mode): they decide whether a text
+/// that cannot be read pins. A text with an ambiguous literal is not parsed: it pins as opaque if it has other hits.
+/// Cost: some ten microseconds for a short text.
 [[nodiscard]] statement_effects analyse_effects(std::string_view sql, token_hits hits);
 
 /// Scans first. For callers that have no hits at hand.
