@@ -15,7 +15,7 @@
 namespace pgsteady::net {
 
 struct listen_settings {
-  std::string host;        ///< address, name, "*" for all, or a directory for a Unix socket
+  std::string host{};      ///< address, name, "*" for all, or a directory for a Unix socket
   std::uint16_t port = 0;  ///< 0: the kernel chooses, see port()
   int backlog = 1024;
   bool reuse_port = false;                      ///< several listeners share the port (one per worker)

@@ -17,9 +17,9 @@ enum class tls_version : std::uint8_t { tls_1_2, tls_1_3 };
 struct tls_server_settings {
   enum class client_certificate : std::uint8_t { ignore, optional, required };
 
-  std::string certificate_file;  ///< PEM, leaf first, then the chain
-  std::string key_file;          ///< PEM, not encrypted
-  std::string ca_file;           ///< PEM; who may issue client certificates
+  std::string certificate_file{};  ///< PEM, leaf first, then the chain
+  std::string key_file{};          ///< PEM, not encrypted
+  std::string ca_file{};           ///< PEM; who may issue client certificates
   client_certificate clients = client_certificate::ignore;
   tls_version min_version = tls_version::tls_1_2;
 };
@@ -32,9 +32,9 @@ struct tls_client_settings {
   };
 
   verification verify = verification::none;
-  std::string ca_file;           ///< PEM; empty with `ca` or `full`: the system's store
-  std::string certificate_file;  ///< optional client certificate, with key_file
-  std::string key_file;
+  std::string ca_file{};           ///< PEM; empty with `ca` or `full`: the system's store
+  std::string certificate_file{};  ///< optional client certificate, with key_file
+  std::string key_file{};
   tls_version min_version = tls_version::tls_1_2;
 };
 

@@ -69,6 +69,13 @@ bool pool::may_dial(pool_time now) {
     return true;
 }
 
+bool pool::may_dial_extra(pool_time now) {
+    if (now < next_dial_ && failures_ > 3) return false;
+    if (!take_both(permits_, process_)) return false;
+    ++dialling_;
+    return true;
+}
+
 void pool::dial_ended(bool succeeded, pool_time now, double chance) {
     --dialling_;
     if (succeeded) {

@@ -73,6 +73,8 @@ public:
 
     /// A permit was taken and a dial may start. Called until it says no.
     [[nodiscard]] bool may_dial(pool_time now);
+    /// As may_dial(), for a connection that no waiter asked for (a password is tried with it).
+    [[nodiscard]] bool may_dial_extra(pool_time now);
     void dial_ended(bool succeeded, pool_time now, double chance);
     /// When dialling may be tried again after failures.
     [[nodiscard]] pool_time next_dial() const { return next_dial_; }
@@ -87,6 +89,9 @@ public:
     /// A server of this pool was opened (counted from its dial on) or has been closed; its permits are returned.
     void adopt(pooled_server& server, pool_time now, double chance);
     void closed();
+    /// An open server went to, or came from, this pool's part on another worker; its permits go with it.
+    void moved_away() { --open_; }
+    void moved_here() { ++open_; }
     /// Removes an idle server (it died).
     bool remove_idle(pooled_server& server);
     /// Idle servers that are too old, idle too long, or beyond `size`; removed from the idle ones.

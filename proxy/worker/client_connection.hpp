@@ -1,0 +1,107 @@
+// One client's socket: its sign-in, then its session. Moves bytes between sockets and the session and
+// does what the session asks; decides nothing about the protocol. Owned by its worker.
+#pragma once
+
+#include "protocol/client_login.hpp"
+#include "proxy/net/stream.hpp"
+#include "proxy/pool/pool.hpp"
+#include "proxy/session/session.hpp"
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace pgsteady {
+
+class local_pool;
+class server_connection;
+class worker;
+
+class client_connection final : public net::stream_handler, public pool_waiter {
+public:
+    client_connection(worker& at, std::uint64_t serial, std::string peer);
+    ~client_connection();
+    client_connection(const client_connection&) = delete;
+    client_connection& operator=(const client_connection&) = delete;
+
+    /// Takes the descriptor and begins the sign-in. False: the connection is already gone.
+    [[nodiscard]] bool begin(int fd);
+
+    // From the pool.
+    void grant(server_connection& server);
+    void refuse(const error_fields& why);
+    void password_verdict(bool ok, const error_fields* why);
+
+    // From the server connection.
+    void server_bytes(std::string_view in, std::size_t& used);
+    void server_lost(std::string_view words);
+    void server_writable();
+    /// The client cannot take more: whoever feeds it must stop.
+    [[nodiscard]] bool write_blocked() const { return !unsent_.empty(); }
+
+    // From the worker.
+    void cancel();
+    /// Asks for a polite end: at once if idle, else when the transaction is over or by force.
+    void drain(bool by_force);
+    void kill(const error_fields& why, end_reason reason);
+    void check_timeouts(pool_time now);
+
+    void on_readable() override;
+    void on_writable() override;
+
+    [[nodiscard]] session* conversation() { return session_.get(); }
+    [[nodiscard]] server_connection* server() const { return server_; }
+    [[nodiscard]] std::uint64_t serial() const { return serial_; }
+    [[nodiscard]] bool closed() const { return closed_; }
+    [[nodiscard]] const std::string& user() const { return user_; }
+    [[nodiscard]] const std::string& database() const { return database_; }
+    [[nodiscard]] const std::string& peer() const { return peer_; }
+    [[nodiscard]] local_pool* pool() const { return pool_; }
+
+private:
+    void read_some();
+    void take(std::string_view in);
+    std::size_t sign_in(std::string_view in);
+    void login_step(client_login::step step, std::string& out);
+    void look_up_user(std::string& out);
+    void check_password(std::string& out);
+    void finish_login(std::string& out);
+    void continue_handshake();
+    void send_cancel();
+    void converse(std::string_view in);
+    bool act();
+    void flush();
+    void write(const gather& output);
+    void send(std::string_view bytes);
+    void offer_pending();
+    void count_requests();
+    void close(end_reason reason);
+    void close_when_flushed(end_reason reason);
+
+    worker& worker_;
+    std::uint64_t serial_;
+    std::string peer_;
+    std::unique_ptr<net::stream> stream_;
+    std::unique_ptr<client_login> login_;
+    std::unique_ptr<session> session_;
+    local_pool* pool_ = nullptr;
+    server_connection* server_ = nullptr;
+    std::string user_;
+    std::string database_;
+    std::string pending_in_;
+    std::string unsent_;
+    net::timer_id login_timer_;
+    pool_time active_since_{};      ///< when the request in progress began; the epoch: none
+    pool_time last_activity_{};
+    pool_time transaction_since_{};
+    end_reason closing_ = end_reason::none;
+    bool handshaking_ = false;
+    bool admitted_ = false;
+    bool counted_unauthenticated_ = true;
+    bool draining_ = false;
+    bool closed_ = false;
+    bool in_converse_ = false;
+    bool statement_cancelled_ = false;
+};
+
+}  // namespace pgsteady

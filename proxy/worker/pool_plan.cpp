@@ -1,0 +1,118 @@
+// See pool_plan.hpp.
+#include "proxy/worker/pool_plan.hpp"
+
+#include "protocol/md5_auth.hpp"
+
+namespace pgsteady {
+
+session_mode session_mode_of(config::pool_mode mode) {
+    switch (mode) {
+        case config::pool_mode::session: return session_mode::session;
+        case config::pool_mode::transaction: return session_mode::transaction;
+        case config::pool_mode::statement: return session_mode::statement;
+    }
+    return session_mode::transaction;
+}
+
+namespace {
+
+void add_server_credentials(const config::settings& all, const config::database_settings* entry, pool_plan& plan) {
+    plan.server_user = plan.user;
+    if (entry != nullptr && !entry->user.empty()) {
+        plan.server_user = entry->user;
+        plan.server_password = entry->password;
+        return;
+    }
+    if (const auto user = all.users.find(plan.user); user != all.users.end()) {
+        plan.server_password = user->second.password;
+        if (user->second.verifier.starts_with("md5")) plan.server_verifier = user->second.verifier;
+    }
+    if (plan.server_password.empty() && plan.user == all.backends.user) plan.server_password = all.backends.password;
+    plan.password_from_client = plan.server_password.empty() && all.auth.method == config::auth_method::passthrough;
+}
+
+void add_user_overrides(const config::settings& all, pool_plan& plan) {
+    const auto user = all.users.find(plan.user);
+    if (user == all.users.end()) return;
+    const config::user_settings& own = user->second;
+    if (own.mode) plan.policies.pool.mode = *own.mode;
+    if (own.pool_size) plan.policies.pool.size = *own.pool_size;
+    if (own.statement_timeout) plan.policies.timeouts.statement = *own.statement_timeout;
+    if (own.transaction_timeout) plan.policies.timeouts.transaction = *own.transaction_timeout;
+    if (own.idle_in_transaction_timeout) plan.policies.timeouts.idle_in_transaction = *own.idle_in_transaction_timeout;
+    if (own.client_idle_timeout) plan.policies.timeouts.client_idle = *own.client_idle_timeout;
+}
+
+}  // namespace
+
+std::optional<pool_plan> plan_pool(const config::settings& all, std::string_view database, std::string_view user) {
+    pool_plan plan;
+    plan.database = database;
+    plan.user = user;
+    plan.server_database = database;
+    plan.hosts = all.backends.hosts;
+    plan.policies = all;
+    auto entry = all.databases.find(database);
+    plan.named = entry != all.databases.end();
+    if (entry == all.databases.end()) entry = all.databases.find("*");
+    const config::database_settings* found = entry != all.databases.end() ? &entry->second : nullptr;
+    if (found == nullptr && !all.auto_pools.enabled) return std::nullopt;
+    if (found != nullptr) {
+        plan.policies = *found;
+        if (!found->hosts.empty()) plan.hosts = found->hosts;
+        if (!found->dbname.empty()) plan.server_database = found->dbname;
+    }
+    if (plan.hosts.empty()) return std::nullopt;
+    add_server_credentials(all, found, plan);
+    add_user_overrides(all, plan);
+    plan.mode = session_mode_of(plan.policies.pool.mode);
+    return plan;
+}
+
+client_login::credentials credentials_of(const config::settings& all, std::string_view user) {
+    using method = client_login::auth_method;
+    client_login::credentials found;
+    const auto known = all.users.find(user);
+    found.known_user = known != all.users.end();
+    switch (all.auth.method) {
+        case config::auth_method::trust:
+            found.method = method::trust;
+            found.known_user = true;
+            return found;
+        case config::auth_method::md5: found.method = method::md5; break;
+        case config::auth_method::passthrough:
+            found.method = found.known_user ? method::scram : method::passthrough;
+            if (!found.known_user) return found;
+            break;
+        case config::auth_method::automatic:
+        case config::auth_method::scram_sha_256: found.method = method::scram; break;
+    }
+    if (!found.known_user) return found;
+    const config::user_settings& own = known->second;
+    if (own.verifier.starts_with("md5")) {  // such a verifier can be answered only by md5
+        found.method = method::md5;
+        found.md5_hash = own.verifier;
+    } else if (found.method == method::md5) {
+        found.md5_hash = own.password.empty() ? std::string() : md5_password_hash(user, own.password);
+        if (!own.verifier.empty()) found.method = method::scram;
+    }
+    if (found.method == method::scram && !own.verifier.empty()) found.verifier = parse_scram_verifier(own.verifier);
+    return found;
+}
+
+pool_rules rules_of(const pool_plan& plan) {
+    const config::pool_settings& from = plan.policies.pool;
+    pool_rules rules;
+    rules.size = from.size;
+    rules.max_overflow = from.max_overflow;
+    rules.min_size = plan.named ? from.min_size : 0;
+    rules.hold_timeout = from.hold_timeout;
+    rules.lifetime = from.lifetime;
+    rules.lifetime_jitter = from.lifetime_jitter;
+    rules.idle_timeout = from.idle_timeout;
+    rules.overflow_idle_timeout = from.overflow_idle_timeout;
+    rules.probe_after_idle = from.probe_after_idle;
+    return rules;
+}
+
+}  // namespace pgsteady

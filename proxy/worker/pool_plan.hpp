@@ -1,0 +1,45 @@
+// What the configuration says about one pool (a database and a user) and about one user's sign-in.
+// Pure: settings in, answers out.
+#pragma once
+
+#include "config/config.hpp"
+#include "protocol/client_login.hpp"
+#include "proxy/pool/pool.hpp"
+#include "proxy/session/session.hpp"
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pgsteady {
+
+/// Everything needed to open servers of a pool and to run it.
+struct pool_plan {
+    std::string database;        ///< as the client names it
+    std::string user;            ///< as the client names it
+    std::vector<config::host_port> hosts;
+    std::string server_database;
+    std::string server_user;
+    std::string server_password; ///< empty: from the client (passthrough), or none
+    std::string server_verifier; ///< md5… form, if that is all there is
+    config::policies policies;
+    session_mode mode = session_mode::transaction;
+    bool named = false;          ///< the configuration names it: keeps min_size warm
+    bool password_from_client = false;
+
+    [[nodiscard]] std::string key() const { return database + '\0' + user; }
+    [[nodiscard]] std::string label() const { return database + '/' + user; }
+};
+
+/// The plan for this database and user, or nothing if the configuration admits no such database.
+[[nodiscard]] std::optional<pool_plan> plan_pool(const config::settings& all, std::string_view database,
+                                                 std::string_view user);
+
+/// How `user` proves who he is.
+[[nodiscard]] client_login::credentials credentials_of(const config::settings& all, std::string_view user);
+
+[[nodiscard]] pool_rules rules_of(const pool_plan& plan);
+[[nodiscard]] session_mode session_mode_of(config::pool_mode mode);
+
+}  // namespace pgsteady

@@ -1,0 +1,161 @@
+// See proxy_state.hpp.
+#include "proxy/worker/proxy_state.hpp"
+
+#include "protocol/constant_time.hpp"
+
+#include <openssl/rand.h>
+#include <openssl/sha.h>
+
+#include <random>
+#include <stdexcept>
+
+namespace pgsteady {
+
+std::string random_bytes(std::size_t count) {
+    std::string bytes(count, '\0');
+    if (RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(count)) != 1)
+        throw std::runtime_error("no randomness available");
+    return bytes;
+}
+
+double random_share() {
+    thread_local std::minstd_rand generator(std::random_device{}());
+    return std::uniform_real_distribution<double>(0.0, 1.0)(generator);
+}
+
+namespace {
+
+std::string digest_of(const std::string& salt, const std::string& password) {
+    const std::string salted = salt + password;
+    std::string digest(SHA256_DIGEST_LENGTH, '\0');
+    SHA256(reinterpret_cast<const unsigned char*>(salted.data()), salted.size(),
+           reinterpret_cast<unsigned char*>(digest.data()));
+    return digest;
+}
+
+}  // namespace
+
+shared_pool::shared_pool(pool_plan from, std::size_t workers)
+    : plan(std::move(from)),
+      permits(plan.policies.pool.size + plan.policies.pool.max_overflow),
+      idle(workers),
+      waiting(workers) {
+    secrets_.password = plan.server_password;
+}
+
+shared_pool::secrets shared_pool::current_secrets() const {
+    const std::scoped_lock lock(mutex_);
+    return secrets_;
+}
+
+void shared_pool::learn_password(std::string password) {
+    const std::scoped_lock lock(mutex_);
+    if (secrets_.password == password) return;
+    secrets_.password = std::move(password);
+    secrets_.scram.reset();
+}
+
+void shared_pool::learn_scram(const scram_secret& secret) {
+    const std::scoped_lock lock(mutex_);
+    secrets_.scram = secret;
+}
+
+void shared_pool::forget_secrets() {
+    const std::scoped_lock lock(mutex_);
+    if (plan.password_from_client) secrets_.password.clear();
+    secrets_.scram.reset();
+    verified_digest_.clear();
+}
+
+bool shared_pool::recently_verified(const std::string& password, pool_time now, pool_duration reverify) const {
+    const std::scoped_lock lock(mutex_);
+    if (verified_digest_.empty() || now - verified_at_ > reverify) return false;
+    return constant_time_equal(verified_digest_, digest_of(plan.label(), password));
+}
+
+void shared_pool::remember_verified(const std::string& password, pool_time now) {
+    const std::scoped_lock lock(mutex_);
+    verified_digest_ = digest_of(plan.label(), password);
+    verified_at_ = now;
+}
+
+proxy_state::proxy_state(std::shared_ptr<const config::settings> all, std::size_t workers_count)
+    : clients(all->limits.max_clients),
+      unauthenticated(all->limits.max_unauthenticated),
+      servers(all->limits.max_server_connections),
+      mock_secret(random_bytes(32)),
+      settings_(std::move(all)) {
+    workers.reserve(workers_count);
+}
+
+std::shared_ptr<shared_pool> proxy_state::pool_for(std::string_view database, std::string_view user) {
+    std::optional<pool_plan> plan = plan_pool(*settings_, database, user);
+    if (!plan) return nullptr;
+    const std::scoped_lock lock(mutex_);
+    const auto at = pools_.find(plan->key());
+    if (at != pools_.end()) return at->second;
+    if (!plan->named) {
+        std::erase_if(pools_, [](const auto& each) {  // automatic pools that nobody uses make room
+            return !each.second->plan.named && each.second.use_count() == 1 && each.second->clients == 0 &&
+                   each.second->permits.used() == 0;
+        });
+        if (pools_.size() >= settings_->auto_pools.max) return nullptr;
+    }
+    const std::string key = plan->key();
+    return pools_.emplace(key, std::make_shared<shared_pool>(std::move(*plan), workers.size())).first->second;
+}
+
+std::vector<std::shared_ptr<shared_pool>> proxy_state::pools() const {
+    const std::scoped_lock lock(mutex_);
+    std::vector<std::shared_ptr<shared_pool>> all;
+    for (const auto& [key, pool] : pools_) all.push_back(pool);
+    return all;
+}
+
+std::optional<scram_verifier> proxy_state::verifier_of(std::string_view user) {
+    const auto known = settings_->users.find(user);
+    if (known == settings_->users.end()) return std::nullopt;
+    if (!known->second.verifier.empty()) return parse_scram_verifier(known->second.verifier);
+    {
+        const std::scoped_lock lock(mutex_);
+        if (const auto at = verifiers_.find(user); at != verifiers_.end()) return at->second;
+    }
+    scram_verifier made = make_scram_verifier(known->second.password, random_bytes(16), 4096);
+    const std::scoped_lock lock(mutex_);
+    return verifiers_.emplace(user, std::move(made)).first->second;
+}
+
+bool proxy_state::admit(const std::string& user, const std::string& database, std::string& cap) {
+    const config::limit_settings& limits = settings_->limits;
+    std::uint32_t per_user = limits.max_clients_per_user;
+    std::uint32_t per_database = limits.max_clients_per_database;
+    if (const auto own = settings_->users.find(user); own != settings_->users.end() && own->second.max_clients != 0)
+        per_user = own->second.max_clients;
+    if (const auto own = settings_->databases.find(database);
+        own != settings_->databases.end() && own->second.max_clients != 0)
+        per_database = own->second.max_clients;
+    const std::scoped_lock lock(mutex_);
+    std::uint32_t& of_user = clients_of_user_[user];
+    std::uint32_t& of_database = clients_of_database_[database];
+    if (per_user != 0 && of_user >= per_user) {
+        cap = "limits.max_clients_per_user";
+        return false;
+    }
+    if (per_database != 0 && of_database >= per_database) {
+        cap = "limits.max_clients_per_database";
+        return false;
+    }
+    ++of_user;
+    ++of_database;
+    return true;
+}
+
+void proxy_state::leave(const std::string& user, const std::string& database) {
+    const std::scoped_lock lock(mutex_);
+    if (const auto at = clients_of_user_.find(user); at != clients_of_user_.end() && --at->second == 0)
+        clients_of_user_.erase(at);
+    if (const auto at = clients_of_database_.find(database); at != clients_of_database_.end() && --at->second == 0)
+        clients_of_database_.erase(at);
+}
+
+}  // namespace pgsteady

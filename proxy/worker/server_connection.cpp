@@ -1,0 +1,431 @@
+// See server_connection.hpp.
+#include "proxy/worker/server_connection.hpp"
+
+#include "protocol/frame.hpp"
+#include "protocol/sqlstate.hpp"
+#include "protocol/wire.hpp"
+#include "proxy/worker/client_connection.hpp"
+#include "proxy/worker/local_pool.hpp"
+#include "proxy/worker/worker.hpp"
+
+#include <cstring>
+
+namespace pgsteady {
+
+namespace {
+
+namespace msg = backend_message;
+using tls_mode = server_login::tls_mode;
+
+// Asked of every new server: is it a primary, and which incarnation of which system is it?
+constexpr std::string_view setup_query =
+    "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.pg_postmaster_start_time()::pg_catalog.text";
+
+constexpr std::size_t read_size = 64 * 1024;
+constexpr int reads_per_turn = 8;
+
+std::string query_frame(std::string_view sql) {
+    std::string out;
+    const frame_builder frame(out, frontend::query);
+    put_cstring(out, sql);
+    return out;
+}
+
+tls_mode mode_of(config::server_tls_mode mode) {
+    switch (mode) {
+        case config::server_tls_mode::disable: return tls_mode::disable;
+        case config::server_tls_mode::allow: return tls_mode::allow;
+        case config::server_tls_mode::require: return tls_mode::require;
+        case config::server_tls_mode::verify_ca: return tls_mode::verify_ca;
+        case config::server_tls_mode::verify_full: return tls_mode::verify_full;
+        case config::server_tls_mode::automatic:
+        case config::server_tls_mode::prefer: return tls_mode::prefer;
+    }
+    return tls_mode::prefer;
+}
+
+int version_number(const parameter_list& parameters) {
+    for (const auto& [name, value] : parameters)
+        if (name == "server_version") return std::atoi(value.c_str()) * 10000;
+    return 0;
+}
+
+}  // namespace
+
+server_connection::server_connection(worker& at, local_pool& pool) : worker_(&at), pool_(&pool) {
+    link.applied = at.tables().settings.none();
+    link.reported = at.tables().reported.of({});
+}
+
+server_connection::~server_connection() = default;
+
+net::time_point server_connection::deadline() const {
+    return open_started_ + worker_->shared().settings().connect.timeout;
+}
+
+// ------------------------------------------------------------------------------------------ opening
+
+void server_connection::open(std::optional<std::string> password) {
+    password_ = std::move(password);
+    host_index_ = pool_->shared->preferred_host.load() % pool_->shared->plan.hosts.size();
+    open_started_ = worker_->loop().now();
+    open_timer_ = worker_->loop().add_timer(deadline(), [this] {
+        fail_open({plain_error(sqlstate::sqlclient_unable_to_establish_connection,
+                               "connection to " + link.backend_name + " timed out")});
+    });
+    dial_host();
+}
+
+void server_connection::dial_host() {
+    phase_ = phase::dialling;
+    host_ = pool_->shared->plan.hosts[host_index_];
+    link.backend_name = host_.host + ':' + std::to_string(host_.port);
+    dialling_ = net::dial(worker_->loop(), host_.host, host_.port, deadline(),
+                          [this](net::dial_result result) { on_dialled(std::move(result)); });
+}
+
+void server_connection::on_dialled(net::dial_result result) {
+    if (result.fd < 0)
+        return try_next_host({plain_error(sqlstate::sqlclient_unable_to_establish_connection,
+                                          "could not connect to " + link.backend_name + ": " + result.problem)});
+    stream_ = net::stream::adopt(worker_->loop(), result.fd, this, net::stream::preparation::prepared);
+    if (stream_ == nullptr)
+        return fail_open({plain_error(sqlstate::insufficient_resources, std::string("cannot watch a socket: ") + std::strerror(errno))});
+    const config::settings& all = worker_->shared().settings();
+    const shared_pool::secrets secrets = pool_->shared->current_secrets();
+    server_login::settings how;
+    how.user = pool_->shared->plan.server_user;
+    how.database = pool_->shared->plan.server_database;
+    how.tls = host_.host.starts_with('/') ? tls_mode::disable : tls_override_.value_or(mode_of(all.backends.tls.sslmode));
+    how.peer_is_loopback_or_unix = stream_->peer_is_local();
+    how.password = password_.value_or(secrets.password);
+    if (!password_) how.secret = secrets.scram;
+    how.md5_hash = password_ ? std::string() : pool_->shared->plan.server_verifier;
+    how.nonce_material = random_bytes(24);
+    login_ = std::make_unique<server_login>(std::move(how));
+    phase_ = phase::signing_in;
+    std::string out;
+    login_->begin(out);
+    send(out);
+}
+
+void server_connection::sign_in(std::string_view in, std::size_t& used) {
+    std::string out;
+    while (login_ != nullptr && !handshaking_) {
+        std::size_t consumed = 0;
+        const server_login::step step = login_->feed(in.substr(used), consumed, out);
+        used += consumed;
+        send(out);
+        out.clear();
+        switch (step) {
+            case server_login::step::need_more: return;
+            case server_login::step::start_tls:
+                if (used < in.size()) {  // bytes in clear behind the S (P2)
+                    return fail_open({plain_error(sqlstate::protocol_violation, "unexpected data before the TLS handshake")});
+                }
+                handshaking_ = true;
+                if (worker_->shared().server_tls == nullptr ||
+                    !stream_->start_tls_client(*worker_->shared().server_tls, host_.host))
+                    return fail_open({plain_error(sqlstate::sqlclient_unable_to_establish_connection,
+                                                  "TLS to " + link.backend_name + ": " + stream_->handshake_problem())});
+                return finish_handshake();
+            case server_login::step::ready: return begin_setup();
+            case server_login::step::failed: {
+                const error_fields why = login_->failure();
+                const bool refused = login_->failure_is_from_server() &&
+                                     (sqlstate::is_class(why.sqlstate, "28") || why.sqlstate == sqlstate::invalid_catalog_name);
+                return refused ? fail_open({why, true, true}) : try_next_host({why, login_->failure_is_from_server(), false});
+            }
+        }
+    }
+}
+
+void server_connection::finish_handshake() {
+    switch (stream_->continue_handshake()) {
+        case net::stream::handshake::in_progress: return;
+        case net::stream::handshake::failed:
+            return try_next_host({plain_error(sqlstate::sqlclient_unable_to_establish_connection,
+                                              "TLS to " + link.backend_name + ": " + stream_->handshake_problem())});
+        case net::stream::handshake::done: break;
+    }
+    handshaking_ = false;
+    std::string out;
+    login_->tls_established(out);
+    send(out);
+}
+
+void server_connection::begin_setup() {
+    link.backend_pid = login_->backend_pid();
+    link.cancel_key = login_->cancel_key();
+    link.server_version_num = version_number(login_->parameters());
+    link.reported = worker_->tables().reported.of(login_->parameters());
+    if (login_->scram_secret_for_cache() && !password_) pool_->shared->learn_scram(*login_->scram_secret_for_cache());
+    login_.reset();
+    errand(setup_query, phase::setting_up);
+}
+
+void server_connection::take_setup_row(std::string_view body) {
+    wire_reader row(body);
+    const auto columns = row.u16();
+    if (!columns || *columns < 2) return;
+    const auto recovery_size = row.i32();
+    const auto recovery = recovery_size && *recovery_size > 0 ? row.bytes(static_cast<std::size_t>(*recovery_size)) : std::nullopt;
+    in_recovery_ = recovery && *recovery == "t";
+    const auto start_size = row.i32();
+    const auto start = start_size && *start_size > 0 ? row.bytes(static_cast<std::size_t>(*start_size)) : std::nullopt;
+    if (start) link.started_at = *start;
+}
+
+void server_connection::on_setup_done() {
+    const shared_pool& shared = *pool_->shared;
+    // Of several hosts only the primary serves; roles are discovered, never configured.
+    if (in_recovery_ && shared.plan.hosts.size() > 1)
+        return try_next_host({plain_error(sqlstate::cannot_connect_now, link.backend_name + " is a standby")});
+    pool_->shared->preferred_host = host_index_;
+    worker_->loop().cancel_timer(open_timer_);
+    phase_ = phase::idle;
+    if (password_) pool_->shared->learn_password(*std::exchange(password_, std::nullopt));
+    worker_->counters().servers_opened.add();
+    worker_->counters().connect_seconds.observe(worker_->loop().now() - open_started_);
+    pool_->opened(*this);
+}
+
+void server_connection::try_next_host(open_failure why) {
+    const std::size_t hosts = pool_->shared->plan.hosts.size();
+    stream_.reset();
+    login_.reset();
+    handshaking_ = false;
+    pending_in_.clear();
+    unsent_.clear();
+    link.tracker.reset();
+    link.notes.clear();
+    if (++hosts_tried_ >= hosts) return fail_open(std::move(why));
+    host_index_ = (host_index_ + 1) % hosts;
+    dial_host();
+}
+
+void server_connection::fail_open(open_failure why) {
+    if (phase_ == phase::closed) return;
+    worker_->counters().dials_failed.add();
+    close();
+    pool_->open_failed(*this, why);
+}
+
+// ------------------------------------------------------------------------------------------ serving
+
+void server_connection::attach(client_connection& client) {
+    client_ = &client;
+    phase_ = phase::serving;
+}
+
+void server_connection::detach() {
+    client_ = nullptr;
+    if (phase_ == phase::serving) phase_ = phase::idle;
+}
+
+void server_connection::write(const gather& output) {
+    if (stream_ == nullptr || output.empty()) return;
+    worker_->counters().server_bytes_out.add(output.size());
+    if (!unsent_.empty()) return output.append_to(unsent_);
+    thread_local std::vector<iovec> pieces;
+    output.to_iovec(pieces);
+    const net::io_result sent = stream_->write(pieces);
+    if (sent.bytes < output.size() && sent.result != net::io_result::kind::error) output.append_to(unsent_, sent.bytes);
+}
+
+void server_connection::send(std::string_view bytes) {
+    if (bytes.empty()) return;
+    gather output;
+    output.copy(bytes);
+    write(output);
+}
+
+void server_connection::resume_reading() {
+    if (stream_ != nullptr && (stream_->readable() || !pending_in_.empty())) read_some();
+}
+
+void server_connection::on_readable() {
+    read_some();
+    worker_->settle();
+}
+
+void server_connection::on_writable() {
+    if (handshaking_) {
+        finish_handshake();
+        return worker_->settle();
+    }
+    if (stream_ == nullptr) return;
+    if (!unsent_.empty()) {
+        const net::io_result sent = stream_->write(unsent_);
+        if (sent.result == net::io_result::kind::error) return;  // the reader will see it
+        unsent_.erase(0, sent.bytes);
+        if (unsent_.empty()) unsent_.shrink_to_fit();
+    }
+    if (unsent_.empty() && client_ != nullptr) client_->server_writable();
+    worker_->settle();
+}
+
+void server_connection::read_some() {
+    if (handshaking_) {
+        finish_handshake();
+        if (handshaking_ || stream_ == nullptr) return;
+    }
+    std::string& scratch = worker_->scratch();
+    for (int round = 0; round < reads_per_turn && stream_ != nullptr; ++round) {
+        if (client_ != nullptr && client_->write_blocked()) return;  // back-pressure: no more than the client takes
+        const std::size_t had = pending_in_.size();
+        if (scratch.size() < had + read_size) scratch.resize(had + read_size);
+        if (had > 0) std::memcpy(scratch.data(), pending_in_.data(), had);
+        const net::io_result got = stream_->read({scratch.data() + had, read_size});
+        if (got.result == net::io_result::kind::would_block) return;
+        if (!got.ok()) {
+            const std::string what = got.result == net::io_result::kind::eof ? "server closed the connection"
+                                     : got.tls_problem != nullptr            ? got.tls_problem
+                                                                             : std::strerror(got.error_number);
+            return on_lost(what);
+        }
+        worker_->counters().server_bytes_in.add(got.bytes);
+        const std::string_view in(scratch.data(), had + got.bytes);
+        std::size_t used = 0;
+        if (phase_ == phase::signing_in) {
+            sign_in(in, used);
+        } else if (client_ != nullptr) {
+            client_->server_bytes(in, used);
+        } else {
+            used = take_unattached(in);
+        }
+        if (stream_ == nullptr) return;
+        if (used < in.size()) pending_in_.assign(in.substr(used));
+        else if (!pending_in_.empty()) pending_in_.clear(), pending_in_.shrink_to_fit();
+        if (!stream_->readable()) return;
+    }
+    if (stream_ != nullptr && stream_->readable())  // a fair share: the rest in the next turn
+        worker_->loop().defer([self = weak_from_this()] {
+            if (const auto alive = self.lock()) alive->on_readable();
+        });
+}
+
+void server_connection::on_lost(std::string_view what) {
+    if (phase_ == phase::closed) return;
+    const phase was = phase_;
+    if (was == phase::dialling || was == phase::signing_in || was == phase::setting_up) {
+        const std::string words = link.last_words.empty() ? std::string(what) : link.last_words;
+        return try_next_host({plain_error(sqlstate::sqlclient_unable_to_establish_connection, link.backend_name + ": " + words)});
+    }
+    client_connection* client = client_;
+    const std::string words = link.last_words.empty() ? std::string(what) : link.last_words;
+    pool_->last_problem = link.backend_name + ": " + words;
+    if (client != nullptr) {
+        worker_->counters().servers_lost.add();
+        client->server_lost(words);  // gives us back to the pool as broken
+        return;
+    }
+    pool_->lost_idle(*this);
+}
+
+// ------------------------------------------------------------------------------------ without a client
+
+void server_connection::errand(std::string_view sql, phase during) {
+    phase_ = during;
+    errand_failed_ = false;
+    link.notes.push_back({reply_note::about::maintenance, {}, nullptr, nullptr, nullptr, 0});
+    link.tracker.push(owed::query, true);
+    link.unnamed_token = 0;
+    send(query_frame(sql));
+}
+
+void server_connection::start_reset() { errand(pool_->shared->plan.policies.pool.reset_query, phase::resetting); }
+void server_connection::start_probe() { errand("", phase::probing); }
+void server_connection::start_barrier() { errand("", phase::barrier); }
+void server_connection::cool_down() { phase_ = phase::cooling; }
+
+void server_connection::cancel_ended() {
+    --cancels_;
+    if (phase_ == phase::cooling && cancels_ == 0) start_barrier();
+}
+
+std::size_t server_connection::take_unattached(std::string_view in) {
+    std::size_t at = 0;
+    while (at < in.size() && stream_ != nullptr) {
+        const frame_header header = read_frame_header(in.substr(at), 1024 * 1024);
+        if (header.state == frame_header::status::need_more) break;
+        if (header.state == frame_header::status::malformed) {
+            on_lost("malformed message from server");
+            return in.size();
+        }
+        if (in.size() - at < header.total) break;
+        const std::string_view body = in.substr(at + frame_header_size, header.total - frame_header_size);
+        at += header.total;
+        if (!take_unattached_frame(header.type, body)) return in.size();
+    }
+    return at;
+}
+
+bool server_connection::take_unattached_frame(char type, std::string_view body) {
+    const reply_meaning meaning = link.tracker.react(type);
+    if (meaning.what == reply_meaning::verdict::unexpected) {
+        on_lost("unexpected message from server");
+        return false;
+    }
+    if (type == msg::parameter_status) {
+        wire_reader fields(body);
+        const auto name = fields.cstring();
+        const auto value = fields.cstring();
+        if (name && value) link.reported = worker_->tables().reported.with(link.reported, *name, *value);
+    } else if (type == msg::error_response) {
+        error_fields fields;
+        (void)parse_error_fields(body, fields);
+        errand_failed_ = true;
+        if (fields.is_fatal()) link.last_words = fields.severity + ' ' + fields.sqlstate + ' ' + fields.message;
+    } else if (type == msg::data_row && phase_ == phase::setting_up) {
+        take_setup_row(body);
+    } else if (type == msg::ready_for_query && body.size() == 1) {
+        link.transaction_status = body[0];
+        link.tracker.clear_settled();
+        link.notes.clear();
+        errand_done();
+    }
+    return stream_ != nullptr;
+}
+
+void server_connection::errand_done() {
+    switch (phase_) {
+        case phase::setting_up:
+            if (errand_failed_) return fail_open({plain_error(sqlstate::internal_error, "set-up query failed: " + link.last_words)});
+            return on_setup_done();
+        case phase::resetting:
+            if (errand_failed_) return pool_->lost_idle(*this);
+            link.applied = worker_->tables().settings.none();
+            link.prepared.clear();
+            link.last_client = 0;
+            break;
+        default: break;  // an error of a barrier is the late cancel itself
+    }
+    phase_ = phase::idle;
+    pool_->errand_finished(*this);
+}
+
+void server_connection::close() {
+    if (phase_ == phase::closed) return;
+    if (stream_ != nullptr && link.at_rest() && (phase_ == phase::idle || phase_ == phase::serving)) {
+        constexpr std::string_view terminate("X\0\0\0\4", 5);
+        (void)stream_->write(terminate);
+    }
+    phase_ = phase::closed;
+    worker_->loop().cancel_timer(open_timer_);
+    dialling_.cancel();
+    if (stream_ != nullptr) stream_->close(false);
+    stream_.reset();
+}
+
+void server_connection::leave_worker() { stream_->leave_loop(); }
+
+void server_connection::move_to(worker& other, local_pool& pool) {
+    worker_ = &other;
+    pool_ = &pool;
+    link.applied = other.tables().settings.of(link.applied->entries());
+    link.reported = other.tables().reported.of(*link.reported);
+    if (!stream_->move_to(other.loop())) pool_->lost_idle(*this);
+}
+
+}  // namespace pgsteady

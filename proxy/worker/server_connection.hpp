@@ -1,0 +1,132 @@
+// One connection to a PostgreSQL server: its socket, its sign-in, and the errands it runs while nobody
+// uses it (reset, probe, barrier). What it knows of the conversation is in `link`, which a session
+// borrows while attached. Owned by its local_pool, or by the letter in
+// which it travels to another worker.
+#pragma once
+
+#include "protocol/server_login.hpp"
+#include "proxy/net/dial.hpp"
+#include "proxy/net/stream.hpp"
+#include "proxy/pool/pool.hpp"
+#include "proxy/session/gather.hpp"
+#include "proxy/session/server_link.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace pgsteady {
+
+class client_connection;
+class local_pool;
+class worker;
+
+/// Why a server could not be opened.
+struct open_failure {
+    error_fields why;
+    bool from_server = false;    ///< the server's own words
+    bool refuses_login = false;  ///< class 28, 3D000: nobody of this pool will get in
+};
+
+class server_connection final : public net::stream_handler,
+                                public pooled_server,
+                                public std::enable_shared_from_this<server_connection> {
+public:
+    enum class phase : std::uint8_t {
+        dialling,
+        signing_in,
+        setting_up,  ///< asks what kind of server it is
+        idle,
+        serving,     ///< a client is attached
+        cooling,     ///< a cancel request for its last client is still on its way (P43)
+        resetting,
+        probing,
+        barrier,     ///< an empty query proves that no cancel is left behind (D19)
+        closed,
+    };
+
+    server_connection(worker& at, local_pool& pool);
+    ~server_connection();
+    server_connection(const server_connection&) = delete;
+    server_connection& operator=(const server_connection&) = delete;
+
+    /// Dials, signs in, looks around; the pool hears opened() or open_failed(). `password`: instead of the pool's.
+    void open(std::optional<std::string> password);
+
+    void attach(client_connection& client);
+    void detach();
+    /// Writes everything or keeps the rest; false: the connection has failed (the reader will see it).
+    void write(const gather& output);
+    [[nodiscard]] bool write_blocked() const { return !unsent_.empty(); }
+    /// Goes on reading after the client could not take more.
+    void resume_reading();
+
+    void start_reset();
+    void start_probe();
+    void start_barrier();
+    /// A cancel request towards this server has begun or ended.
+    void cancel_begun() { ++cancels_; }
+    void cancel_ended();
+    [[nodiscard]] bool has_cancel() const { return cancels_ > 0; }
+    void cool_down();
+
+    /// Says Terminate if that makes sense, and closes. The object is freed later.
+    void close();
+
+    void move_to(worker& other, local_pool& pool);
+    void leave_worker();
+
+    void on_readable() override;
+    void on_writable() override;
+
+    [[nodiscard]] phase now() const { return phase_; }
+    [[nodiscard]] bool uses_tls() const { return stream_ != nullptr && stream_->tls(); }
+    [[nodiscard]] const config::host_port& host() const { return host_; }
+    [[nodiscard]] client_connection* client() const { return client_; }
+    [[nodiscard]] local_pool& pool() const { return *pool_; }
+
+    server_link link;
+
+private:
+    void dial_host();
+    void on_dialled(net::dial_result result);
+    void sign_in(std::string_view in, std::size_t& used);
+    void finish_handshake();
+    void begin_setup();
+    void on_setup_done();
+    void fail_open(open_failure why);
+    void try_next_host(open_failure why);
+    void read_some();
+    void on_lost(std::string_view what);
+    std::size_t take_unattached(std::string_view in);
+    bool take_unattached_frame(char type, std::string_view body);
+    void take_setup_row(std::string_view body);
+    void errand(std::string_view sql, phase during);
+    void errand_done();
+    void send(std::string_view bytes);
+    [[nodiscard]] net::time_point deadline() const;
+
+    worker* worker_;
+    local_pool* pool_;
+    phase phase_ = phase::dialling;
+    net::dial_handle dialling_;
+    std::unique_ptr<net::stream> stream_;
+    std::unique_ptr<server_login> login_;
+    client_connection* client_ = nullptr;
+    std::string pending_in_;
+    std::string unsent_;
+    std::optional<std::string> password_;
+    config::host_port host_;
+    std::size_t host_index_ = 0;
+    std::size_t hosts_tried_ = 0;
+    std::optional<server_login::tls_mode> tls_override_;
+    net::timer_id open_timer_;
+    pool_time open_started_{};
+    unsigned cancels_ = 0;
+    bool in_recovery_ = false;
+    bool errand_failed_ = false;
+    bool handshaking_ = false;
+};
+
+}  // namespace pgsteady

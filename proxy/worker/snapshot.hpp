@@ -1,0 +1,44 @@
+// What a worker tells the admin thread about itself: plain values, taken on the worker's own thread
+// between two events.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace pgsteady {
+
+struct pool_snapshot {
+    std::string database;
+    std::string user;
+    std::string mode;
+    std::uint32_t size = 0;
+    std::uint32_t max_overflow = 0;
+    std::uint32_t clients = 0;
+    std::uint32_t open = 0;
+    std::uint32_t idle = 0;
+    std::uint32_t active = 0;
+    std::uint32_t dialling = 0;
+    std::uint32_t waiting = 0;
+    double oldest_wait_seconds = 0;
+    std::uint32_t consecutive_failures = 0;
+    std::string last_problem;
+};
+
+struct session_snapshot {
+    std::uint64_t id = 0;
+    std::string user;
+    std::string database;
+    std::string peer;
+    std::string state;  ///< idle, active, waiting, in_transaction
+    std::string pins;   ///< why it keeps its server; empty: it does not
+};
+
+struct worker_snapshot {
+    unsigned index = 0;
+    std::uint64_t clients = 0;
+    std::vector<pool_snapshot> pools;
+    std::vector<session_snapshot> pinned;  ///< at most 1000
+};
+
+}  // namespace pgsteady

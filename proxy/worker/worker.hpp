@@ -1,0 +1,103 @@
+// One worker: a thread with an event loop, the clients that live on it, its part of every pool.
+// Everything here runs on that thread, except what says otherwise.
+#pragma once
+
+#include "proxy/net/event_loop.hpp"
+#include "proxy/net/listener.hpp"
+#include "proxy/session/session.hpp"
+#include "proxy/worker/client_connection.hpp"
+#include "proxy/worker/counters.hpp"
+#include "proxy/worker/local_pool.hpp"
+#include "proxy/worker/proxy_state.hpp"
+#include "proxy/worker/snapshot.hpp"
+
+#include <functional>
+#include <future>
+#include <memory>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace pgsteady {
+
+class cancel_dial;
+
+class worker {
+public:
+    worker(proxy_state& shared, unsigned index);
+    ~worker();
+
+    /// Opens the listeners; the problem, or empty. Before start().
+    [[nodiscard]] std::string listen(const config::listen_settings& settings, bool share_port);
+    [[nodiscard]] std::uint16_t port() const;
+    void start();
+    // Thread-safe.
+    void stop_listening();
+    void drain(bool by_force);
+    void stop();
+    void join();
+    void post(std::function<void()> letter) { loop_.post(std::move(letter)); }
+    [[nodiscard]] std::future<worker_snapshot> ask_snapshot();
+    void route_cancel(std::int32_t pid, std::string key);
+
+    [[nodiscard]] net::event_loop& loop() { return loop_; }
+    [[nodiscard]] proxy_state& shared() { return shared_; }
+    [[nodiscard]] session_tables& tables() { return tables_; }
+    [[nodiscard]] worker_counters& counters() { return counters_; }
+    [[nodiscard]] const worker_counters& counters() const { return counters_; }
+    [[nodiscard]] std::string& scratch() { return scratch_; }
+    [[nodiscard]] unsigned index() const { return index_; }
+    [[nodiscard]] std::size_t client_count() const { return clients_.size(); }
+
+    [[nodiscard]] local_pool* pool_for(const std::string& database, const std::string& user);
+    [[nodiscard]] local_pool& part_of(const std::shared_ptr<shared_pool>& shared);
+
+    /// A positive number that names this client's connection to cancel requests (P40).
+    [[nodiscard]] std::int32_t new_client_pid();
+    void register_cancel(std::int32_t pid, client_connection& client);
+    void forget_cancel(std::int32_t pid);
+    /// Sends a CancelRequest to the server that works for a client.
+    void cancel_on_server(server_connection& server);
+    [[nodiscard]] std::string new_incident();
+
+    /// A server for a waiter: handed over when the event in progress is done.
+    void grant_later(client_connection& client, server_connection& server);
+    void withdraw_grant(client_connection& client);
+    /// To be called at the end of every event: hands over what was granted.
+    void settle();
+
+    void remove_client(client_connection& client);
+
+private:
+    friend class cancel_dial;
+    void accept(int fd, std::string peer);
+    void tick();
+    void arm_tick();
+    void cancel_here(std::int32_t pid, const std::string& key);
+    void end_cancel(cancel_dial* done);
+    [[nodiscard]] worker_snapshot take_snapshot();
+
+    proxy_state& shared_;
+    unsigned index_;
+    net::event_loop loop_;
+    session_tables tables_;
+    worker_counters counters_;
+    std::string scratch_;
+    std::vector<std::unique_ptr<net::listener>> listeners_;
+    std::unordered_map<std::uint64_t, std::unique_ptr<client_connection>> clients_;
+    std::unordered_map<std::string, std::unique_ptr<local_pool>> pools_;
+    std::unordered_map<std::int32_t, client_connection*> by_pid_;
+    std::vector<std::unique_ptr<cancel_dial>> cancels_;
+    std::vector<std::pair<client_connection*, server_connection*>> granted_;
+    std::uint64_t next_client_ = 1;
+    std::uint32_t next_pid_ = 1;
+    std::uint64_t next_incident_ = 1;
+    bool settling_ = false;
+    bool draining_ = false;
+    bool forcing_ = false;
+    std::thread thread_;
+};
+
+}  // namespace pgsteady
