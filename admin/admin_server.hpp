@@ -1,0 +1,60 @@
+// admin_server: the admin HTTP port, on a thread of its own (product.md sections 4 to 6).
+// It knows the proxy only through its hooks, holds no lock that a worker holds, and never lets a client take more than
+// its share of memory, time or connections. Owned by main.
+#pragma once
+
+#include "admin/snapshot.hpp"
+#include "config/config.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace pgsteady::admin {
+
+/// What one HTTP client, and all of them, may take.
+struct http_limits {
+    std::size_t head_bytes = 8 * 1024;
+    std::size_t body_bytes = 64 * 1024;
+    /// When they are all taken, whoever has been silent longest gives way; 503 if nobody is.
+    std::size_t connections = 256;
+    std::chrono::milliseconds read_timeout{10'000};   ///< for a whole request, from its first byte or the accept
+    std::chrono::milliseconds write_timeout{10'000};  ///< for a whole answer
+    std::chrono::milliseconds idle_timeout{60'000};   ///< between two requests
+    std::chrono::milliseconds snapshot_age{20};       ///< so old may a snapshot be that is shown again
+    std::chrono::milliseconds sample_interval{5'000}; ///< of the totals that means of the last minute are made from
+};
+
+class admin_server {
+public:
+    /// All are called on the admin thread; none may call back into the server. Exceptions become a 500.
+    struct hooks {
+        /// Required. May take up to 200 ms: a worker that does not answer by then is left out.
+        std::function<snapshot()> take_snapshot;
+        /// Required. At once, whatever the workers do.
+        std::function<readiness()> take_readiness;
+        /// Optional: a line worth a warning (a refused token, a failing hook). Never holds a secret; bounded in rate.
+        std::function<void(const std::string& line)> warn;
+    };
+
+    admin_server(const config::admin_settings& settings, hooks to, const http_limits& limits = {});
+    ~admin_server();
+    admin_server(const admin_server&) = delete;
+    admin_server& operator=(const admin_server&) = delete;
+
+    /// Binds and starts the thread; what went wrong, or empty. Once. A host name is resolved here and may block.
+    [[nodiscard]] std::string start();
+    /// The port that was bound; 0 before start().
+    [[nodiscard]] std::uint16_t port() const;
+    /// Closes everything and joins the thread. Idempotent; not from a hook.
+    void stop();
+
+private:
+    class machinery;
+    std::unique_ptr<machinery> machinery_;
+};
+
+}  // namespace pgsteady::admin

@@ -1,0 +1,211 @@
+// What the proxy tells about itself, as plain values: the proxy fills it, the admin room prints it.
+// It is the only thing that passes between the two: this file includes nothing of the proxy, and nothing in it
+// may be a secret, for all of it can end up in an answer. Names, peers and problems are hostile text here; they are
+// made printable when they are printed.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <numeric>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pgsteady::admin {
+
+/// How well the cluster is reached (product.md section 4).
+enum class service_state : std::uint8_t {
+    connected,
+    degraded,      ///< some backend is lost or read-only
+    recovering,    ///< nothing can be served now, and it is being worked on
+    disconnected,
+};
+inline constexpr std::array<std::string_view, 4> service_state_names{"connected", "degraded", "recovering",
+                                                                     "disconnected"};
+
+/// What happens to statements (D6).
+enum class service_mode : std::uint8_t { normal, holding, read_only, offline };
+inline constexpr std::array<std::string_view, 4> service_mode_names{"normal", "holding", "read_only", "offline"};
+
+enum class breaker_state : std::uint8_t { closed, open, half_open };
+inline constexpr std::array<std::string_view, 3> breaker_state_names{"closed", "open", "half_open"};
+
+[[nodiscard]] constexpr std::string_view to_string(service_state state) {
+    return service_state_names[static_cast<std::size_t>(state)];
+}
+[[nodiscard]] constexpr std::string_view to_string(service_mode mode) {
+    return service_mode_names[static_cast<std::size_t>(mode)];
+}
+[[nodiscard]] constexpr std::string_view to_string(breaker_state state) {
+    return breaker_state_names[static_cast<std::size_t>(state)];
+}
+
+/// Durations in buckets. Invariant when not empty: buckets.size() == bounds.size() + 1.
+struct histogram {
+    std::vector<double> bounds;          ///< upper bounds in seconds, ascending, without infinity
+    std::vector<std::uint64_t> buckets;  ///< not cumulative; the last one takes what is longer than every bound
+    double sum = 0;                      ///< seconds
+
+    [[nodiscard]] std::uint64_t count() const {
+        return std::accumulate(buckets.begin(), buckets.end(), std::uint64_t{0});
+    }
+};
+
+/// Requests of one kind that ended one way. Empty `seconds`: durations are not known by outcome, no histogram is shown.
+struct operation_totals {
+    std::string operation;  ///< select, insert, …: by the server's command tag
+    std::string status;     ///< success, error
+    std::uint64_t count = 0;
+    histogram seconds;
+};
+
+/// A session that keeps its server for itself.
+struct pinned_session {
+    std::uint64_t id = 0;
+    std::string peer;
+    std::string state;   ///< idle, active, waiting, in_transaction
+    std::string reason;
+};
+
+/// One pool, summed over the workers. Its name in answers and labels is pool_name().
+struct pool_status {
+    std::string database;
+    std::string user;
+    std::string mode;                    ///< session, transaction, statement
+    std::uint32_t size = 0;              ///< lasting server connections it may have
+    std::uint32_t max_overflow = 0;
+    std::uint32_t clients = 0;
+    std::uint32_t open = 0;              ///< server connections, signed in: active + idle
+    std::uint32_t active = 0;
+    std::uint32_t idle = 0;
+    std::uint32_t dialling = 0;
+    std::uint32_t waiting = 0;           ///< clients without the server they need
+    double oldest_wait_seconds = 0;
+    std::uint64_t checkouts = 0;         ///< since start, like the rest of the totals
+    std::uint64_t checkins = 0;
+    std::uint64_t waits = 0;             ///< requests that had to wait, and have their server or have given up
+    double wait_seconds = 0;             ///< and how long they waited, in all
+    std::uint32_t consecutive_failures = 0;
+    std::string last_problem;
+    std::vector<pinned_session> pinned;  ///< the proxy bounds it
+};
+
+struct backend_status {
+    std::string address;             ///< host:port, or a socket's path
+    std::optional<bool> reachable;   ///< absent: not tried yet
+    std::string last_problem;
+    std::string role = "unknown";    ///< unknown, primary, standby
+    std::optional<double> lag_seconds;
+    std::optional<double> latency_seconds;
+    std::optional<std::uint32_t> timeline;
+};
+
+struct breaker_status {
+    std::string scope;                 ///< all, or what it guards
+    breaker_state state = breaker_state::closed;
+    std::uint64_t failures = 0;        ///< consecutive
+    std::uint64_t threshold = 5;
+    std::uint64_t failures_total = 0;
+    std::uint64_t trips_total = 0;
+};
+
+/// The kill switches (D1).
+struct switch_status {
+    bool recovery = true;
+    bool breaker = true;
+    bool read_only = true;
+    bool replay = true;
+    bool guard = true;
+};
+
+/// Durations in seconds, as in the old systems' documents.
+struct retry_status {
+    std::uint32_t max_retries = 3;
+    double initial_delay = 0.05;
+    double max_delay = 5;
+    double multiplier = 2;
+    std::string strategy = "exponential_backoff";
+    double timeout = 30;  ///< hold_timeout (D3)
+    bool jitter = true;
+};
+
+struct worker_status {
+    unsigned index = 0;
+    std::uint64_t clients = 0;
+    bool answered = true;  ///< false: too busy to say; its pools are missing from this snapshot
+};
+
+/// How something ended, and how often since start: retries, replays, commits in doubt.
+struct outcome_total {
+    std::string outcome;
+    std::uint64_t count = 0;
+};
+
+/// Summed over the workers, since start.
+struct counter_totals {
+    std::uint64_t clients_accepted = 0;
+    std::uint64_t clients_closed = 0;
+    std::uint64_t clients_refused = 0;  ///< a cap was reached
+    std::uint64_t logins_succeeded = 0;
+    std::uint64_t logins_failed = 0;
+    std::uint64_t client_bytes_in = 0;  ///< from clients
+    std::uint64_t client_bytes_out = 0;
+    std::uint64_t server_bytes_in = 0;  ///< from servers
+    std::uint64_t server_bytes_out = 0;
+    std::uint64_t servers_opened = 0;
+    std::uint64_t servers_closed = 0;
+    std::uint64_t servers_lost = 0;  ///< while a client was attached
+    std::uint64_t dials_failed = 0;
+    std::uint64_t checkouts = 0;
+    std::uint64_t checkins = 0;
+    std::uint64_t waits = 0;
+    std::uint64_t wait_timeouts = 0;
+    std::uint64_t cancels_received = 0;
+    std::uint64_t cancels_forwarded = 0;
+    std::uint64_t restores = 0;  ///< settings brought to a server
+    std::uint64_t pins = 0;
+};
+
+struct snapshot {
+    std::string version;
+    std::chrono::seconds uptime{0};
+    service_state state = service_state::connected;
+    service_mode mode = service_mode::normal;
+    bool draining = false;
+    /// When the backends were last looked at; the epoch: when the snapshot was taken.
+    std::chrono::system_clock::time_point last_check{};
+    std::uint32_t consecutive_failures = 0;
+
+    std::uint64_t clients = 0;  ///< now
+    std::uint64_t servers = 0;  ///< now
+    std::uint64_t memory_resident_bytes = 0;
+    std::vector<worker_status> workers;
+    std::vector<pool_status> pools;
+    std::vector<backend_status> backends;
+
+    counter_totals totals;
+    std::vector<operation_totals> operations;
+    histogram wait_seconds;     ///< for a server of the pool
+    histogram connect_seconds;  ///< from dialling to the first ReadyForQuery
+
+    switch_status switches;
+    retry_status retry;
+    breaker_status breaker{.scope = "all"};      ///< the worst of all scopes
+    std::vector<breaker_status> breaker_scopes;  ///< empty until there are several
+    std::vector<outcome_total> retries;
+    std::vector<outcome_total> replays;
+    std::vector<outcome_total> in_doubt;
+};
+
+/// What /readyz and a supervisor ask. Cheap to take: no worker is asked.
+struct readiness {
+    service_mode mode = service_mode::normal;
+    bool draining = false;
+
+    /// D8: holding bridges an outage, so nobody may take the endpoint away during it.
+    [[nodiscard]] bool ready() const { return mode != service_mode::offline && !draining; }
+};
+
+}  // namespace pgsteady::admin
