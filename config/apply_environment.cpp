@@ -1,6 +1,7 @@
 // From variables to settings: PGSTEADY_ + path, the older names, DATABASE_URL. Two names of one
 // setting that say different things are an error that names both.
 #include <algorithm>
+#include <tuple>
 
 #include "config/apply.hpp"
 #include "config/database_url.hpp"
@@ -93,6 +94,7 @@ private:
             } else if (value != first_value) {
                 complain(severity::error, one.variable, row.path, "differs from " + first->variable,
                          "both name the same setting: unset one of them");
+                std::ignore = read_claim(row, *first, where);
             }
         }
     }

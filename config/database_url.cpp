@@ -74,6 +74,8 @@ public:
             authority.remove_prefix(at + 1);
             set("backends.user", take_until(user, ':'));
             set("backends.password", user);
+        } else if (url.find('@') != std::string_view::npos) {
+            fail_unencoded();
         }
         set("backends.hosts", authority);
         set("backends.database", url);
@@ -97,8 +99,11 @@ private:
         const auto name = take_until(text, '=');
         const auto* const known = std::ranges::find(parameters, name, &parameter::name);
         if (known == parameters.end()) {
-            if (!name.empty())
-                result_.ignored.emplace_back(name.substr(0, 64));
+            // Anything but a word may be the rest of a password that was not encoded: never repeat it.
+            if (name.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") != std::string_view::npos || name.size() > 40)
+                fail_unencoded();
+            else if (!name.empty())
+                result_.ignored.emplace_back(name);
         } else if (name == "ssl" && text == "true") {
             set(known->path, "require");
         } else {
@@ -120,6 +125,10 @@ private:
             found->second = std::move(*decoded);
         else
             result_.values.emplace_back(path, std::move(*decoded));
+    }
+
+    void fail_unencoded() {
+        fail("cannot be split", "write special characters of user and password encoded: / as %2F, ? as %3F, @ as %40");
     }
 
     void fail(std::string message, std::string suggestion) {

@@ -30,9 +30,11 @@ secret_text check_secret(std::string text) {
 }
 
 secret_text read_secret(const std::string& path) {
+    // A device could block or never end; a FIFO is how shells hand over a secret.
     std::error_code ignored;
-    if (std::filesystem::is_directory(path, ignored))
-        return {{}, "is a directory"};
+    const auto kind = std::filesystem::status(path, ignored).type();
+    if (kind != std::filesystem::file_type::regular && kind != std::filesystem::file_type::fifo)
+        return {{}, kind == std::filesystem::file_type::not_found ? "does not exist" : "is not a plain file"};
     errno = 0;
     std::ifstream stream(path, std::ios::binary);
     if (!stream)

@@ -357,14 +357,14 @@ constexpr std::array all_keys{
                                                 "Bearer token for reading. Empty: on loopback, reading is open."),
     row<&s::admin, &admin_settings::read_token_file>("admin.read_token_file", text(),
                                                      "File that holds it and nothing else."),
-    row<&s::admin, &admin_settings::tls, &admin_tls_settings::cert_file>(
-        "admin.tls.cert_file", text(), "PEM certificate of the admin port. Empty: plain HTTP."),
-    row<&s::admin, &admin_settings::tls, &admin_tls_settings::key_file>("admin.tls.key_file", text(),
-                                                                        "PEM private key of that certificate."),
     row<&s::admin, &admin_settings::admin_users>("admin.admin_users", {.kind = value_kind::names},
                                                  "Users who may change things in the psql console."),
     row<&s::admin, &admin_settings::stats_users>("admin.stats_users", {.kind = value_kind::names},
                                                  "Users who may look at it."),
+    row<&s::admin, &admin_settings::tls, &admin_tls_settings::cert_file>(
+        "admin.tls.cert_file", text(), "PEM certificate of the admin port. Empty: plain HTTP."),
+    row<&s::admin, &admin_settings::tls, &admin_tls_settings::key_file>("admin.tls.key_file", text(),
+                                                                        "PEM private key of that certificate."),
 
     row<&s::shutdown, &shutdown_settings::drain_timeout>(
         "shutdown.drain_timeout", duration(),

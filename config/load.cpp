@@ -8,6 +8,7 @@
 #include <cstring>
 #include <fstream>
 #include <system_error>
+#include <tuple>
 
 #include <unistd.h>
 
@@ -38,21 +39,28 @@ std::optional<std::string> read_file(const std::filesystem::path& path, load_res
     return text;
 }
 
-yaml_node read_tree(const std::filesystem::path& path, load_result& out) {
-    const auto text = read_file(path, out);
-    if (!text)
-        return {};
+yaml_node read_tree(std::string_view text, const std::string& name, load_result& out) {
     std::vector<problem> found;
-    yaml_node root = parse_yaml(*text, found);
+    yaml_node root = parse_yaml(text, found);
     for (auto& one : found) {
-        one.file = path.string();
+        one.file = name;
         out.problems.push_back(std::move(one));
     }
-    if (root.kind != yaml_kind::mapping && root.kind != yaml_kind::empty) {
-        out.problems.push_back({severity::error, path.string(), root.line, {}, "not a list of keys", "write key: value lines"});
-        return {};
-    }
-    return root;
+    if (root.kind == yaml_kind::mapping || root.kind == yaml_kind::empty)
+        return root;
+    out.problems.push_back({severity::error, name, root.line, {}, "is not made of keys", "write key: value lines"});
+    return {};
+}
+
+void build(const yaml_node& root, const std::string& name, const environment& variables, load_result& out) {
+    apply_file_keys(root, name, out);
+    apply_environment(variables, out);
+    apply_file_entries(root, name, out);
+    derive(variables, out);
+    for (auto& found : validate(out.settings, check_readable))
+        report(out, found.level, std::move(found.key), std::move(found.message), std::move(found.suggestion));
+    const auto place = [](const problem& one) { return std::tie(one.file, one.line); };
+    std::ranges::stable_sort(out.problems, {}, place);
 }
 
 /// The value's own source, or the nearest one above it ("users.a" for "users.a.password").
@@ -87,14 +95,15 @@ void report(load_result& out, severity level, std::string key, std::string messa
 
 load_result load(const std::optional<std::filesystem::path>& file, const environment& variables) {
     load_result out;
+    const auto text = file ? read_file(*file, out) : std::nullopt;
     const std::string name = file ? file->string() : std::string{};
-    const yaml_node root = file ? read_tree(*file, out) : yaml_node{};
-    apply_file_keys(root, name, out);
-    apply_environment(variables, out);
-    apply_file_entries(root, name, out);
-    derive(variables, out);
-    for (auto& found : validate(out.settings, check_readable))
-        report(out, found.level, std::move(found.key), std::move(found.message), std::move(found.suggestion));
+    build(text ? read_tree(*text, name, out) : yaml_node{}, name, variables, out);
+    return out;
+}
+
+load_result load_text(std::string_view text, const std::string& name, const environment& variables) {
+    load_result out;
+    build(read_tree(text, name, out), name, variables, out);
     return out;
 }
 

@@ -50,6 +50,9 @@ struct load_result {
 /// DB_PASS is among the users, DB_NAME among the databases, and validate() has been applied.
 [[nodiscard]] load_result load(const std::optional<std::filesystem::path>& file, const environment& variables);
 
+/// The same for the text of a file called `name`.
+[[nodiscard]] load_result load_text(std::string_view text, const std::string& name, const environment& variables);
+
 /// The file to use when none is named: ./proxy.yaml, then /etc/pgsteady/proxy.yaml, then none.
 [[nodiscard]] std::optional<std::filesystem::path> default_file();
 

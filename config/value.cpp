@@ -81,7 +81,7 @@ std::string format_bound(value_kind kind, double bound) {
     case value_kind::size: return format_size(static_cast<std::uint64_t>(bound));
     case value_kind::percent: return shortest(bound) + '%';
     case value_kind::factor: return format_factor(bound);
-    default: return shortest(bound);
+    default: return std::to_string(static_cast<std::uint64_t>(bound));
     }
 }
 
@@ -90,10 +90,7 @@ std::optional<value_problem> check_range(const value_rule& rule, double value) {
         return std::nullopt; // off (P51)
     if (value >= rule.min && value <= rule.max)
         return std::nullopt;
-    std::string allowed = "allowed: " + format_bound(rule.kind, rule.min) + " to " + format_bound(rule.kind, rule.max);
-    if (rule.kind == value_kind::duration && rule.min > 0)
-        allowed += ", or 0 for off";
-    return value_problem{"out of range", std::move(allowed)};
+    return value_problem{"out of range", "allowed: " + describe_range(rule)};
 }
 
 struct parsed_number {
@@ -241,7 +238,7 @@ parsed_host parse_host(std::string_view text) {
         return result;
     const auto number = parse_port(port);
     if (!number)
-        return bad("not a port: " + std::string(port.substr(0, 16)), "ports are 1 to 65535");
+        return bad("not a port", "ports are 1 to 65535");
     result.address.port = *number;
     return result;
 }
@@ -475,6 +472,20 @@ std::string format_host(const host_port& address) {
     const bool is_v6 = address.host.find(':') != std::string::npos;
     std::string text = is_v6 ? '[' + address.host + ']' : address.host;
     return address.port == 0 ? text : text + ':' + std::to_string(address.port);
+}
+
+std::string describe_range(const value_rule& rule) {
+    switch (rule.kind) {
+    case value_kind::choice: return join(rule.choices);
+    case value_kind::duration:
+        return format_bound(rule.kind, rule.min) + " to " + format_bound(rule.kind, rule.max) + ", or 0 for off";
+    case value_kind::count:
+    case value_kind::port:
+    case value_kind::size:
+    case value_kind::percent:
+    case value_kind::factor: return format_bound(rule.kind, rule.min) + " to " + format_bound(rule.kind, rule.max);
+    default: return {};
+    }
 }
 
 std::string_view kind_name(value_kind kind) {

@@ -82,6 +82,9 @@ struct value_problem {
 [[nodiscard]] std::string format_size(std::uint64_t bytes);
 [[nodiscard]] std::string format_host(const host_port& address);
 
+/// "1 to 100000", "1ms to 30d, or 0 for off", "session, transaction, statement"; empty for text.
+[[nodiscard]] std::string describe_range(const value_rule& rule);
+
 /// "duration", "size", … for documentation and messages.
 [[nodiscard]] std::string_view kind_name(value_kind kind);
 

@@ -154,10 +154,10 @@ problem error_at(int line, std::string message, std::string suggestion) {
 }
 
 /// Equal keys in one mapping: the second would silently lose, or win.
-void find_repeated_keys(const yaml_node& node, std::vector<problem>& problems) {
+void find_repeated_keys(const yaml_node& node, const std::string& path, std::vector<problem>& problems) {
     std::vector<const yaml_node*> sorted;
     for (const auto& child : node.children) {
-        find_repeated_keys(child, problems);
+        find_repeated_keys(child, path.empty() ? child.name : path + '.' + child.name, problems);
         if (node.kind == yaml_kind::mapping)
             sorted.push_back(&child);
     }
@@ -166,7 +166,7 @@ void find_repeated_keys(const yaml_node& node, std::vector<problem>& problems) {
         if (sorted[i]->name == sorted[i - 1]->name) {
             auto found = error_at(sorted[i]->line, "given twice",
                                   "the first is in line " + std::to_string(sorted[i - 1]->line));
-            found.key = sorted[i]->name;
+            found.key = path.empty() ? sorted[i]->name : path + '.' + sorted[i]->name;
             problems.push_back(std::move(found));
         }
 }
@@ -197,7 +197,7 @@ yaml_node parse_yaml(std::string_view text, std::vector<problem>& problems) {
         while (parser.HandleNextDocument(builder)) {
         }
         yaml_node root = builder.take_root();
-        find_repeated_keys(root, problems);
+        find_repeated_keys(root, {}, problems);
         return root;
     } catch (const refused& reason) {
         problems.push_back(error_at(reason.line, reason.message, reason.suggestion));
