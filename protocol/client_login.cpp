@@ -54,18 +54,15 @@ bool is_false(std::string_view value) {
     return "false"sv.starts_with(text) || "no"sv.starts_with(text) || (text.size() > 1 && "off"sv.starts_with(text));
 }
 
-error_fields internal_failure(std::string message) {
-    return fatal_error(sqlstate::internal_error, std::move(message));
-}
+error_fields internal_failure(std::string message) { return fatal_error(sqlstate::internal_error, std::move(message)); }
 
 error_fields protocol_failure(std::string message, std::string_view detail = {}) {
     return fatal_error(sqlstate::protocol_violation, std::move(message), std::string(detail));
 }
 
 error_fields unsupported_version(std::uint16_t major, std::uint16_t minor) {
-    return fatal_error(sqlstate::feature_not_supported,
-                       "unsupported frontend protocol " + std::to_string(major) + "." + std::to_string(minor) +
-                           ": server supports 3.0 to 3.0");
+    return fatal_error(sqlstate::feature_not_supported, "unsupported frontend protocol " + std::to_string(major) + "." +
+                                                            std::to_string(minor) + ": server supports 3.0 to 3.0");
 }
 
 std::string_view sqlstate_of(scram_failure failure) {
@@ -176,8 +173,8 @@ client_login::step client_login::on_startup_message(std::string& out) {
 /// P38: one NegotiateProtocolVersion at most, naming every option that we do not know, which is all of them.
 void client_login::negotiate_version(std::string& out) {
     auto& parameters = startup_.parameters;
-    const auto first_option = std::stable_partition(
-        parameters.begin(), parameters.end(), [](const auto& entry) { return !is_protocol_option(entry.first); });
+    const auto first_option = std::stable_partition(parameters.begin(), parameters.end(),
+                                                    [](const auto& entry) { return !is_protocol_option(entry.first); });
     if (startup_.minor == 0 && first_option == parameters.end()) return;
     {
         const frame_builder frame(out, negotiate_protocol_version);
@@ -210,7 +207,8 @@ std::optional<error_fields> client_login::objection_to_startup() const {
 client_login::step client_login::provide_credentials(credentials found, std::string_view random_bytes,
                                                      std::string& out) {
     if (phase_ == phase::failed) return step::failed;
-    if (phase_ != phase::lookup) return fail(internal_failure("sign-in out of order"), "credentials not asked for", out);
+    if (phase_ != phase::lookup)
+        return fail(internal_failure("sign-in out of order"), "credentials not asked for", out);
     if (random_bytes.size() < random_bytes_min) {
         return fail(internal_failure("could not generate random salt"), "fewer than 32 random bytes", out);
     }
@@ -245,9 +243,9 @@ client_login::step client_login::begin_scram(std::string_view random_bytes, std:
     options.channel_binding_data = channel_binding_data_;
     options.tls_active = tls_in_use_;
     options.doomed = doomed;
-    scram_.emplace(doomed ? mock_scram_verifier(user(), settings_.mock_secret, settings_.mock_iterations)
-                          : *credentials_.verifier,
-                   std::move(options));
+    scram_.emplace(
+        doomed ? mock_scram_verifier(user(), settings_.mock_secret, settings_.mock_iterations) : *credentials_.verifier,
+        std::move(options));
 
     std::string mechanisms;
     if (offers_plus()) put_cstring(mechanisms, scram_sha_256_plus);

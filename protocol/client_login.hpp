@@ -27,12 +27,12 @@ public:
     };
 
     struct settings {
-        bool tls_available = false;          ///< answer S to SSLRequest
-        bool tls_required = false;           ///< refuse a StartupMessage in clear; false for Unix sockets
-        bool is_loopback_or_unix = false;    ///< where the client connects from
+        bool tls_available = false;               ///< answer S to SSLRequest
+        bool tls_required = false;                ///< refuse a StartupMessage in clear; false for Unix sockets
+        bool is_loopback_or_unix = false;         ///< where the client connects from
         std::size_t max_password_bytes = 65'536;  ///< body of a PasswordMessage (P42)
-        std::string mock_secret{};           ///< random, same for the whole process: salts of unknown users (P13)
-        int mock_iterations = 4'096;         ///< what verifiers here usually have (P13)
+        std::string mock_secret{};                ///< random, same for the whole process: salts of unknown users (P13)
+        int mock_iterations = 4'096;              ///< what verifiers here usually have (P13)
     };
 
     /// What is known about a user. Without known_user nobody gets in, whatever the method (P6).
@@ -40,7 +40,7 @@ public:
         auth_method method = auth_method::reject;
         std::optional<scram_verifier> verifier{};  ///< scram; absent: signs in nobody
         std::string md5_hash{};                    ///< md5: pg_authid form; empty: signs in nobody
-        bool known_user = false;                 ///< passthrough ignores it: the server decides
+        bool known_user = false;                   ///< passthrough ignores it: the server decides
     };
 
     enum class step {

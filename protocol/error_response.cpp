@@ -33,9 +33,7 @@ void put_field(std::string& out, char code, std::string_view value) {
     put_cstring(out, value);
 }
 
-std::string_view or_else(std::string_view value, std::string_view fallback) {
-    return value.empty() ? fallback : value;
-}
+std::string_view or_else(std::string_view value, std::string_view fallback) { return value.empty() ? fallback : value; }
 
 void append_response(std::string& out, char type, const error_fields& fields, std::string_view default_severity,
                      std::string_view default_sqlstate) {

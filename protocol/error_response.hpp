@@ -16,11 +16,11 @@ inline constexpr std::size_t error_other_fields_max = 32;
 
 /// The fields of an ErrorResponse or NoticeResponse (protocol: "Error and Notice Message Fields").
 struct error_fields {
-    std::string severity;  ///< not localised ('V'), else 'S'
-    std::string sqlstate;  ///< 'C'; empty if the sender left it out
-    std::string message;   ///< 'M'
-    std::string detail;    ///< 'D'
-    std::string hint;      ///< 'H'
+    std::string severity;                              ///< not localised ('V'), else 'S'
+    std::string sqlstate;                              ///< 'C'; empty if the sender left it out
+    std::string message;                               ///< 'M'
+    std::string detail;                                ///< 'D'
+    std::string hint;                                  ///< 'H'
     std::vector<std::pair<char, std::string>> others;  ///< all other codes, in order
 
     /// The session ends after this message (FATAL or PANIC).

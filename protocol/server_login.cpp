@@ -46,7 +46,8 @@ std::string method_name(std::int32_t code) {
 /// Text from a server that is not trusted yet, fit for a message of ours.
 std::string quotable(std::string_view text) {
     std::string clean(text.substr(0, quoted_bytes_max));
-    std::replace_if(clean.begin(), clean.end(), [](char c) { return c < 0x20 || c > 0x7e; }, '?');
+    std::replace_if(
+        clean.begin(), clean.end(), [](char c) { return c < 0x20 || c > 0x7e; }, '?');
     return clean;
 }
 
@@ -303,8 +304,8 @@ server_login::step server_login::answer_md5(std::string_view data, std::string& 
     if (data.size() != md5_salt_bytes) return protocol_error("malformed AuthenticationMD5Password");
     if (!peer_may_learn_password()) return refuse_to_reveal("an md5");
     if (settings_.md5_hash.empty() && settings_.password.empty()) return lack_of_password("md5 password");
-    const std::string hash = settings_.md5_hash.empty() ? md5_password_hash(settings_.user, settings_.password)
-                                                        : settings_.md5_hash;
+    const std::string hash =
+        settings_.md5_hash.empty() ? md5_password_hash(settings_.user, settings_.password) : settings_.md5_hash;
     const std::string answer = md5_response(hash, data);
     if (answer.empty()) {
         return fail(sqlstate::internal_error, "could not compute the answer to an md5 password request",
@@ -364,8 +365,8 @@ server_login::step server_login::on_scram_continue(std::string_view data, std::s
 server_login::step server_login::on_scram_final(std::string_view data) {
     std::string problem;
     if (scram_->finish(data, problem) != scram_status::done) {
-        return fail(sqlstate::invalid_authorization_specification,
-                    "server failed to prove that it knows the password", std::move(problem));
+        return fail(sqlstate::invalid_authorization_specification, "server failed to prove that it knows the password",
+                    std::move(problem));
     }
     phase_ = phase::auth_verdict;
     return step::need_more;

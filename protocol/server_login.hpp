@@ -34,7 +34,7 @@ public:
         std::string md5_hash{};                ///< pg_authid form, used before the password; empty: none
         std::string nonce_material{};          ///< fresh random bytes, 18 to 256
         parameter_list extra_startup{};        ///< normally empty: they become RESET defaults (P37)
-        int max_scram_iterations = 600'000;  ///< P17
+        int max_scram_iterations = 600'000;    ///< P17
     };
 
     enum class step {

@@ -25,7 +25,8 @@ parse_status malformed(std::string& problem, std::string_view why) {
     return parse_status::malformed;
 }
 
-parse_status read_encryption_request(std::string_view body, startup_kind kind, startup_packet& out, std::string& problem) {
+parse_status read_encryption_request(std::string_view body, startup_kind kind, startup_packet& out,
+                                     std::string& problem) {
     if (!body.empty()) return malformed(problem, "invalid length of encryption request");
     out.kind = kind;
     return parse_status::ok;

@@ -1,6 +1,7 @@
 // Sign-in of clients: each conversation whole and byte by byte, every refusal with its text and SQLSTATE.
 
 #include "protocol/client_login.hpp"
+
 #include "protocol/frame.hpp"
 #include "protocol/md5_auth.hpp"
 #include "protocol/scram_client.hpp"
@@ -432,8 +433,7 @@ TEST_CASE("TLS can be required") {
     settings.tls_required = true;
     both_ways(settings, [](conversation& client) {
         CHECK(client.send(startup_bytes({{"user", "alice"}, {"database", "shop"}})) == step::failed);
-        check_fatal(client, "28000",
-                    "connection requires TLS for user \"alice\", database \"shop\", no encryption");
+        check_fatal(client, "28000", "connection requires TLS for user \"alice\", database \"shop\", no encryption");
         CHECK(client.login.failure().hint == "Connect with sslmode=require or stronger.");
     });
     both_ways(settings, [](conversation& client) {
@@ -528,8 +528,8 @@ TEST_CASE("scram: the mechanisms offered depend on the channel") {
             CHECK(client.send(startup_of("alice")) == step::lookup_user);
             (void)client.written();
             CHECK(client.answer(by_scram("secret")) == step::need_more);
-            CHECK(client.written() == authentication(10, hash.empty() ? "SCRAM-SHA-256\0\0"sv
-                                                                      : "SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"sv));
+            CHECK(client.written() ==
+                  authentication(10, hash.empty() ? "SCRAM-SHA-256\0\0"sv : "SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"sv));
         });
     }
 }

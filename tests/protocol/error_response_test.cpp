@@ -1,6 +1,7 @@
 // Error fields: round trips, missing fields, damage at every byte, forged fields.
 
 #include "protocol/error_response.hpp"
+
 #include "protocol/frame.hpp"
 #include "protocol/sqlstate.hpp"
 
@@ -31,8 +32,9 @@ TEST_CASE("an error of our own is written with S and V and read back the same") 
     append_error_response(out, error);
     CHECK(out.starts_with("E"));
     CHECK(read_frame_header(out).total == out.size());
-    CHECK(body_of(out) == "SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user \"alice\"\0Dwhy\0"
-                          "Hdo this\0\0"sv);
+    CHECK(body_of(out) ==
+          "SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user \"alice\"\0Dwhy\0"
+          "Hdo this\0\0"sv);
     CHECK(parsed(body_of(out)) == error);
     CHECK(error.is_fatal());
     CHECK_FALSE(plain_error(sqlstate::query_canceled, "canceled").is_fatal());

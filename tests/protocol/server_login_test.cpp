@@ -1,10 +1,11 @@
 // Sign-in to servers: each conversation whole and byte by byte, hostile servers, every failure with its text.
 
+#include "protocol/server_login.hpp"
+
 #include "protocol/client_login.hpp"
 #include "protocol/frame.hpp"
 #include "protocol/md5_auth.hpp"
 #include "protocol/scram_server.hpp"
-#include "protocol/server_login.hpp"
 #include "protocol/wire.hpp"
 
 #include <doctest/doctest.h>
@@ -156,8 +157,9 @@ void check_ready(conversation& server) {
 }
 
 /// Answers SCRAM as a server would. `tamper` may change AuthenticationSASLFinal's data.
-step scram_as_server(conversation& server, const scram_verifier& verifier,
-                     std::string (*tamper)(std::string) = [](std::string text) { return text; }) {
+step scram_as_server(
+    conversation& server, const scram_verifier& verifier,
+    std::string (*tamper)(std::string) = [](std::string text) { return text; }) {
     const std::string initial = server.written();
     wire_reader body(std::string_view(initial).substr(frame_header_size));
     const auto mechanism = body.cstring();
@@ -176,8 +178,7 @@ step scram_as_server(conversation& server, const scram_verifier& verifier,
     if (server.receive(authentication(11, server_first)) == step::failed) return step::failed;
     const std::string client_final = server.written();
     REQUIRE(client_final.starts_with("p"));
-    const auto verdict =
-        scram.finish(std::string_view(client_final).substr(frame_header_size), server_final, problem);
+    const auto verdict = scram.finish(std::string_view(client_final).substr(frame_header_size), server_final, problem);
     if (verdict != scram_status::done) {
         return server.receive(error_response(fatal_error("28P01", "password authentication failed")));
     }
@@ -448,8 +449,7 @@ TEST_CASE("methods that are not supported are named") {
     }
     both_ways(plain(), [](conversation& server) {
         CHECK(server.receive(authentication(10, "SCRAM-SHA-256-PLUS\0OAUTH\x1b\0\0"sv)) == step::failed);
-        check_failure(server, "0A000",
-                      "SASL mechanisms of the server are not supported: SCRAM-SHA-256-PLUS, OAUTH?");
+        check_failure(server, "0A000", "SASL mechanisms of the server are not supported: SCRAM-SHA-256-PLUS, OAUTH?");
     });
 }
 

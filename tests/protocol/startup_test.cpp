@@ -1,6 +1,7 @@
 // Startup packets: every kind, every truncation, hostile lengths, and the `options` parameter.
 
 #include "protocol/startup.hpp"
+
 #include "protocol/wire.hpp"
 
 #include <doctest/doctest.h>
@@ -114,8 +115,8 @@ TEST_CASE("P39: cancel keys of 4 to 256 bytes are read") {
 }
 
 TEST_CASE("P8: a hostile length is refused from its four bytes") {
-    for (const auto length : {"\0\0\0\0"sv, "\0\0\0\7"sv, "\0\0\x27\x15"sv, "\x7f\xff\xff\xff"sv, "\x80\0\0\0"sv,
-                              "\xff\xff\xff\xff"sv}) {
+    for (const auto length :
+         {"\0\0\0\0"sv, "\0\0\0\7"sv, "\0\0\x27\x15"sv, "\x7f\xff\xff\xff"sv, "\x80\0\0\0"sv, "\xff\xff\xff\xff"sv}) {
         check_malformed(std::string(length), "invalid length of startup packet");
     }
     check_malformed("GET / HTTP/1.1\r\n", "invalid length of startup packet");
