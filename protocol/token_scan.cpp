@@ -132,18 +132,24 @@ constexpr std::array<std::uint8_t, 256> make_classes() {
     return classes;
 }
 
-constexpr std::array<bool, 256> make_word_bytes() {
-    std::array<bool, 256> inside{};
+using byte_set = std::array<bool, 256>;
+
+/// Bytes that continue a word. `$` does in PostgreSQL; read in the widest way it may as well end a dollar quote.
+constexpr byte_set make_word_bytes(bool with_dollar) {
+    byte_set inside{};
     const auto classes = make_classes();
-    for (std::size_t c = 0; c < inside.size(); ++c) inside[c] = classes[c] == letter || classes[c] == digit || c == '$';
+    for (std::size_t c = 0; c < inside.size(); ++c) inside[c] = classes[c] == letter || classes[c] == digit;
+    inside['$'] = with_dollar;
     return inside;
 }
 
 constexpr std::array<std::uint8_t, 256> class_table = make_classes();
-constexpr std::array<bool, 256> word_table = make_word_bytes();
+constexpr byte_set word_bytes = make_word_bytes(true);
+constexpr byte_set raw_word_bytes = make_word_bytes(false);
 
 std::uint8_t class_of(char c) { return class_table[static_cast<unsigned char>(c)]; }
-bool in_word(char c) { return word_table[static_cast<unsigned char>(c)]; }
+const byte_set& word_bytes_in(scan_mode mode) { return mode == scan_mode::raw ? raw_word_bytes : word_bytes; }
+bool holds(const byte_set& set, char c) { return set[static_cast<unsigned char>(c)]; }
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
 
 /// `text` without regard to ASCII case equals `rule`; both have the same length.
@@ -223,7 +229,8 @@ inline const char* token_scanner::after_word(char initial, std::size_t length, c
 
 /// A word that began in an earlier chunk.
 const char* token_scanner::scan_word(const char* at, const char* end) {
-    for (; at != end && in_word(*at); ++at) {
+    const byte_set& inside = word_bytes_in(mode_);
+    for (; at != end && holds(inside, *at); ++at) {
         if (word_length_ < word_limit) word_[word_length_] = *at;
         ++word_length_;
     }
@@ -235,13 +242,14 @@ const char* token_scanner::scan_word(const char* at, const char* end) {
 // ---- outside of literals and comments ---------------------------------------------------------------------------
 
 const char* token_scanner::scan_plain(const char* at, const char* end) {
+    const byte_set& inside = word_bytes_in(mode_);
     while (at != end) {
         switch (class_of(*at)) {
             case skip: ++at; break;
             case letter: {
                 const char* const word = at;
                 do ++at;
-                while (at != end && in_word(*at));
+                while (at != end && holds(inside, *at));
                 const auto length = static_cast<std::size_t>(at - word);
                 if (at == end) {
                     std::memcpy(word_.data(), word, std::min(length, word_limit));
@@ -392,6 +400,7 @@ const char* token_scanner::scan_dollar_tag(const char* at, const char* end) {
         }
         if (tag_length_ == tag_limit) {
             give_up();
+            state_ = state::number;  // skips what is left of this run of letters
             return at;
         }
         tag_[tag_length_++] = *at;
@@ -447,9 +456,9 @@ const char* token_scanner::step(const char* at, const char* end) {
         case state::plain: return scan_plain(at, end);
         case state::word: return scan_word(at, end);
         case state::number:
-            while (at != end && in_word(*at)) ++at;
-            if (at != end) state_ = state::plain;
             in_statement_ = true;
+            while (at != end && holds(word_bytes_in(mode_), *at)) ++at;
+            if (at != end) state_ = state::plain;
             return at;
         case state::unicode_mark:
             state_ = state::plain;

@@ -243,7 +243,7 @@ private:
             return;
         }
         change.value = constant_text(*constant);
-        if (change.value->find('\\') != std::string::npos) change.value.reset();
+        if (change.value && change.value->find('\\') != std::string::npos) change.value.reset();
     }
 
     void on_range(const PgQuery__RangeVar& range) {

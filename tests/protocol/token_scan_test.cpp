@@ -179,6 +179,7 @@ TEST_CASE("D12: a literal with two possible ends is read both ways") {
         {"SELECT E'\x95\\', temp", token_hit::ambiguous | token_hit::temp},  // SJIS: 0x95 0x5c is one character
         {"SELECT E'\xc3\xa9\\n', temp", token_hit::temp},
         {"SELECT E'a'\n'b\\', lastval()", token_hit::ambiguous | token_hit::sequence_value},
+        {"SELECT 'a\\', $$x$$lastval(), 1$$temp", token_hit::ambiguous | token_hit::sequence_value | token_hit::temp},
     });
     check({{"SELECT 'a\\' , 'temp'", nothing},
            {"SELECT 'a\\' , temp", token_hit::temp},

@@ -152,6 +152,7 @@ TEST_CASE("P36: set_config() that may run never or often leaves the value to the
         {"WITH w AS (SELECT set_config('a.b', 'x', false)) SELECT 1", "a.b=?"},
         {"SELECT set_config('a.b', current_user, false)", "a.b=?"},
         {"SELECT set_config('a.b', 'x', c)", "a.b=?"},
+        {"SELECT set_config('a.b', x'1f', false)", "a.b=?"},
         {"INSERT INTO t VALUES (set_config('a.b', 'x', false))", "a.b=?"},
         {"SELECT app.set_config('a.b', 'x', false)", ""},
     });
