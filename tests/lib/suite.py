@@ -7,7 +7,9 @@
 """
 
 import argparse
+import faulthandler
 import os
+import select
 import signal
 import sys
 import time
@@ -15,7 +17,8 @@ import traceback
 
 from .deadline import Timeout
 
-CASE_SECONDS = 90
+CASE_SECONDS = 60
+GRACE_SECONDS = 10
 
 
 class Skip(Exception):
@@ -23,9 +26,12 @@ class Skip(Exception):
 
 
 class Suite:
-    """Collects cases and cleanups. Cleanups run in reverse order, also after failures and signals."""
+    """Collects cases and cleanups. Cleanups run in reverse order, also after failures and signals.
 
-    def __init__(self, name, argv, options=None):
+    With `isolate` every case runs in a fork, which can be killed: drivers may block where no signal reaches them.
+    """
+
+    def __init__(self, name, argv, options=None, isolate=False):
         parser = argparse.ArgumentParser(prog=f"tests/{name}/run")
         parser.add_argument("-k", metavar="TEXT", action="append", default=[], help="only cases whose name has TEXT")
         parser.add_argument("--list", action="store_true", help="print the names and stop")
@@ -33,6 +39,7 @@ class Suite:
             options(parser)
         self.options = parser.parse_args(argv[1:])
         self.name = name
+        self._isolate = isolate
         self._cases, self._cleanups, self._on_failure = [], [], []
         self.passed, self.failed = 0, 0
 
@@ -64,7 +71,7 @@ class Suite:
             if not self.failed:
                 for name, function in self._cases:
                     if self.wanted(name):
-                        self._attempt(name, function)
+                        self._attempt(name, _forked(function) if self._isolate else function)
         finally:
             self._clean_up()
         print(f"{self.passed} passed, {self.failed} failed", flush=True)
@@ -73,6 +80,7 @@ class Suite:
     def _attempt(self, name, function, count=True):
         started = time.monotonic()
         signal.alarm(CASE_SECONDS)
+        faulthandler.dump_traceback_later(CASE_SECONDS + 2 * GRACE_SECONDS, exit=True)
         try:
             function()
             problem = None
@@ -83,6 +91,7 @@ class Suite:
             problem = caught
         finally:
             signal.alarm(0)
+            faulthandler.cancel_dump_traceback_later()
         took = time.monotonic() - started
         if problem is None:
             self.passed += count
@@ -123,6 +132,45 @@ class Suite:
     @staticmethod
     def _too_long(*_):
         raise Timeout(f"the case took longer than {CASE_SECONDS} s")
+
+
+def _forked(function):
+    """The case as a child process whose failure text comes back through a pipe."""
+    def case():
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            _in_child(function, writer)
+        os.close(writer)
+        signal.alarm(CASE_SECONDS + GRACE_SECONDS)
+        try:
+            text = _read_all(reader, CASE_SECONDS + GRACE_SECONDS / 2)
+        finally:
+            os.close(reader)
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        if text != "passed":
+            raise Report(text or "the case died without a word")
+    return case
+
+
+def _in_child(function, writer):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.alarm(CASE_SECONDS)
+    try:
+        function()
+        text = "passed"
+    except BaseException as problem:                               # noqa: the parent reports it
+        text = _describe(problem)
+    os.write(writer, text.encode(errors="replace")[:60000])
+    os._exit(0)
+
+
+def _read_all(reader, seconds):
+    if not select.select([reader], [], [], seconds)[0]:
+        return "the case hangs and was killed"
+    return os.read(reader, 65536).decode(errors="replace")
 
 
 def _describe(problem):

@@ -1,7 +1,7 @@
 """A fresh client's look around: everything that a previous client of a shared server could have left behind."""
 
-from lib import messages as msg
-from lib.wire_client import WireClient
+from . import messages as msg
+from .wire_client import WireClient
 
 SECONDS = 8.0
 
