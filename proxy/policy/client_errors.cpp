@@ -129,6 +129,10 @@ error_fields idle_in_transaction_timeout() {
                        "terminating connection due to idle-in-transaction timeout");
 }
 
+error_fields transaction_timeout() {
+    return fatal_error("25P04", "terminating connection due to transaction timeout");
+}
+
 }  // namespace client_errors
 
 }  // namespace pgsteady

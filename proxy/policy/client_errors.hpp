@@ -56,6 +56,7 @@ namespace client_errors {
 /// 57P05/25P03 FATAL: a timeout of ours, with PostgreSQL's codes.
 [[nodiscard]] error_fields idle_timeout();
 [[nodiscard]] error_fields idle_in_transaction_timeout();
+[[nodiscard]] error_fields transaction_timeout();
 
 }  // namespace client_errors
 

@@ -17,7 +17,9 @@ class local_pool;
 class server_connection;
 class worker;
 
-class client_connection final : public net::stream_handler, public pool_waiter {
+class client_connection final : public net::stream_handler,
+                                public pool_waiter,
+                                public std::enable_shared_from_this<client_connection> {
 public:
     client_connection(worker& at, std::uint64_t serial, std::string peer);
     ~client_connection();
@@ -44,6 +46,8 @@ public:
     /// Asks for a polite end: at once if idle, else when the transaction is over or by force.
     void drain(bool by_force);
     void kill(const error_fields& why, end_reason reason);
+    /// Any of its timeouts is on: check_timeouts() wants to be called now and then.
+    [[nodiscard]] bool has_timeouts() const;
     void check_timeouts(pool_time now);
 
     void on_readable() override;
@@ -69,6 +73,9 @@ private:
     void continue_handshake();
     void send_cancel();
     void converse(std::string_view in);
+    void discard_input();
+    void take_server(server_connection& server);
+    void give_up_server();
     bool act();
     void flush();
     void write(const gather& output);
@@ -90,6 +97,7 @@ private:
     std::string database_;
     std::string pending_in_;
     std::string unsent_;
+    std::string tried_password_;
     net::timer_id login_timer_;
     pool_time active_since_{};      ///< when the request in progress began; the epoch: none
     pool_time last_activity_{};
@@ -100,7 +108,7 @@ private:
     bool counted_unauthenticated_ = true;
     bool draining_ = false;
     bool closed_ = false;
-    bool in_converse_ = false;
+    bool checking_ = false;         ///< a password is being tried on the server
     bool statement_cancelled_ = false;
 };
 

@@ -48,6 +48,7 @@ void local_pool::publish() {
 server_connection* local_pool::request(client_connection& client) {
     const pool_time now = worker_.loop().now();
     worker_.counters().checkouts.add();
+    ++checkouts;
     const pool::checkout found = core_.take_idle(now);
     auto* server = static_cast<server_connection*>(found.server);
     if (server != nullptr && !found.probe_first) {
@@ -55,6 +56,7 @@ server_connection* local_pool::request(client_connection& client) {
         return server;
     }
     worker_.counters().waits.add();
+    ++waits;
     core_.enqueue(client, now);
     if (server != nullptr) server->start_probe();
     start_dials();
@@ -70,6 +72,7 @@ void local_pool::leave_queue(client_connection& client) {
 
 void local_pool::give_back(server_connection& server, session_actions::release how) {
     worker_.counters().checkins.add();
+    ++checkins;
     server.detach();
     if (how == session_actions::release::discard) return lost_idle(server);
     if (server.has_cancel()) {
@@ -86,6 +89,7 @@ void local_pool::put_idle(server_connection& server) {
     if (core_.is_spent(server, now)) return lost_idle(server);
     if (pool_waiter* waiter = core_.next_waiter()) {
         worker_.counters().wait_seconds.observe(now - waiter->waits_since);
+        waited += now - waiter->waits_since;
         worker_.grant_later(*static_cast<client_connection*>(waiter), server);
         return publish();
     }
@@ -191,12 +195,12 @@ void local_pool::tick(pool_time now) {
         auto* client = static_cast<client_connection*>(waiter);
         worker_.counters().wait_timeouts.add();
         const std::string incident = worker_.new_incident();
-        const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(now - waiter->waits_since);
+        const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(now - waiter->waits_since);
         log::warning("incident {}: client {} waited {} ms in vain for a server of {}: {}", incident, client->serial(),
-                     waited.count(), shared->plan.label(), last_problem.empty() ? "all busy" : last_problem);
+                     wait.count(), shared->plan.label(), last_problem.empty() ? "all busy" : last_problem);
         client->refuse(core_.open() > 0 || last_problem.empty()
-                           ? client_errors::pool_exhausted(waited, incident)
-                           : client_errors::no_server("the statement", waited, last_problem, incident));
+                           ? client_errors::pool_exhausted(wait, incident)
+                           : client_errors::no_server("the statement", wait, last_problem, incident));
     }
     for (pooled_server* server : core_.to_close(now)) lost_idle(*static_cast<server_connection*>(server));
     start_dials();

@@ -52,6 +52,10 @@ public:
 
     const std::shared_ptr<shared_pool> shared;
     pool_facts facts;
+    std::uint64_t checkouts = 0;  ///< totals, like the next three
+    std::uint64_t checkins = 0;
+    std::uint64_t waits = 0;
+    pool_duration waited{};
     std::string last_problem;  ///< why servers cannot be had, for the error that waiters get
 
 private:

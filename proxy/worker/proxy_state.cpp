@@ -60,6 +60,11 @@ void shared_pool::learn_scram(const scram_secret& secret) {
     secrets_.scram = secret;
 }
 
+void shared_pool::offer_scram(const scram_secret& secret) {
+    const std::scoped_lock lock(mutex_);
+    if (secrets_.password.empty()) secrets_.scram = secret;
+}
+
 void shared_pool::forget_secrets() {
     const std::scoped_lock lock(mutex_);
     if (plan.password_from_client) secrets_.password.clear();

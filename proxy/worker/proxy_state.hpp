@@ -42,6 +42,8 @@ public:
     [[nodiscard]] secrets current_secrets() const;
     void learn_password(std::string password);
     void learn_scram(const scram_secret& secret);
+    /// Keys recovered from a client's own sign-in: used where no password is known (verifier pass-through).
+    void offer_scram(const scram_secret& secret);
     void forget_secrets();
 
     /// passthrough (D38): this password was accepted by a server not longer ago than `reverify`.

@@ -4,6 +4,7 @@
 // which it travels to another worker.
 #pragma once
 
+#include "config/config.hpp"
 #include "protocol/server_login.hpp"
 #include "proxy/net/dial.hpp"
 #include "proxy/net/stream.hpp"

@@ -21,6 +21,10 @@ struct pool_snapshot {
     std::uint32_t dialling = 0;
     std::uint32_t waiting = 0;
     double oldest_wait_seconds = 0;
+    std::uint64_t checkouts = 0;  ///< totals since start
+    std::uint64_t checkins = 0;
+    std::uint64_t waits = 0;
+    double wait_seconds = 0;
     std::uint32_t consecutive_failures = 0;
     std::string last_problem;
 };

@@ -86,7 +86,7 @@ private:
     worker_counters counters_;
     std::string scratch_;
     std::vector<std::unique_ptr<net::listener>> listeners_;
-    std::unordered_map<std::uint64_t, std::unique_ptr<client_connection>> clients_;
+    std::unordered_map<std::uint64_t, std::shared_ptr<client_connection>> clients_;
     std::unordered_map<std::string, std::unique_ptr<local_pool>> pools_;
     std::unordered_map<std::int32_t, client_connection*> by_pid_;
     std::vector<std::unique_ptr<cancel_dial>> cancels_;

@@ -1,0 +1,136 @@
+// See application.hpp.
+#include "proxy/application.hpp"
+
+#include "proxy/snapshot_builder.hpp"
+#include "proxy/worker/log.hpp"
+
+#include <algorithm>
+#include <thread>
+
+namespace pgsteady {
+
+using namespace std::chrono_literals;
+
+std::size_t worker_count(const config::settings& settings) {
+    if (settings.workers != 0) return settings.workers;
+    return std::max(1U, std::thread::hardware_concurrency());
+}
+
+application::application(std::shared_ptr<const config::settings> settings)
+    : settings_(std::move(settings)), state_(settings_, worker_count(*settings_)) {}
+
+application::~application() { stop(); }
+
+std::vector<std::string> application::load_certificates() {
+    std::vector<std::string> problems;
+    const config::client_tls_settings& clients = settings_->listen.tls;
+    if (clients.offered()) {
+        net::tls_server_settings from;
+        from.certificate_file = clients.cert_file;
+        from.key_file = clients.key_file;
+        from.ca_file = clients.ca_file;
+        if (clients.mode == config::client_tls_mode::verify_full)
+            from.clients = net::tls_server_settings::client_certificate::required;
+        if (clients.min_version == config::tls_version::tls_1_3) from.min_version = net::tls_version::tls_1_3;
+        net::tls_context_result made = net::tls_context::server(from);
+        problems.insert(problems.end(), made.problems.begin(), made.problems.end());
+        state_.client_tls = std::move(made.context);
+    }
+    const config::server_tls_settings& servers = settings_->backends.tls;
+    if (servers.sslmode != config::server_tls_mode::disable) {
+        net::tls_client_settings from;
+        from.ca_file = servers.ca_file;
+        from.certificate_file = servers.cert_file;
+        from.key_file = servers.key_file;
+        if (servers.min_version == config::tls_version::tls_1_3) from.min_version = net::tls_version::tls_1_3;
+        if (servers.sslmode == config::server_tls_mode::verify_ca)
+            from.verify = net::tls_client_settings::verification::ca;
+        if (servers.sslmode == config::server_tls_mode::verify_full)
+            from.verify = net::tls_client_settings::verification::full;
+        net::tls_context_result made = net::tls_context::client(from);
+        problems.insert(problems.end(), made.problems.begin(), made.problems.end());
+        state_.server_tls = std::move(made.context);
+    }
+    return problems;
+}
+
+std::vector<std::string> application::start() {
+    std::vector<std::string> problems = load_certificates();
+    const std::size_t count = worker_count(*settings_);
+    for (std::size_t i = 0; i < count; ++i) {
+        workers_.push_back(std::make_unique<worker>(state_, static_cast<unsigned>(i)));
+        state_.workers.push_back(workers_.back().get());
+    }
+    config::listen_settings where = settings_->listen;
+    for (const auto& each : workers_) {
+        std::string problem = each->listen(where, count > 1);
+        if (!problem.empty()) {
+            problems.push_back(std::move(problem));
+            break;
+        }
+        where.port = each->port();  // the first one may have been given any port
+    }
+    if (settings_->admin.enabled && problems.empty()) {
+        admin::admin_server::hooks hooks;
+        hooks.take_snapshot = [this] { return take_snapshot(); };
+        hooks.take_readiness = [this] { return take_readiness(); };
+        hooks.warn = [](const std::string& line) { log::warning("admin: {}", line); };
+        admin_ = std::make_unique<admin::admin_server>(settings_->admin, std::move(hooks));
+        if (std::string problem = admin_->start(); !problem.empty()) problems.push_back(std::move(problem));
+    }
+    if (!problems.empty()) return problems;
+    for (const auto& each : workers_) each->start();
+    return {};
+}
+
+std::uint16_t application::port() const { return workers_.empty() ? std::uint16_t{0} : workers_.front()->port(); }
+std::uint16_t application::admin_port() const { return admin_ != nullptr ? admin_->port() : std::uint16_t{0}; }
+
+void application::drain(const std::atomic<int>& hurry) {
+    state_.draining = true;
+    for (const auto& each : workers_) each->stop_listening();
+    for (const auto& each : workers_) each->drain(false);
+    const auto deadline = std::chrono::steady_clock::now() + settings_->shutdown.drain_timeout;
+    const auto clients_left = [this] {
+        std::uint64_t left = 0;
+        for (const auto& each : workers_) {
+            auto answer = each->ask_snapshot();
+            if (answer.wait_for(1s) == std::future_status::ready) left += answer.get().clients;
+        }
+        return left;
+    };
+    bool forced = false;
+    while (clients_left() > 0) {
+        const auto now = std::chrono::steady_clock::now();
+        if (!forced && (now >= deadline || hurry > 1)) {
+            forced = true;
+            log::warning("drain: ending the clients that are left");
+            for (const auto& each : workers_) each->drain(true);
+        }
+        if (now >= deadline + 2s || hurry > 2) return;
+        std::this_thread::sleep_for(20ms);
+    }
+}
+
+void application::stop() {
+    if (admin_ != nullptr) admin_->stop();
+    for (const auto& each : workers_) each->stop();
+    for (const auto& each : workers_) each->join();
+    workers_.clear();
+}
+
+admin::readiness application::take_readiness() const {
+    admin::readiness now;
+    now.draining = state_.draining;
+    return now;
+}
+
+admin::snapshot application::take_snapshot() const {
+    snapshot_sources from{*settings_, state_, workers_};
+    admin::snapshot all = build_snapshot(from);
+    all.uptime = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
+    all.draining = state_.draining;
+    return all;
+}
+
+}  // namespace pgsteady

@@ -1,0 +1,50 @@
+// The product as one object: workers, admin port, start and drain. main() owns it and tells it about
+// signals; everything meets here and nowhere else.
+#pragma once
+
+#include "admin/admin_server.hpp"
+#include "config/config.hpp"
+#include "proxy/worker/proxy_state.hpp"
+#include "proxy/worker/worker.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace pgsteady {
+
+class application {
+public:
+    explicit application(std::shared_ptr<const config::settings> settings);
+    ~application();
+
+    /// Opens the listeners and starts all threads. Never waits for a backend (P52).
+    /// Every problem that prevents it; empty: running.
+    [[nodiscard]] std::vector<std::string> start();
+
+    /// Stops accepting and lets clients finish, at most drain_timeout; returns when the last one has gone.
+    /// `hurry` is asked meanwhile: true ends it at once.
+    void drain(const std::atomic<int>& hurry);
+    void stop();
+
+    [[nodiscard]] std::uint16_t port() const;
+    [[nodiscard]] std::uint16_t admin_port() const;
+
+private:
+    [[nodiscard]] std::vector<std::string> load_certificates();
+    [[nodiscard]] admin::snapshot take_snapshot() const;
+    [[nodiscard]] admin::readiness take_readiness() const;
+
+    std::shared_ptr<const config::settings> settings_;
+    proxy_state state_;
+    std::vector<std::unique_ptr<worker>> workers_;
+    std::unique_ptr<admin::admin_server> admin_;
+    std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+};
+
+/// One worker per core, unless the configuration says otherwise.
+[[nodiscard]] std::size_t worker_count(const config::settings& settings);
+
+}  // namespace pgsteady

@@ -1,0 +1,96 @@
+// pgsteady: command line, configuration, signals. Everything else is in application.hpp.
+#include "config/load.hpp"
+#include "config/print.hpp"
+#include "proxy/application.hpp"
+#include "proxy/service_notify.hpp"
+#include "proxy/worker/log.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <thread>
+
+namespace {
+
+using namespace pgsteady;
+
+std::atomic<int> stop_requests{0};
+std::atomic<bool> reload_requested{false};
+
+/// Signals are blocked in every thread and taken here, on one of their own.
+void watch_signals(const sigset_t& set) {
+    while (true) {
+        int number = 0;
+        if (sigwait(&set, &number) != 0) continue;
+        if (number == SIGHUP) reload_requested = true;
+        else if (++stop_requests > 2) std::_Exit(1);  // a third one does not ask any more
+        stop_requests.notify_all();
+    }
+}
+
+void print_problems(const config::load_result& loaded) {
+    for (const config::problem& each : loaded.problems) fmt::print(stderr, "{}\n", config::describe(each));
+}
+
+int run(const config::load_result& loaded) {
+    auto settings = std::make_shared<const config::settings>(loaded.settings);
+    log::set_up(settings->log);
+    for (const config::problem& each : loaded.problems) log::warning("configuration: {}", config::describe(each));
+
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    std::signal(SIGPIPE, SIG_IGN);
+
+    application product(settings);
+    if (const std::vector<std::string> problems = product.start(); !problems.empty()) {
+        for (const std::string& each : problems) log::error("cannot start: {}", each);
+        return 1;
+    }
+    log::info("pgsteady {} listens on {}:{} with {} worker(s); admin on {}:{}", PGSTEADY_VERSION, settings->listen.host,
+              product.port(), worker_count(*settings), settings->admin.host, product.admin_port());
+    notify_service_manager("READY=1");
+
+    std::thread(watch_signals, set).detach();
+    while (stop_requests == 0) {
+        stop_requests.wait(0);
+    }
+    log::info("draining: no new clients; open transactions may finish");
+    notify_service_manager("STOPPING=1");
+    product.drain(stop_requests);
+    product.stop();
+    log::info("stopped");
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App command("pgsteady: a transparent PostgreSQL proxy that pools connections and bridges outages", "pgsteady");
+    std::filesystem::path file;
+    bool check = false;
+    bool print = false;
+    command.add_option("--config", file, "configuration file (default: ./proxy.yaml, then /etc/pgsteady/proxy.yaml, then the environment alone)");
+    command.add_flag("--check", check, "validate the configuration, print every problem, exit 1 if there is an error");
+    command.add_flag("--print-config", print, "print the effective configuration with the source of each value");
+    command.set_version_flag("--version", std::string("pgsteady ") + PGSTEADY_VERSION);
+    CLI11_PARSE(command, argc, argv);
+    try {
+        const auto chosen = file.empty() ? config::default_file() : std::optional(file);
+        const config::load_result loaded = config::load(chosen, config::process_environment());
+        if (print) fmt::print("{}", config::print(loaded));
+        if (check || print || !loaded.ok()) print_problems(loaded);
+        if (check && loaded.ok()) fmt::print("configuration is valid\n");
+        if (!loaded.ok()) return 1;
+        if (check || print) return 0;
+        return run(loaded);
+    } catch (const std::exception& failure) {
+        fmt::print(stderr, "pgsteady: {}\n", failure.what());
+        return 1;
+    }
+}

@@ -1,0 +1,157 @@
+// See snapshot_builder.hpp.
+#include "proxy/snapshot_builder.hpp"
+
+#include <chrono>
+#include <fstream>
+#include <set>
+
+#include <unistd.h>
+
+namespace pgsteady {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+void add(admin::histogram& sum, const duration_histogram& from) {
+    if (sum.buckets.empty()) {
+        sum.bounds.assign(duration_histogram::bounds_seconds.begin(), duration_histogram::bounds_seconds.end());
+        sum.buckets.resize(sum.bounds.size() + 1);
+    }
+    for (std::size_t i = 0; i < sum.buckets.size(); ++i) sum.buckets[i] += from.bucket(i);
+    sum.sum += from.sum_seconds();
+}
+
+void add(admin::counter_totals& sum, const worker_counters& from) {
+    sum.clients_accepted += from.clients_accepted.get();
+    sum.clients_closed += from.clients_closed.get();
+    sum.clients_refused += from.clients_refused.get();
+    sum.logins_succeeded += from.logins_succeeded.get();
+    sum.logins_failed += from.logins_failed.get();
+    sum.client_bytes_in += from.client_bytes_in.get();
+    sum.client_bytes_out += from.client_bytes_out.get();
+    sum.server_bytes_in += from.server_bytes_in.get();
+    sum.server_bytes_out += from.server_bytes_out.get();
+    sum.servers_opened += from.servers_opened.get();
+    sum.servers_closed += from.servers_closed.get();
+    sum.servers_lost += from.servers_lost.get();
+    sum.dials_failed += from.dials_failed.get();
+    sum.checkouts += from.checkouts.get();
+    sum.checkins += from.checkins.get();
+    sum.waits += from.waits.get();
+    sum.wait_timeouts += from.wait_timeouts.get();
+    sum.cancels_received += from.cancels_received.get();
+    sum.cancels_forwarded += from.cancels_forwarded.get();
+    sum.restores += from.restores.get();
+    sum.pins += from.pins.get();
+}
+
+void add_operations(admin::snapshot& all, const std::vector<std::unique_ptr<worker>>& workers) {
+    for (std::size_t operation = 0; operation < operation_names.size(); ++operation) {
+        admin::operation_totals good{operation_names[operation], "success", 0, {}};
+        admin::operation_totals bad{operation_names[operation], "error", 0, {}};
+        for (const auto& each : workers) {
+            const worker_counters& counters = each->counters();
+            good.count += counters.requests[operation][0].get();
+            bad.count += counters.requests[operation][1].get();
+            add(good.seconds, counters.request_seconds[operation]);
+        }
+        all.operations.push_back(std::move(good));
+        all.operations.push_back(std::move(bad));
+    }
+}
+
+admin::pool_status& pool_of(admin::snapshot& all, const pool_snapshot& row) {
+    for (admin::pool_status& each : all.pools)
+        if (each.database == row.database && each.user == row.user) return each;
+    admin::pool_status& made = all.pools.emplace_back();
+    made.database = row.database;
+    made.user = row.user;
+    made.mode = row.mode;
+    made.size = row.size;
+    made.max_overflow = row.max_overflow;
+    return made;
+}
+
+void add_pool(admin::snapshot& all, const pool_snapshot& row) {
+    admin::pool_status& sum = pool_of(all, row);
+    sum.clients += row.clients;
+    sum.open += row.open;
+    sum.active += row.active;
+    sum.idle += row.idle;
+    sum.dialling += row.dialling;
+    sum.waiting += row.waiting;
+    sum.oldest_wait_seconds = std::max(sum.oldest_wait_seconds, row.oldest_wait_seconds);
+    sum.checkouts += row.checkouts;
+    sum.checkins += row.checkins;
+    sum.waits += row.waits;
+    sum.wait_seconds += row.wait_seconds;
+    sum.consecutive_failures = std::max(sum.consecutive_failures, row.consecutive_failures);
+    if (!row.last_problem.empty()) sum.last_problem = row.last_problem;
+    all.servers += row.open;
+}
+
+std::uint64_t resident_bytes() {
+    std::ifstream statm("/proc/self/statm");
+    std::uint64_t total = 0;
+    std::uint64_t resident = 0;
+    statm >> total >> resident;
+    return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+/// Until the monitor exists, the pools' own dials say how the backends are.
+void judge(admin::snapshot& all, const config::settings& settings) {
+    bool failing = false;
+    bool serving = all.pools.empty();
+    for (const admin::pool_status& each : all.pools) {
+        failing |= each.consecutive_failures > 0;
+        serving |= each.open > 0 || each.consecutive_failures == 0;
+        all.consecutive_failures = std::max(all.consecutive_failures, each.consecutive_failures);
+    }
+    all.state = !serving ? admin::service_state::disconnected
+                : failing ? admin::service_state::degraded
+                          : admin::service_state::connected;
+    for (const config::host_port& host : settings.backends.hosts) {
+        admin::backend_status backend;
+        backend.address = host.host + ':' + std::to_string(host.port);
+        all.backends.push_back(std::move(backend));
+    }
+}
+
+}  // namespace
+
+admin::snapshot build_snapshot(const snapshot_sources& from) {
+    admin::snapshot all;
+    all.version = PGSTEADY_VERSION;
+    std::vector<std::future<worker_snapshot>> answers;
+    for (const auto& each : from.workers) answers.push_back(each->ask_snapshot());
+    const auto deadline = std::chrono::steady_clock::now() + 200ms;
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+        add(all.totals, from.workers[i]->counters());
+        add(all.wait_seconds, from.workers[i]->counters().wait_seconds);
+        add(all.connect_seconds, from.workers[i]->counters().connect_seconds);
+        admin::worker_status status{static_cast<unsigned>(i), 0, false};
+        if (answers[i].wait_until(deadline) == std::future_status::ready) {
+            const worker_snapshot said = answers[i].get();
+            status.answered = true;
+            status.clients = said.clients;
+            all.clients += said.clients;
+            for (const pool_snapshot& row : said.pools) add_pool(all, row);
+            for (const session_snapshot& pinned : said.pinned)
+                for (admin::pool_status& pool : all.pools)
+                    if (pool.database == pinned.database && pool.user == pinned.user && pool.pinned.size() < 100)
+                        pool.pinned.push_back({pinned.id, pinned.peer, pinned.state, pinned.pins});
+        }
+        all.workers.push_back(status);
+    }
+    add_operations(all, from.workers);
+    all.memory_resident_bytes = resident_bytes();
+    const config::settings& settings = from.settings;
+    all.switches = {settings.recovery.enabled, settings.breaker.enabled, settings.read_only.enabled,
+                    settings.replay.enabled, settings.guard.enabled};
+    all.breaker.threshold = settings.breaker.failure_threshold;
+    judge(all, settings);
+    return all;
+}
+
+}  // namespace pgsteady

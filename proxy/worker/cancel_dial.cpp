@@ -1,0 +1,78 @@
+// See cancel_dial.hpp.
+#include "proxy/worker/cancel_dial.hpp"
+
+#include "protocol/startup.hpp"
+#include "proxy/worker/server_connection.hpp"
+#include "proxy/worker/worker.hpp"
+
+#include <array>
+
+namespace pgsteady {
+
+using namespace std::chrono_literals;
+
+namespace {
+constexpr auto patience = 10s;
+}
+
+cancel_dial::cancel_dial(worker& at, const std::shared_ptr<server_connection>& target) : worker_(at), target_(target) {}
+
+void cancel_dial::start() {
+    target_->cancel_begun();
+    const net::time_point deadline = worker_.loop().now() + patience;
+    timer_ = worker_.loop().add_timer(deadline, [this] { finish(); });
+    dialling_ = net::dial(worker_.loop(), target_->host().host, target_->host().port, deadline,
+                          [this](net::dial_result result) { on_dialled(std::move(result)); });
+}
+
+void cancel_dial::on_dialled(net::dial_result result) {
+    if (result.fd < 0) return finish();
+    stream_ = net::stream::adopt(worker_.loop(), result.fd, this, net::stream::preparation::prepared);
+    if (stream_ == nullptr) return finish();
+    if (!target_->uses_tls()) return send_request();
+    std::string out;
+    append_ssl_request(out);
+    (void)stream_->write(out);
+    step_ = step::tls_answer;
+}
+
+void cancel_dial::send_request() {
+    std::string out;
+    append_cancel_request(out, target_->link.backend_pid, target_->link.cancel_key);
+    (void)stream_->write(out);
+    worker_.counters().cancels_forwarded.add();
+    step_ = step::sent;
+}
+
+void cancel_dial::on_readable() {
+    if (finished_ || stream_ == nullptr) return;
+    if (step_ == step::handshake) {
+        const auto state = stream_->continue_handshake();
+        if (state == net::stream::handshake::failed) return finish();
+        if (state == net::stream::handshake::done) send_request();
+        return;
+    }
+    std::array<char, 64> bytes{};
+    // One byte only before TLS: what follows the S belongs to the handshake.
+    const net::io_result got = stream_->read({bytes.data(), step_ == step::tls_answer ? 1U : bytes.size()});
+    if (got.result == net::io_result::kind::would_block) return;
+    if (!got.ok() || step_ != step::tls_answer) return finish();
+    if (bytes[0] != 'S' || worker_.shared().server_tls == nullptr ||
+        !stream_->start_tls_client(*worker_.shared().server_tls, target_->host().host))
+        return finish();
+    step_ = step::handshake;
+    on_readable();
+}
+
+void cancel_dial::finish() {
+    if (finished_) return;
+    finished_ = true;
+    worker_.loop().cancel_timer(timer_);
+    dialling_.cancel();
+    if (stream_ != nullptr) stream_->close(false);
+    target_->cancel_ended();
+    worker_.end_cancel(this);
+    worker_.settle();
+}
+
+}  // namespace pgsteady

@@ -1,0 +1,355 @@
+// See client_connection.hpp. Sign-in is in client_sign_in.cpp.
+#include "proxy/worker/client_connection.hpp"
+
+#include "proxy/policy/client_errors.hpp"
+#include "proxy/sql/statement_effects.hpp"
+#include "proxy/worker/local_pool.hpp"
+#include "proxy/worker/log.hpp"
+#include "proxy/worker/server_connection.hpp"
+#include "proxy/worker/worker.hpp"
+
+#include <cstring>
+
+namespace pgsteady {
+
+namespace {
+
+constexpr std::size_t read_size = 64 * 1024;
+constexpr int reads_per_turn = 8;
+// What a client may have sent ahead while it waits for a server: beyond this its socket is left alone.
+constexpr std::size_t ahead_limit = 128 * 1024;
+
+}  // namespace
+
+void client_connection::on_readable() {
+    const auto self = shared_from_this();
+    read_some();
+    worker_.settle();
+}
+
+void client_connection::on_writable() {
+    const auto self = shared_from_this();
+    if (handshaking_) {
+        continue_handshake();
+        return worker_.settle();
+    }
+    if (closed_) return;
+    if (!unsent_.empty()) {
+        const net::io_result sent = stream_->write(unsent_);
+        if (sent.result == net::io_result::kind::error) return close(end_reason::client_gone);
+        unsent_.erase(0, sent.bytes);
+        if (unsent_.empty()) unsent_.shrink_to_fit();
+    }
+    if (unsent_.empty() && !stream_->write_blocked()) {
+        if (closing_ != end_reason::none) return close(closing_);
+        if (server_ != nullptr) server_->resume_reading();
+    }
+    worker_.settle();
+}
+
+void client_connection::read_some() {
+    if (handshaking_) {
+        continue_handshake();
+        if (handshaking_ || closed_) return;
+    }
+    std::string& scratch = worker_.scratch();
+    for (int round = 0; round < reads_per_turn && !closed_; ++round) {
+        if (closing_ != end_reason::none) return discard_input();
+        if (server_ != nullptr && server_->write_blocked()) return;  // back-pressure
+        const std::size_t had = pending_in_.size();
+        if (had >= ahead_limit) return;
+        if (scratch.size() < had + read_size) scratch.resize(had + read_size);
+        if (had > 0) std::memcpy(scratch.data(), pending_in_.data(), had);
+        const net::io_result got = stream_->read({scratch.data() + had, read_size});
+        if (got.result == net::io_result::kind::would_block) return;
+        if (!got.ok()) return close(end_reason::client_gone);
+        worker_.counters().client_bytes_in.add(got.bytes);
+        take({scratch.data(), had + got.bytes});
+        if (closed_ || handshaking_ || !stream_->readable()) return;
+    }
+    if (!closed_ && stream_->readable() && pending_in_.size() < ahead_limit)  // a fair share: the rest in the next turn
+        worker_.loop().defer([self = weak_from_this()] {
+            if (const auto alive = self.lock()) alive->on_readable();
+        });
+}
+
+// The farewell is still being written: what the client says now is read only so that it can hear it.
+void client_connection::discard_input() {
+    std::string& scratch = worker_.scratch();
+    const net::io_result got = stream_->read({scratch.data(), read_size});
+    if (got.result == net::io_result::kind::eof || got.result == net::io_result::kind::error) close(closing_);
+}
+
+void client_connection::take(std::string_view in) {
+    if (session_ == nullptr) {
+        const std::size_t used = sign_in(in);
+        if (closed_) return;
+        in.remove_prefix(used);
+    }
+    if (session_ == nullptr || !session_->ready()) {
+        pending_in_.assign(in);
+        return;
+    }
+    converse(in);
+}
+
+/// Gives the session bytes until it wants no more, doing in between what it asks for.
+void client_connection::converse(std::string_view in) {
+    while (!closed_) {
+        const std::size_t used = session_->on_client_bytes(in);
+        in.remove_prefix(used);
+        flush();
+        const bool went_on = act();
+        if (closed_) return;
+        if (in.empty() || (used == 0 && !went_on) || session_->waiting()) break;
+        if (server_ != nullptr && server_->write_blocked()) break;
+    }
+    if (active_since_ == pool_time{} && (session_->busy() || session_->waiting())) active_since_ = worker_.loop().now();
+    if (in.empty()) {
+        if (!pending_in_.empty()) pending_in_.clear(), pending_in_.shrink_to_fit();
+    } else if (in.data() != pending_in_.data() || in.size() != pending_in_.size()) {
+        pending_in_ = std::string(in);
+    }
+}
+
+/// Offers what the client had sent ahead.
+void client_connection::offer_pending() {
+    if (closed_ || pending_in_.empty() || session_ == nullptr || !session_->ready()) return;
+    const std::string ahead = std::move(pending_in_);
+    pending_in_.clear();
+    converse(ahead);
+    if (!closed_ && pending_in_.size() < ahead_limit && stream_->readable()) read_some();
+}
+
+/// Does what the session asks for. True: something changed, so that input may be taken again.
+bool client_connection::act() {
+    const session_actions asked = session_->take_actions();
+    bool changed = false;
+    if (asked.give_back != session_actions::release::no && server_ != nullptr) {
+        server_connection* server = std::exchange(server_, nullptr);
+        if (draining_ && asked.give_back == session_actions::release::reuse) changed = false;
+        pool_->give_back(*server, asked.give_back);
+        changed = true;
+    }
+    if (asked.close_client) {
+        close_when_flushed(asked.reason);
+        return true;
+    }
+    if (asked.want_server) {
+        if (server_connection* server = pool_->request(*this)) {
+            take_server(*server);
+            changed = true;
+        }
+    }
+    if (draining_ && session_->ready() && session_->idle() && pending_in_.empty()) {
+        kill(client_errors::shutting_down(), end_reason::shutdown);
+        return true;
+    }
+    return changed;
+}
+
+void client_connection::take_server(server_connection& server) {
+    server_ = &server;
+    server.attach(*this);
+    session_->on_server(server.link);
+    flush();
+    (void)act();
+}
+
+void client_connection::grant(server_connection& server) {
+    const auto self = shared_from_this();
+    take_server(server);
+    offer_pending();
+}
+
+void client_connection::refuse(const error_fields& why) {
+    const auto self = shared_from_this();
+    session_->refuse_waiting(why);
+    flush();
+    (void)act();
+    offer_pending();
+}
+
+void client_connection::server_bytes(std::string_view in, std::size_t& used) {
+    const auto self = shared_from_this();
+    used = session_->on_server_bytes(in);
+    flush();
+    count_requests();
+    (void)act();
+    if (!pending_in_.empty()) offer_pending();
+}
+
+void client_connection::server_lost(std::string_view words) {
+    const auto self = shared_from_this();
+    const std::string incident = worker_.new_incident();
+    log::warning("incident {}: client {} ({}@{}) lost its server {}: {}", incident, serial_, user_, database_,
+                 server_->link.backend_name, words);
+    session_->on_server_lost(words, incident);
+    flush();
+    count_requests();
+    (void)act();
+    if (server_ != nullptr) {  // the session had ended already
+        server_connection* server = std::exchange(server_, nullptr);
+        pool_->give_back(*server, session_actions::release::discard);
+    }
+    offer_pending();
+}
+
+void client_connection::server_writable() {
+    if (closed_) return;
+    const auto self = shared_from_this();
+    offer_pending();
+    if (!closed_ && stream_->readable()) read_some();
+}
+
+void client_connection::count_requests() {
+    const request_report done = session_->take_report();
+    if (done.requests == 0) return;
+    worker_counters& counters = worker_.counters();
+    const auto operation = static_cast<std::size_t>(done.what);
+    const std::uint32_t errors = std::min(done.errors, done.requests);
+    if (done.requests > errors) counters.requests[operation][0].add(done.requests - errors);
+    if (errors > 0) counters.requests[operation][1].add(errors);
+    if (active_since_ != pool_time{}) counters.request_seconds[operation].observe(worker_.loop().now() - active_since_);
+    active_since_ = {};
+    last_activity_ = worker_.loop().now();
+    statement_cancelled_ = false;
+}
+
+void client_connection::flush() {
+    session_tables& tables = worker_.tables();
+    if (!tables.to_server.empty()) {
+        if (server_ != nullptr) server_->write(tables.to_server);
+        tables.to_server.clear();
+    }
+    if (!tables.to_client.empty()) {
+        write(tables.to_client);
+        tables.to_client.clear();
+    }
+}
+
+void client_connection::write(const gather& output) {
+    if (closed_) return;
+    worker_.counters().client_bytes_out.add(output.size());
+    if (!unsent_.empty()) return output.append_to(unsent_);
+    thread_local std::vector<iovec> pieces;
+    output.to_iovec(pieces);
+    const net::io_result sent = stream_->write(pieces);
+    if (sent.bytes < output.size() && sent.result != net::io_result::kind::error) output.append_to(unsent_, sent.bytes);
+}
+
+void client_connection::send(std::string_view bytes) {
+    gather output;
+    output.copy(bytes);
+    if (!output.empty()) write(output);
+}
+
+/// A CancelRequest for this client (P43-P46).
+void client_connection::cancel() {
+    if (closed_ || session_ == nullptr) return;
+    const auto self = shared_from_this();
+    if (queued) {
+        pool_->leave_queue(*this);
+        refuse(client_errors::cancelled());
+    } else if (server_ != nullptr && session_->busy()) {
+        worker_.cancel_on_server(*server_);
+    }
+    worker_.settle();
+}
+
+void client_connection::drain(bool by_force) {
+    draining_ = true;
+    if (closed_) return;
+    const bool idle = session_ == nullptr || (session_->ready() && session_->idle() && pending_in_.empty());
+    if (idle || by_force) kill(client_errors::shutting_down(), end_reason::shutdown);
+}
+
+void client_connection::kill(const error_fields& why, end_reason reason) {
+    if (closed_ || closing_ != end_reason::none) return;
+    const auto self = shared_from_this();
+    if (session_ != nullptr) {
+        session_->end(why, reason);
+        flush();
+        (void)session_->take_actions();
+    } else if (login_ != nullptr && !handshaking_) {
+        std::string out;
+        (void)login_->refuse(why, out);
+        send(out);
+    }
+    close_when_flushed(reason);
+}
+
+bool client_connection::has_timeouts() const {
+    if (pool_ == nullptr || session_ == nullptr) return false;
+    const config::timeout_settings& limits = pool_->shared->plan.policies.timeouts;
+    return limits.statement.count() > 0 || limits.transaction.count() > 0 || limits.idle_in_transaction.count() > 0 ||
+           limits.client_idle.count() > 0;
+}
+
+void client_connection::check_timeouts(pool_time now) {
+    if (closed_ || session_ == nullptr || !session_->ready() || pool_ == nullptr) return;
+    const config::timeout_settings& limits = pool_->shared->plan.policies.timeouts;
+    const auto over = [now](pool_time since, std::chrono::milliseconds limit) {
+        return limit.count() > 0 && since != pool_time{} && now - since > limit;
+    };
+    const bool in_transaction = session_->in_transaction();
+    if (!in_transaction) transaction_since_ = {};
+    else if (transaction_since_ == pool_time{}) transaction_since_ = now;
+    if (active_since_ != pool_time{}) {
+        if (over(active_since_, limits.statement) && session_->busy() && !statement_cancelled_) {
+            statement_cancelled_ = true;
+            worker_.cancel_on_server(*server_);
+        }
+    } else if (in_transaction && over(last_activity_, limits.idle_in_transaction)) {
+        return kill(client_errors::idle_in_transaction_timeout(), end_reason::idle_timeout);
+    } else if (!in_transaction && over(last_activity_, limits.client_idle)) {
+        return kill(client_errors::idle_timeout(), end_reason::idle_timeout);
+    }
+    if (in_transaction && over(transaction_since_, limits.transaction))
+        kill(client_errors::transaction_timeout(), end_reason::transaction_timeout);
+}
+
+void client_connection::close_when_flushed(end_reason reason) {
+    if (closed_) return;
+    if (unsent_.empty() && stream_->pending_ciphertext() == 0) return close(reason);
+    closing_ = reason;  // on_writable() finishes; a client that never reads is bounded by its socket's timeouts
+    give_up_server();
+}
+
+/// What the session holds goes back, or is closed with what it was doing.
+void client_connection::give_up_server() {
+    if (pool_ == nullptr) return;
+    if (queued) pool_->leave_queue(*this);
+    worker_.withdraw_grant(*this);
+    if (session_ != nullptr) session_->on_client_gone();
+    const session_actions asked = session_ != nullptr ? session_->take_actions() : session_actions{};
+    if (server_ != nullptr) {
+        server_connection* server = std::exchange(server_, nullptr);
+        pool_->give_back(*server, asked.give_back != session_actions::release::no ? asked.give_back
+                                                                                   : session_actions::release::discard);
+    }
+}
+
+void client_connection::close(end_reason reason) {
+    if (closed_) return;
+    const auto self = shared_from_this();
+    closed_ = true;
+    give_up_server();
+    if (pool_ != nullptr) {
+        pool_->abandon_verification(*this);
+        pool_->client_removed();
+    }
+    worker_.loop().cancel_timer(login_timer_);
+    if (stream_ != nullptr) {
+        stream_->shutdown_write();
+        stream_->close(false);
+    }
+    if (session_ != nullptr) worker_.forget_cancel(session_->client_pid());
+    if (admitted_) worker_.shared().leave(user_, database_);
+    worker_.counters().clients_closed.add();
+    if (worker_.shared().settings().log.connections && reason != end_reason::cancel_request)
+        log::info("client {} from {} ended: {} user={} database={}", serial_, peer_, to_string(reason), user_, database_);
+    worker_.remove_client(*this);
+}
+
+}  // namespace pgsteady

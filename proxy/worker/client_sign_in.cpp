@@ -1,0 +1,186 @@
+// The sign-in of a client: drives client_login with the socket, the users and the pools.
+#include "proxy/policy/client_errors.hpp"
+#include "proxy/worker/client_connection.hpp"
+#include "proxy/worker/local_pool.hpp"
+#include "proxy/worker/log.hpp"
+#include "proxy/worker/server_connection.hpp"
+#include "proxy/worker/worker.hpp"
+
+#include "protocol/sqlstate.hpp"
+
+namespace pgsteady {
+
+client_connection::client_connection(worker& at, std::uint64_t serial, std::string peer)
+    : worker_(at), serial_(serial), peer_(std::move(peer)) {}
+
+client_connection::~client_connection() {
+    if (counted_unauthenticated_) worker_.shared().unauthenticated.give_back();
+    worker_.shared().clients.give_back();
+}
+
+bool client_connection::begin(int fd) {
+    stream_ = net::stream::adopt(worker_.loop(), fd, this, net::stream::preparation::prepared);
+    if (stream_ == nullptr) return false;
+    const config::settings& all = worker_.shared().settings();
+    const bool is_unix = peer_ == "unix";
+    client_login::settings how;
+    how.tls_available = worker_.shared().client_tls != nullptr && !is_unix;
+    how.tls_required = all.listen.tls.required() && !is_unix;
+    how.is_loopback_or_unix = stream_->peer_is_local();
+    how.mock_secret = worker_.shared().mock_secret;
+    login_ = std::make_unique<client_login>(std::move(how));
+    const auto limit = all.timeouts.login;
+    if (limit.count() > 0)
+        login_timer_ = worker_.loop().add_timer(worker_.loop().now() + limit, [this] {
+            log::info("client {} from {}: sign-in took too long", serial_, peer_);
+            close(end_reason::client_too_slow);
+        });
+    return true;
+}
+
+std::size_t client_connection::sign_in(std::string_view in) {
+    std::size_t used = 0;
+    while (!closed_ && login_ != nullptr && !handshaking_ && !checking_) {
+        std::string out;
+        std::size_t consumed = 0;
+        const client_login::step step = login_->feed(in.substr(used), consumed, out);
+        used += consumed;
+        if (step == client_login::step::start_tls && used < in.size()) {  // bytes in clear behind our S (P1)
+            std::string farewell;
+            (void)login_->feed(in.substr(used), consumed, farewell);
+            send(farewell);
+            close_when_flushed(end_reason::protocol_violation);
+            return in.size();
+        }
+        if (step == client_login::step::need_more) {
+            send(out);
+            return used;
+        }
+        login_step(step, out);
+    }
+    return used;
+}
+
+void client_connection::login_step(client_login::step step, std::string& out) {
+    switch (step) {
+        case client_login::step::need_more: send(out); return;
+        case client_login::step::start_tls:
+            send(out);
+            handshaking_ = true;
+            if (!stream_->start_tls_server(*worker_.shared().client_tls)) return close(end_reason::login_failed);
+            return continue_handshake();
+        case client_login::step::lookup_user: return look_up_user(out);
+        case client_login::step::check_password: return check_password(out);
+        case client_login::step::cancel_request: return send_cancel();
+        case client_login::step::authenticated: return finish_login(out);
+        case client_login::step::failed:
+            send(out);
+            worker_.counters().logins_failed.add();
+            log::info("client {} from {}: sign-in failed: {}", serial_, peer_,
+                      login_->failure_cause().empty() ? login_->failure().message : login_->failure_cause());
+            user_ = login_->user();
+            database_ = login_->database();
+            return close_when_flushed(end_reason::login_failed);
+    }
+}
+
+void client_connection::continue_handshake() {
+    switch (stream_->continue_handshake()) {
+        case net::stream::handshake::in_progress: return;
+        case net::stream::handshake::failed:
+            log::info("client {} from {}: TLS handshake failed: {}", serial_, peer_, stream_->handshake_problem());
+            return close(end_reason::login_failed);
+        case net::stream::handshake::done: break;
+    }
+    handshaking_ = false;
+    login_->tls_established({});
+    if (stream_->readable()) read_some();
+}
+
+void client_connection::look_up_user(std::string& out) {
+    user_ = login_->user();
+    database_ = login_->database();
+    client_login::credentials found = credentials_of(worker_.shared().settings(), user_);
+    if (found.method == client_login::auth_method::scram && found.known_user && !found.verifier)
+        found.verifier = worker_.shared().verifier_of(user_);
+    const client_login::step next = login_->provide_credentials(std::move(found), random_bytes(32), out);
+    login_step(next, out);
+}
+
+/// passthrough (D38): the password is tried on the server, unless it was a moment ago.
+void client_connection::check_password(std::string& out) {
+    send(out);
+    out.clear();
+    std::string password = login_->take_password();
+    pool_ = worker_.pool_for(database_, user_);
+    if (pool_ == nullptr) {
+        const error_fields why = fatal_error(sqlstate::invalid_catalog_name, "database \"" + database_ + "\" does not exist");
+        return login_step(login_->password_checked(false, &why, out), out);
+    }
+    pool_->client_added();
+    const config::passthrough_settings& rules = worker_.shared().settings().auth.passthrough;
+    if (pool_->shared->recently_verified(password, worker_.loop().now(), rules.reverify))
+        return login_step(login_->password_checked(true, nullptr, out), out);
+    checking_ = true;
+    tried_password_ = password;
+    pool_->verify_password(*this, std::move(password));
+}
+
+void client_connection::password_verdict(bool ok, const error_fields* why) {
+    const auto self = shared_from_this();
+    checking_ = false;
+    if (closed_) return;
+    if (ok) pool_->shared->remember_verified(tried_password_, worker_.loop().now());
+    tried_password_.clear();
+    std::string out;
+    login_step(login_->password_checked(ok, why, out), out);
+    if (!closed_ && !pending_in_.empty()) {
+        const std::string ahead = std::move(pending_in_);
+        pending_in_.clear();
+        take(ahead);
+    }
+}
+
+void client_connection::finish_login(std::string& out) {
+    std::string cap;
+    if (!worker_.shared().admit(user_, database_, cap)) {
+        worker_.counters().clients_refused.add();
+        std::string farewell;
+        append_error_response(farewell, client_errors::too_many_clients(cap));
+        send(farewell);
+        return close_when_flushed(end_reason::login_refused);
+    }
+    admitted_ = true;
+    if (pool_ == nullptr) {
+        pool_ = worker_.pool_for(database_, user_);
+        if (pool_ != nullptr) pool_->client_added();
+    }
+    if (pool_ == nullptr) {
+        std::string farewell;
+        append_error_response(farewell, fatal_error(sqlstate::invalid_catalog_name, "database \"" + database_ + "\" does not exist"));
+        send(farewell);
+        return close_when_flushed(end_reason::login_failed);
+    }
+    if (login_->recovered_secret()) pool_->shared->offer_scram(*login_->recovered_secret());
+    worker_.counters().logins_succeeded.add();
+    worker_.loop().cancel_timer(login_timer_);
+    worker_.shared().unauthenticated.give_back();
+    counted_unauthenticated_ = false;
+    last_activity_ = worker_.loop().now();
+    const std::int32_t pid = worker_.new_client_pid();
+    session_ = std::make_unique<session>(worker_.tables(), pool_->facts, pid, random_bytes(4));
+    worker_.register_cancel(pid, *this);
+    worker_.tables().to_client.copy(out);  // AuthenticationOk leaves in one write with what follows
+    session_->begin(login_->startup().parameters);
+    login_.reset();
+    flush();
+    (void)act();
+}
+
+void client_connection::send_cancel() {
+    worker_.counters().cancels_received.add();
+    worker_.route_cancel(login_->startup().cancel_pid, login_->startup().cancel_key);
+    close(end_reason::cancel_request);
+}
+
+}  // namespace pgsteady

@@ -1,0 +1,264 @@
+// See worker.hpp.
+#include "proxy/worker/worker.hpp"
+
+#include "protocol/constant_time.hpp"
+#include "protocol/wire.hpp"
+#include "proxy/policy/client_errors.hpp"
+#include "proxy/sql/statement_effects.hpp"
+#include "proxy/worker/cancel_dial.hpp"
+#include "proxy/worker/log.hpp"
+
+#include <fmt/format.h>
+
+#include <unistd.h>
+
+#include <cstring>
+
+namespace pgsteady {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::size_t scratch_size = 192 * 1024;
+
+}  // namespace
+
+worker::worker(proxy_state& shared, unsigned index) : shared_(shared), index_(index), tables_(index) {
+    scratch_.resize(scratch_size);
+}
+
+worker::~worker() {
+    join();
+    clients_.clear();
+    pools_.clear();
+    listeners_.clear();
+}
+
+std::string worker::listen(const config::listen_settings& settings, bool share_port) {
+    const auto open = [&](net::listen_settings where) {
+        where.backlog = static_cast<int>(settings.backlog);
+        net::listener::callbacks to;
+        to.accepted = [this](int fd, std::string peer) { accept(fd, std::move(peer)); };
+        to.exhausted = [](int number) { log::error("cannot accept clients: {}", std::strerror(number)); };
+        auto opened = net::listener::open(loop_, where, std::move(to));
+        if (opened.listening != nullptr) listeners_.push_back(std::move(opened.listening));
+        return opened.problem;
+    };
+    net::listen_settings tcp;
+    tcp.host = settings.host;
+    tcp.port = settings.port;
+    tcp.reuse_port = share_port;
+    tcp.keepalive_idle = std::chrono::duration_cast<std::chrono::seconds>(settings.keepalive.idle);
+    if (std::string problem = open(tcp); !problem.empty()) return problem;
+    if (settings.unix_socket_dir.empty() || index_ != 0) return {};
+    net::listen_settings local;
+    local.host = settings.unix_socket_dir;
+    local.port = port();
+    return open(local);
+}
+
+std::uint16_t worker::port() const { return listeners_.empty() ? std::uint16_t{0} : listeners_.front()->port(); }
+
+void worker::start() {
+    thread_ = std::thread([this] {
+        arm_tick();
+        loop_.run();
+    });
+}
+
+void worker::stop() { loop_.stop(); }
+
+void worker::join() {
+    if (thread_.joinable()) thread_.join();
+}
+
+void worker::stop_listening() {
+    post([this] {
+        for (const auto& each : listeners_) each->close();
+    });
+}
+
+void worker::drain(bool by_force) {
+    post([this, by_force] {
+        draining_ = true;
+        forcing_ = by_force;
+        std::vector<std::shared_ptr<client_connection>> all;
+        for (const auto& [serial, client] : clients_) all.push_back(client);
+        for (const auto& client : all) client->drain(by_force);
+        settle();
+    });
+}
+
+void worker::accept(int fd, std::string peer) {
+    counters_.clients_accepted.add();
+    std::string cap;
+    if (!shared_.clients.try_take()) cap = "limits.max_clients";
+    else if (!shared_.unauthenticated.try_take()) cap = "limits.max_unauthenticated", shared_.clients.give_back();
+    if (!cap.empty() || draining_) {
+        counters_.clients_refused.add();
+        std::string farewell;
+        append_error_response(farewell, draining_ ? client_errors::shutting_down() : client_errors::too_many_clients(cap));
+        (void)!::write(fd, farewell.data(), farewell.size());
+        ::close(fd);
+        if (cap.empty()) shared_.unauthenticated.give_back(), shared_.clients.give_back();
+        return;
+    }
+    const std::uint64_t serial = next_client_++ * shared_.workers.size() + index_;
+    const auto client = std::make_shared<client_connection>(*this, serial, std::move(peer));
+    if (client->begin(fd)) clients_.emplace(serial, client);
+}
+
+void worker::remove_client(client_connection& client) {
+    const auto at = clients_.find(client.serial());
+    if (at == clients_.end()) return;
+    loop_.defer([gone = at->second] { (void)gone; });  // it may be on the call stack
+    clients_.erase(at);
+}
+
+local_pool* worker::pool_for(const std::string& database, const std::string& user) {
+    const std::shared_ptr<shared_pool> shared = shared_.pool_for(database, user);
+    return shared != nullptr ? &part_of(shared) : nullptr;
+}
+
+local_pool& worker::part_of(const std::shared_ptr<shared_pool>& shared) {
+    std::unique_ptr<local_pool>& slot = pools_[shared->plan.key()];
+    if (slot == nullptr) slot = std::make_unique<local_pool>(*this, shared);
+    return *slot;
+}
+
+std::string worker::new_incident() { return fmt::format("{:02x}{:06x}", index_, next_incident_++); }
+
+// ------------------------------------------------------------------------------------------ cancels
+
+std::int32_t worker::new_client_pid() {
+    const auto workers = static_cast<std::uint32_t>(shared_.workers.size());
+    while (true) {
+        const std::uint32_t number = next_pid_++ % (0x7fffffffU / workers);
+        const auto pid = static_cast<std::int32_t>(number * workers + index_ + 1);
+        if (pid > 0 && !by_pid_.contains(pid)) return pid;
+    }
+}
+
+void worker::register_cancel(std::int32_t pid, client_connection& client) { by_pid_.emplace(pid, &client); }
+void worker::forget_cancel(std::int32_t pid) { by_pid_.erase(pid); }
+
+void worker::route_cancel(std::int32_t pid, std::string key) {
+    if (pid <= 0) return;
+    worker* owner = shared_.workers[static_cast<std::size_t>(pid - 1) % shared_.workers.size()];
+    owner->post([owner, pid, key = std::move(key)] { owner->cancel_here(pid, key); });
+}
+
+void worker::cancel_here(std::int32_t pid, const std::string& key) {
+    const auto at = by_pid_.find(pid);
+    if (at == by_pid_.end() || at->second->conversation() == nullptr) return;
+    if (constant_time_equal(at->second->conversation()->client_key(), key)) at->second->cancel();
+}
+
+void worker::cancel_on_server(server_connection& server) {
+    if (cancels_.size() >= shared_.settings().limits.max_cancels || server.link.cancel_key.empty()) return;
+    cancels_.push_back(std::make_unique<cancel_dial>(*this, server.shared_from_this()));
+    cancels_.back()->start();
+}
+
+void worker::end_cancel(cancel_dial* done) {
+    const auto at = std::find_if(cancels_.begin(), cancels_.end(), [done](const auto& each) { return each.get() == done; });
+    if (at == cancels_.end()) return;
+    loop_.defer([gone = std::shared_ptr<cancel_dial>(std::move(*at))] { (void)gone; });
+    cancels_.erase(at);
+}
+
+// ------------------------------------------------------------------------------------------- grants
+
+void worker::grant_later(client_connection& client, server_connection& server) { granted_.emplace_back(&client, &server); }
+
+void worker::withdraw_grant(client_connection& client) {
+    for (auto& [waiter, server] : granted_)
+        if (waiter == &client) waiter = nullptr;
+}
+
+void worker::settle() {
+    if (settling_) return;
+    settling_ = true;
+    for (std::size_t i = 0; i < granted_.size(); ++i) {  // a grant may lead to further ones
+        const auto [client, server] = granted_[i];
+        if (client != nullptr) client->grant(*server);
+        else server->pool().give_back(*server, session_actions::release::reuse);
+    }
+    granted_.clear();
+    settling_ = false;
+}
+
+// --------------------------------------------------------------------------------------------- time
+
+void worker::arm_tick() {
+    bool waiting = false;
+    for (const auto& [key, pool] : pools_) waiting |= pool->core().waiting() > 0;
+    const config::timeout_settings& limits = shared_.settings().timeouts;
+    const bool precise = limits.statement.count() > 0 || limits.idle_in_transaction.count() > 0 ||
+                         limits.transaction.count() > 0 || limits.client_idle.count() > 0;
+    loop_.add_timer(loop_.now() + (waiting ? 20ms : precise ? 100ms : 500ms), [this] { tick(); });
+}
+
+void worker::tick() {
+    const pool_time now = loop_.now();
+    for (const auto& [key, pool] : pools_) pool->tick(now);
+    settle();
+    std::vector<std::shared_ptr<client_connection>> timed;
+    for (const auto& [serial, client] : clients_)
+        if (client->has_timeouts()) timed.push_back(client);
+    for (const auto& client : timed) client->check_timeouts(now);
+    settle();
+    arm_tick();
+}
+
+// ----------------------------------------------------------------------------------------- snapshot
+
+std::future<worker_snapshot> worker::ask_snapshot() {
+    auto promise = std::make_shared<std::promise<worker_snapshot>>();
+    std::future<worker_snapshot> answer = promise->get_future();
+    post([this, promise] { promise->set_value(take_snapshot()); });
+    return answer;
+}
+
+worker_snapshot worker::take_snapshot() {
+    worker_snapshot mine;
+    mine.index = index_;
+    mine.clients = clients_.size();
+    for (const auto& [key, each] : pools_) {
+        const pool_plan& plan = each->shared->plan;
+        pool_snapshot row;
+        row.database = plan.database;
+        row.user = plan.user;
+        row.mode = plan.mode == session_mode::session ? "session" : plan.mode == session_mode::transaction ? "transaction" : "statement";
+        row.size = plan.policies.pool.size;
+        row.max_overflow = plan.policies.pool.max_overflow;
+        row.open = static_cast<std::uint32_t>(each->core().open());
+        row.idle = static_cast<std::uint32_t>(each->core().idle());
+        row.active = static_cast<std::uint32_t>(each->active());
+        row.dialling = static_cast<std::uint32_t>(each->core().dialling());
+        row.waiting = static_cast<std::uint32_t>(each->core().waiting());
+        if (const pool_waiter* first = each->core().first_waiter())
+            row.oldest_wait_seconds = std::chrono::duration<double>(loop_.now() - first->waits_since).count();
+        row.checkouts = each->checkouts;
+        row.checkins = each->checkins;
+        row.waits = each->waits;
+        row.wait_seconds = std::chrono::duration<double>(each->waited).count();
+        row.consecutive_failures = each->core().consecutive_failures();
+        row.last_problem = each->last_problem;
+        mine.pools.push_back(std::move(row));
+    }
+    for (const auto& [serial, client] : clients_) {
+        if (client->pool() != nullptr)
+            for (pool_snapshot& row : mine.pools)
+                if (row.database == client->database() && row.user == client->user()) ++row.clients;
+        session* conversation = client->conversation();
+        if (conversation == nullptr || conversation->pins() == 0 || mine.pinned.size() >= 1000) continue;
+        mine.pinned.push_back({serial, client->user(), client->database(), client->peer(),
+                               conversation->busy() ? "active" : conversation->in_transaction() ? "in_transaction" : "idle",
+                               describe_pins(conversation->pins())});
+    }
+    return mine;
+}
+
+}  // namespace pgsteady
