@@ -4,38 +4,38 @@
 // Slow path: it may allocate.
 #pragma once
 
+#include "proxy/net/event_loop.hpp"
+
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 
-#include "proxy/net/event_loop.hpp"
-
 namespace pgsteady::net {
 
 struct dial_result {
-  int fd = -1;              ///< on success: the receiver's own; non-blocking and tuned (stream::preparation::prepared)
-  int error_number = 0;     ///< of the last address tried; ETIMEDOUT for the deadline; 0 if the name has no address
-  std::string problem{};    ///< every address with its reason; empty on success
-  std::string address{};    ///< of the connection, or of the last attempt
-  bool unresolved = false;  ///< the name could not be turned into an address
+    int fd = -1;            ///< on success: the receiver's own; non-blocking and tuned (stream::preparation::prepared)
+    int error_number = 0;   ///< of the last address tried; ETIMEDOUT for the deadline; 0 if the name has no address
+    std::string problem{};  ///< every address with its reason; empty on success
+    std::string address{};  ///< of the connection, or of the last attempt
+    bool unresolved = false;  ///< the name could not be turned into an address
 };
 
 /// Names a dial in progress. Destroying or cancelling it ends the dial, and the callback is never called then.
 class dial_handle {
- public:
-  class operation;
-  dial_handle() = default;
-  explicit dial_handle(std::shared_ptr<operation> dialling);
-  dial_handle(dial_handle&&) noexcept = default;
-  dial_handle& operator=(dial_handle&& other) noexcept;
-  ~dial_handle() { cancel(); }
+public:
+    class operation;
+    dial_handle() = default;
+    explicit dial_handle(std::shared_ptr<operation> dialling);
+    dial_handle(dial_handle&&) noexcept = default;
+    dial_handle& operator=(dial_handle&& other) noexcept;
+    ~dial_handle() { cancel(); }
 
-  void cancel();
-  [[nodiscard]] bool in_progress() const;
+    void cancel();
+    [[nodiscard]] bool in_progress() const;
 
- private:
-  std::shared_ptr<operation> dialling_;
+private:
+    std::shared_ptr<operation> dialling_;
 };
 
 /// Loop thread only. `host` that starts with '/' is a directory. Keepalive 5 s + 3 × 2 s, TCP_USER_TIMEOUT 10 s.

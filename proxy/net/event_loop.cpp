@@ -1,12 +1,13 @@
 // event_loop on epoll: see the header. Every decision about when a thread sleeps or is woken is in this file.
 #include "proxy/net/event_loop.hpp"
 
+#include <boost/asio/io_context.hpp>
+
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/io_context.hpp>
 #include <cassert>
 #include <cerrno>
 #include <span>
@@ -22,37 +23,34 @@ constexpr std::size_t events_per_turn = 128;
 constexpr int asio_patience_ms = 1;
 
 unique_fd checked(int fd, const char* what) {
-  if (fd < 0) throw std::system_error(errno, std::generic_category(), what);
-  return unique_fd{fd};
+    if (fd < 0) throw std::system_error(errno, std::generic_category(), what);
+    return unique_fd{fd};
 }
 
 std::uint32_t mask_of(event_loop::trigger how) {
-  switch (how) {
-    case event_loop::trigger::edge_read_write:
-      return EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-    case event_loop::trigger::edge_read:
-      return EPOLLIN | EPOLLRDHUP | EPOLLET;
-    case event_loop::trigger::level_read:
-      break;
-  }
-  return EPOLLIN;
+    switch (how) {
+        case event_loop::trigger::edge_read_write: return EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+        case event_loop::trigger::edge_read: return EPOLLIN | EPOLLRDHUP | EPOLLET;
+        case event_loop::trigger::level_read: break;
+    }
+    return EPOLLIN;
 }
 
 bool control(int epoll, int operation, int fd, void* target, std::uint32_t mask) {
-  epoll_event event{};
-  event.events = mask;
-  event.data.ptr = target;
-  return ::epoll_ctl(epoll, operation, fd, &event) == 0;
+    epoll_event event{};
+    event.events = mask;
+    event.data.ptr = target;
+    return ::epoll_ctl(epoll, operation, fd, &event) == 0;
 }
 
 }  // namespace
 
 struct event_loop::batch {
-  std::array<epoll_event, events_per_turn> events;
-  std::size_t count = 0;
-  std::size_t next = 0;  // first one not yet told
+    std::array<epoll_event, events_per_turn> events;
+    std::size_t count = 0;
+    std::size_t next = 0;  // first one not yet told
 
-  [[nodiscard]] std::span<epoll_event> untold() { return std::span(events).first(count).subspan(next); }
+    [[nodiscard]] std::span<epoll_event> untold() { return std::span(events).first(count).subspan(next); }
 };
 
 event_loop::event_loop()
@@ -61,161 +59,161 @@ event_loop::event_loop()
       batch_(std::make_unique<batch>()),
       now_(clock::now()),
       context_(std::make_unique<boost::asio::io_context>(1)) {
-  // A null target is the mailbox. Edge-triggered, so each write wakes once and nothing has to be read back.
-  if (!control(epoll_.get(), EPOLL_CTL_ADD, wakeup_.get(), nullptr, EPOLLIN | EPOLLET)) {
-    throw std::system_error(errno, std::generic_category(), "epoll_ctl");
-  }
+    // A null target is the mailbox. Edge-triggered, so each write wakes once and nothing has to be read back.
+    if (!control(epoll_.get(), EPOLL_CTL_ADD, wakeup_.get(), nullptr, EPOLLIN | EPOLLET)) {
+        throw std::system_error(errno, std::generic_category(), "epoll_ctl");
+    }
 }
 
 event_loop::~event_loop() {
-  // What is still waiting may own dials and streams, which call back into this loop as they die: let them, while
-  // every member is alive and none is being changed.
-  context_.reset();
-  const auto deferred = std::exchange(deferred_, {});
-  const auto letters = std::exchange(mailbox_, {});
-  const auto timers = std::exchange(timers_, {});
+    // What is still waiting may own dials and streams, which call back into this loop as they die: let them, while
+    // every member is alive and none is being changed.
+    context_.reset();
+    const auto deferred = std::exchange(deferred_, {});
+    const auto letters = std::exchange(mailbox_, {});
+    const auto timers = std::exchange(timers_, {});
 }
 
 void event_loop::run() {
-  while (!stopped_.load(std::memory_order_acquire)) run_once(std::chrono::milliseconds::max());
-  stopped_.store(false, std::memory_order_release);
+    while (!stopped_.load(std::memory_order_acquire)) run_once(std::chrono::milliseconds::max());
+    stopped_.store(false, std::memory_order_release);
 }
 
 void event_loop::stop() {
-  stopped_.store(true);
-  wake();
+    stopped_.store(true);
+    wake();
 }
 
 void event_loop::run_once(std::chrono::milliseconds max_wait) {
-  thread_.store(std::this_thread::get_id(), std::memory_order_relaxed);
-  wait(max_wait);
-  tell_all();
-  fire_timers();
-  read_mailbox();
-  poll_context();
-  run_deferred();
+    thread_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+    wait(max_wait);
+    tell_all();
+    fire_timers();
+    read_mailbox();
+    poll_context();
+    run_deferred();
 }
 
 void event_loop::wait(std::chrono::milliseconds max_wait) {
-  int timeout = timeout_ms(max_wait);
-  if (timeout != 0) {
-    // Sequentially consistent, as is post(): either it sees us asleep and wakes us, or we see its letter.
-    asleep_.store(true);
-    if (has_mail_.load() || stopped_.load()) timeout = 0;
-  }
-  const int count = ::epoll_wait(epoll_.get(), batch_->events.data(), events_per_turn, timeout);
-  asleep_.store(false, std::memory_order_relaxed);
-  now_ = clock::now();
-  // EINTR is an empty turn. Any other error is a bug in this class.
-  assert(count >= 0 || errno == EINTR);
-  batch_->count = static_cast<std::size_t>(std::max(count, 0));
-  batch_->next = 0;
+    int timeout = timeout_ms(max_wait);
+    if (timeout != 0) {
+        // Sequentially consistent, as is post(): either it sees us asleep and wakes us, or we see its letter.
+        asleep_.store(true);
+        if (has_mail_.load() || stopped_.load()) timeout = 0;
+    }
+    const int count = ::epoll_wait(epoll_.get(), batch_->events.data(), events_per_turn, timeout);
+    asleep_.store(false, std::memory_order_relaxed);
+    now_ = clock::now();
+    // EINTR is an empty turn. Any other error is a bug in this class.
+    assert(count >= 0 || errno == EINTR);
+    batch_->count = static_cast<std::size_t>(std::max(count, 0));
+    batch_->next = 0;
 }
 
 int event_loop::timeout_ms(std::chrono::milliseconds max_wait) const {
-  if (!deferred_.empty()) return 0;
-  using std::chrono::ceil;
-  using std::chrono::milliseconds;
-  // A day is long enough to sleep, and keeps the arithmetic far from overflow.
-  constexpr milliseconds longest = std::chrono::hours(24);
-  milliseconds wait = std::clamp(max_wait, milliseconds(0), longest);
-  if (!timers_.empty()) {
-    const auto until_due = timers_.begin()->first.due - now_;
-    if (until_due <= clock::duration::zero()) return 0;
-    if (until_due < longest) wait = std::min(wait, ceil<milliseconds>(until_due));
-  }
-  if (asio_operations_ > 0) wait = std::min(wait, milliseconds(asio_patience_ms));
-  return static_cast<int>(wait.count());
+    if (!deferred_.empty()) return 0;
+    using std::chrono::ceil;
+    using std::chrono::milliseconds;
+    // A day is long enough to sleep, and keeps the arithmetic far from overflow.
+    constexpr milliseconds longest = std::chrono::hours(24);
+    milliseconds wait = std::clamp(max_wait, milliseconds(0), longest);
+    if (!timers_.empty()) {
+        const auto until_due = timers_.begin()->first.due - now_;
+        if (until_due <= clock::duration::zero()) return 0;
+        if (until_due < longest) wait = std::min(wait, ceil<milliseconds>(until_due));
+    }
+    if (asio_operations_ > 0) wait = std::min(wait, milliseconds(asio_patience_ms));
+    return static_cast<int>(wait.count());
 }
 
 void event_loop::tell_all() {
-  while (!batch_->untold().empty()) {
-    const epoll_event& event = batch_->events[batch_->next++];
-    auto* target = static_cast<readiness_target*>(event.data.ptr);
-    if (target == nullptr) continue;  // the mailbox, or unwatched since it was fetched
-    telling_ = target;
-    target->on_ready({.readable = (event.events & EPOLLIN) != 0,
-                      .writable = (event.events & EPOLLOUT) != 0,
-                      .hangup = (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0});
-  }
-  telling_ = nullptr;
+    while (!batch_->untold().empty()) {
+        const epoll_event& event = batch_->events[batch_->next++];
+        auto* target = static_cast<readiness_target*>(event.data.ptr);
+        if (target == nullptr) continue;  // the mailbox, or unwatched since it was fetched
+        telling_ = target;
+        target->on_ready({.readable = (event.events & EPOLLIN) != 0,
+                          .writable = (event.events & EPOLLOUT) != 0,
+                          .hangup = (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0});
+    }
+    telling_ = nullptr;
 }
 
 bool event_loop::watch(int fd, readiness_target& target, trigger how) {
-  return control(epoll_.get(), EPOLL_CTL_ADD, fd, &target, mask_of(how));
+    return control(epoll_.get(), EPOLL_CTL_ADD, fd, &target, mask_of(how));
 }
 
 bool event_loop::rewatch(int fd, readiness_target& target, trigger how) {
-  return control(epoll_.get(), EPOLL_CTL_MOD, fd, &target, mask_of(how));
+    return control(epoll_.get(), EPOLL_CTL_MOD, fd, &target, mask_of(how));
 }
 
 void event_loop::unwatch(int fd, readiness_target& target, bool closing) {
-  if (telling_ == &target) telling_ = nullptr;
-  for (epoll_event& event : batch_->untold()) {
-    if (event.data.ptr == &target) event.data.ptr = nullptr;
-  }
-  if (!closing) control(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr, 0);
+    if (telling_ == &target) telling_ = nullptr;
+    for (epoll_event& event : batch_->untold()) {
+        if (event.data.ptr == &target) event.data.ptr = nullptr;
+    }
+    if (!closing) control(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr, 0);
 }
 
 void event_loop::post(std::function<void()> letter) {
-  {
-    const std::lock_guard lock(mailbox_mutex_);
-    mailbox_.push_back(std::move(letter));
-    has_mail_.store(true);
-  }
-  // Many letters to a sleeping loop cost one write: the first sender takes the flag.
-  if (asleep_.load() && asleep_.exchange(false)) wake();
+    {
+        const std::lock_guard lock(mailbox_mutex_);
+        mailbox_.push_back(std::move(letter));
+        has_mail_.store(true);
+    }
+    // Many letters to a sleeping loop cost one write: the first sender takes the flag.
+    if (asleep_.load() && asleep_.exchange(false)) wake();
 }
 
 void event_loop::wake() {
-  const std::uint64_t one = 1;
-  // It can only fail when 2^64 wake-ups are unread; being awake is then the least of it.
-  [[maybe_unused]] const auto written = ::write(wakeup_.get(), &one, sizeof one);
+    const std::uint64_t one = 1;
+    // It can only fail when 2^64 wake-ups are unread; being awake is then the least of it.
+    [[maybe_unused]] const auto written = ::write(wakeup_.get(), &one, sizeof one);
 }
 
 void event_loop::read_mailbox() {
-  if (!has_mail_.load(std::memory_order_acquire)) return;
-  {
-    const std::lock_guard lock(mailbox_mutex_);
-    has_mail_.store(false);
-    reading_.swap(mailbox_);
-  }
-  for (auto& letter : reading_) letter();
-  reading_.clear();
+    if (!has_mail_.load(std::memory_order_acquire)) return;
+    {
+        const std::lock_guard lock(mailbox_mutex_);
+        has_mail_.store(false);
+        reading_.swap(mailbox_);
+    }
+    for (auto& letter : reading_) letter();
+    reading_.clear();
 }
 
 void event_loop::defer(std::function<void()> work) { deferred_.push_back(std::move(work)); }
 
 void event_loop::run_deferred() {
-  if (deferred_.empty()) return;
-  deferred_now_.swap(deferred_);
-  for (auto& work : deferred_now_) work();
-  deferred_now_.clear();
+    if (deferred_.empty()) return;
+    deferred_now_.swap(deferred_);
+    for (auto& work : deferred_now_) work();
+    deferred_now_.clear();
 }
 
 timer_id event_loop::add_timer(time_point due, std::function<void()> callback) {
-  const timer_id id{.due = due, .serial = ++timer_serial_};
-  timers_.emplace(id, std::move(callback));
-  return id;
+    const timer_id id{.due = due, .serial = ++timer_serial_};
+    timers_.emplace(id, std::move(callback));
+    return id;
 }
 
 void event_loop::cancel_timer(timer_id id) { timers_.erase(id); }
 
 void event_loop::fire_timers() {
-  // Timers that a callback adds wait for the next turn, however overdue, so that a turn always ends.
-  const std::uint64_t newest = timer_serial_;
-  while (!timers_.empty()) {
-    const auto first = timers_.begin();
-    if (first->first.due > now_ || first->first.serial > newest) return;
-    const auto node = timers_.extract(first);
-    node.mapped()();
-  }
+    // Timers that a callback adds wait for the next turn, however overdue, so that a turn always ends.
+    const std::uint64_t newest = timer_serial_;
+    while (!timers_.empty()) {
+        const auto first = timers_.begin();
+        if (first->first.due > now_ || first->first.serial > newest) return;
+        const auto node = timers_.extract(first);
+        node.mapped()();
+    }
 }
 
 void event_loop::poll_context() {
-  if (asio_operations_ == 0) return;
-  if (context_->stopped()) context_->restart();
-  context_->poll();
+    if (asio_operations_ == 0) return;
+    if (context_->stopped()) context_->restart();
+    context_->poll();
 }
 
 }  // namespace pgsteady::net

@@ -1,6 +1,8 @@
 // listener: see the header. Level-triggered, so a turn's share of accepts loses nothing.
 #include "proxy/net/listener.hpp"
 
+#include "proxy/net/socket_address.hpp"
+
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -14,8 +16,6 @@
 #include <cstring>
 #include <system_error>
 
-#include "proxy/net/socket_address.hpp"
-
 namespace pgsteady::net {
 
 namespace {
@@ -23,84 +23,84 @@ namespace {
 std::string text_of(int error_number) { return std::generic_category().message(error_number); }
 
 struct candidates {
-  std::vector<socket_address> addresses;
-  std::string problem;
+    std::vector<socket_address> addresses;
+    std::string problem;
 };
 
 candidates resolve(const std::string& host, std::uint16_t port) {
-  if (host.starts_with('/')) {
-    const auto address = socket_address::unix_socket(host, port);
-    if (!address) return {{}, "path of the Unix socket is too long: " + host};
-    return {{*address}, {}};
-  }
-  if (const auto address = socket_address::numeric(host, port)) return {{*address}, {}};
-  addrinfo hints{};
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const char* const name = host == "*" ? nullptr : host.c_str();
-  const int failed = ::getaddrinfo(name, std::to_string(port).c_str(), &hints, &found);
-  if (failed != 0) return {{}, "cannot resolve \"" + host + "\": " + ::gai_strerror(failed)};
-  candidates result;
-  for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
-    result.addresses.emplace_back(each->ai_addr, each->ai_addrlen);
-  }
-  ::freeaddrinfo(found);
-  return result;
+    if (host.starts_with('/')) {
+        const auto address = socket_address::unix_socket(host, port);
+        if (!address) return {{}, "path of the Unix socket is too long: " + host};
+        return {{*address}, {}};
+    }
+    if (const auto address = socket_address::numeric(host, port)) return {{*address}, {}};
+    addrinfo hints{};
+    hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+    hints.ai_socktype = SOCK_STREAM;
+    addrinfo* found = nullptr;
+    const char* const name = host == "*" ? nullptr : host.c_str();
+    const int failed = ::getaddrinfo(name, std::to_string(port).c_str(), &hints, &found);
+    if (failed != 0) return {{}, "cannot resolve \"" + host + "\": " + ::gai_strerror(failed)};
+    candidates result;
+    for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
+        result.addresses.emplace_back(each->ai_addr, each->ai_addrlen);
+    }
+    ::freeaddrinfo(found);
+    return result;
 }
 
 void set_option(int fd, int level, int name, int value) { ::setsockopt(fd, level, name, &value, sizeof value); }
 
 /// Linux hands these down to accepted sockets, which saves the calls per connection.
 void set_inherited_options(int fd, const listen_settings& settings) {
-  set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-  const auto idle = static_cast<int>(settings.keepalive_idle.count());
-  if (idle <= 0) return;
-  set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-  set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle);
-  set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, std::max(1, idle / 3));
-  set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    const auto idle = static_cast<int>(settings.keepalive_idle.count());
+    if (idle <= 0) return;
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, std::max(1, idle / 3));
+    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
 }
 
 /// A socket file whose owner is gone refuses connections; only such a one is removed.
 void remove_if_dead(const socket_address& address) {
-  struct stat file{};
-  if (::lstat(address.to_string().c_str(), &file) != 0 || !S_ISSOCK(file.st_mode)) return;
-  const unique_fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!probe) return;
-  if (::connect(probe.get(), address.data(), address.size()) != 0 && errno == ECONNREFUSED) {
-    ::unlink(address.to_string().c_str());
-  }
+    struct stat file {};
+    if (::lstat(address.to_string().c_str(), &file) != 0 || !S_ISSOCK(file.st_mode)) return;
+    const unique_fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!probe) return;
+    if (::connect(probe.get(), address.data(), address.size()) != 0 && errno == ECONNREFUSED) {
+        ::unlink(address.to_string().c_str());
+    }
 }
 
 bool is_exhaustion(int error_number) {
-  return error_number == EMFILE || error_number == ENFILE || error_number == ENOBUFS || error_number == ENOMEM;
+    return error_number == EMFILE || error_number == ENFILE || error_number == ENOBUFS || error_number == ENOMEM;
 }
 
 }  // namespace
 
 class listener::door final : public readiness_target {
- public:
-  door(listener& owner, unique_fd fd, socket_address address)
-      : owner_(owner), fd_(std::move(fd)), address_(address) {}
-  ~door() {
-    owner_.loop_.unwatch(fd_.get(), *this, true);
-    if (address_.is_unix()) ::unlink(address_.to_string().c_str());
-  }
-  door(const door&) = delete;
-  door& operator=(const door&) = delete;
+public:
+    door(listener& owner, unique_fd fd, socket_address address)
+        : owner_(owner), fd_(std::move(fd)), address_(address) {}
+    ~door() {
+        owner_.loop_.unwatch(fd_.get(), *this, true);
+        if (address_.is_unix()) ::unlink(address_.to_string().c_str());
+    }
+    door(const door&) = delete;
+    door& operator=(const door&) = delete;
 
-  [[nodiscard]] bool watch() { return owner_.loop_.watch(fd_.get(), *this, event_loop::trigger::level_read); }
-  void unwatch() { owner_.loop_.unwatch(fd_.get(), *this, false); }
-  [[nodiscard]] int fd() const { return fd_.get(); }
-  [[nodiscard]] const socket_address& address() const { return address_; }
+    [[nodiscard]] bool watch() { return owner_.loop_.watch(fd_.get(), *this, event_loop::trigger::level_read); }
+    void unwatch() { owner_.loop_.unwatch(fd_.get(), *this, false); }
+    [[nodiscard]] int fd() const { return fd_.get(); }
+    [[nodiscard]] const socket_address& address() const { return address_; }
 
- private:
-  void on_ready(readiness /*what*/) override { owner_.accept_some(*this); }
+private:
+    void on_ready(readiness /*what*/) override { owner_.accept_some(*this); }
 
-  listener& owner_;
-  unique_fd fd_;
-  socket_address address_;
+    listener& owner_;
+    unique_fd fd_;
+    socket_address address_;
 };
 
 listener::listener(event_loop& loop, const listen_settings& settings, callbacks to)
@@ -109,100 +109,100 @@ listener::listener(event_loop& loop, const listen_settings& settings, callbacks 
 listener::~listener() { close(); }
 
 listener::opened listener::open(event_loop& loop, const listen_settings& settings, callbacks to) {
-  std::unique_ptr<listener> made(new listener(loop, settings, std::move(to)));
-  std::string problem = made->bind_all();
-  if (!problem.empty()) made.reset();
-  return {std::move(made), std::move(problem)};
+    std::unique_ptr<listener> made(new listener(loop, settings, std::move(to)));
+    std::string problem = made->bind_all();
+    if (!problem.empty()) made.reset();
+    return {std::move(made), std::move(problem)};
 }
 
 struct listener::bind_problem {
-  std::string text;  ///< empty: bound
-  int error_number = 0;
+    std::string text;  ///< empty: bound
+    int error_number = 0;
 };
 
 std::string listener::bind_all() {
-  candidates found = resolve(settings_.host, settings_.port);
-  if (!found.problem.empty()) return found.problem;
-  for (socket_address& address : found.addresses) {
-    if (settings_.port == 0) address.set_port(port_);  // the one that the first address was given
-    bind_problem problem = bind_one(address);
-    // "All addresses" and names may include IPv6 on a machine without it.
-    const bool is_missing = problem.error_number == EAFNOSUPPORT || problem.error_number == EADDRNOTAVAIL;
-    if (!problem.text.empty() && !(is_missing && found.addresses.size() > 1)) return std::move(problem.text);
-  }
-  return doors_.empty() ? "no address to listen on for \"" + settings_.host + "\"" : std::string();
+    candidates found = resolve(settings_.host, settings_.port);
+    if (!found.problem.empty()) return found.problem;
+    for (socket_address& address : found.addresses) {
+        if (settings_.port == 0) address.set_port(port_);  // the one that the first address was given
+        bind_problem problem = bind_one(address);
+        // "All addresses" and names may include IPv6 on a machine without it.
+        const bool is_missing = problem.error_number == EAFNOSUPPORT || problem.error_number == EADDRNOTAVAIL;
+        if (!problem.text.empty() && !(is_missing && found.addresses.size() > 1)) return std::move(problem.text);
+    }
+    return doors_.empty() ? "no address to listen on for \"" + settings_.host + "\"" : std::string();
 }
 
 listener::bind_problem listener::bind_one(const socket_address& address) {
-  const auto failed = [&address](const char* step) {
-    const int error_number = errno;
-    return bind_problem{std::string("cannot ") + step + " " + address.to_string() + ": " + text_of(error_number),
-                        error_number};
-  };
-  unique_fd fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd) return failed("create a socket for");
-  if (address.is_unix()) {
-    remove_if_dead(address);
-  } else {
-    set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
-    if (settings_.reuse_port) set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1);
-    if (address.family() == AF_INET6) set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
-    set_inherited_options(fd.get(), settings_);
-  }
-  if (::bind(fd.get(), address.data(), address.size()) != 0) return failed("bind");
-  if (address.is_unix()) ::chmod(address.to_string().c_str(), settings_.unix_permissions);
-  if (::listen(fd.get(), settings_.backlog) != 0) return failed("listen on");
-  const socket_address bound = address.is_unix() ? address : socket_address::local_of(fd.get());
-  if (port_ == 0) port_ = bound.port();
-  auto made = std::make_unique<door>(*this, std::move(fd), bound);
-  if (!made->watch()) return failed("watch");
-  doors_.push_back(std::move(made));
-  return {};
+    const auto failed = [&address](const char* step) {
+        const int error_number = errno;
+        return bind_problem{std::string("cannot ") + step + " " + address.to_string() + ": " + text_of(error_number),
+                            error_number};
+    };
+    unique_fd fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!fd) return failed("create a socket for");
+    if (address.is_unix()) {
+        remove_if_dead(address);
+    } else {
+        set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+        if (settings_.reuse_port) set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1);
+        if (address.family() == AF_INET6) set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
+        set_inherited_options(fd.get(), settings_);
+    }
+    if (::bind(fd.get(), address.data(), address.size()) != 0) return failed("bind");
+    if (address.is_unix()) ::chmod(address.to_string().c_str(), settings_.unix_permissions);
+    if (::listen(fd.get(), settings_.backlog) != 0) return failed("listen on");
+    const socket_address bound = address.is_unix() ? address : socket_address::local_of(fd.get());
+    if (port_ == 0) port_ = bound.port();
+    auto made = std::make_unique<door>(*this, std::move(fd), bound);
+    if (!made->watch()) return failed("watch");
+    doors_.push_back(std::move(made));
+    return {};
 }
 
 void listener::accept_some(door& at) {
-  for (int i = 0; i < settings_.accepts_per_turn && !paused_ && !doors_.empty(); ++i) {
-    sockaddr_storage from{};
-    socklen_t size = sizeof from;
-    const int fd = ::accept4(at.fd(), reinterpret_cast<sockaddr*>(&from), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-      exhausted_ = false;
-      callbacks_.accepted(fd, socket_address(reinterpret_cast<const sockaddr*>(&from), size).to_string());
-      continue;
+    for (int i = 0; i < settings_.accepts_per_turn && !paused_ && !doors_.empty(); ++i) {
+        sockaddr_storage from{};
+        socklen_t size = sizeof from;
+        const int fd = ::accept4(at.fd(), reinterpret_cast<sockaddr*>(&from), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            exhausted_ = false;
+            callbacks_.accepted(fd, socket_address(reinterpret_cast<const sockaddr*>(&from), size).to_string());
+            continue;
+        }
+        if (errno == EAGAIN) return;
+        if (is_exhaustion(errno)) return pause(errno);
+        // The rest belongs to the connection that did not come about (ECONNABORTED, EPROTO, network errors): next one.
     }
-    if (errno == EAGAIN) return;
-    if (is_exhaustion(errno)) return pause(errno);
-    // The rest belongs to the connection that did not come about (ECONNABORTED, EPROTO, network errors): next one.
-  }
 }
 
 /// Descriptors come back when someone disconnects, not by asking again at once: a level-triggered listener that is
 /// left in the set would spin.
 void listener::pause(int error_number) {
-  paused_ = true;
-  for (const auto& each : doors_) each->unwatch();
-  retry_ = loop_.add_timer(loop_.now() + settings_.retry_after, [this] { resume(); });
-  if (!exhausted_ && callbacks_.exhausted) callbacks_.exhausted(error_number);
-  exhausted_ = true;
+    paused_ = true;
+    for (const auto& each : doors_) each->unwatch();
+    retry_ = loop_.add_timer(loop_.now() + settings_.retry_after, [this] { resume(); });
+    if (!exhausted_ && callbacks_.exhausted) callbacks_.exhausted(error_number);
+    exhausted_ = true;
 }
 
 void listener::resume() {
-  paused_ = false;
-  for (const auto& each : doors_) {
-    // Even the epoll set may be refused memory now: try again later.
-    if (!each->watch() && errno != EEXIST) return pause(errno);
-  }
+    paused_ = false;
+    for (const auto& each : doors_) {
+        // Even the epoll set may be refused memory now: try again later.
+        if (!each->watch() && errno != EEXIST) return pause(errno);
+    }
 }
 
 void listener::close() {
-  loop_.cancel_timer(retry_);
-  doors_.clear();
+    loop_.cancel_timer(retry_);
+    doors_.clear();
 }
 
 std::vector<std::string> listener::addresses() const {
-  std::vector<std::string> result;
-  for (const auto& each : doors_) result.push_back(each->address().to_string());
-  return result;
+    std::vector<std::string> result;
+    for (const auto& each : doors_) result.push_back(each->address().to_string());
+    return result;
 }
 
 }  // namespace pgsteady::net

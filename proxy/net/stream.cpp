@@ -1,6 +1,11 @@
 // stream: see the header. Plain sockets and the bookkeeping of edges; the TLS half is in stream_tls.cpp.
 #include "proxy/net/stream.hpp"
 
+#include "proxy/net/socket_address.hpp"
+#include "proxy/net/tls_engine.hpp"
+
+#include <climits>
+
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -9,10 +14,6 @@
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
-#include <climits>
-
-#include "proxy/net/socket_address.hpp"
-#include "proxy/net/tls_engine.hpp"
 
 namespace pgsteady::net {
 
@@ -21,32 +22,32 @@ namespace {
 using kind = io_result::kind;
 
 bool is_unix_socket(int fd) {
-  int domain = 0;
-  socklen_t size = sizeof domain;
-  return ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+    int domain = 0;
+    socklen_t size = sizeof domain;
+    return ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
 }
 
 void prepare(int fd, bool is_unix) {
-  const int flags = ::fcntl(fd, F_GETFL);
-  if (flags >= 0 && (flags & O_NONBLOCK) == 0) ::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-  const int on = 1;
-  // A pooler forwards whole requests and replies: holding back a short one only adds a delay.
-  if (!is_unix) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    const int flags = ::fcntl(fd, F_GETFL);
+    if (flags >= 0 && (flags & O_NONBLOCK) == 0) ::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    const int on = 1;
+    // A pooler forwards whole requests and replies: holding back a short one only adds a delay.
+    if (!is_unix) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 std::size_t total_size(std::span<const iovec> chunks) {
-  std::size_t total = 0;
-  for (const iovec& chunk : chunks) total += chunk.iov_len;
-  return total;
+    std::size_t total = 0;
+    for (const iovec& chunk : chunks) total += chunk.iov_len;
+    return total;
 }
 
 /// send() is the shorter way through the kernel for one chunk, which is the usual case.
 ssize_t send_chunks(int fd, std::span<const iovec> chunks) {
-  if (chunks.size() == 1) return ::send(fd, chunks[0].iov_base, chunks[0].iov_len, MSG_NOSIGNAL);
-  msghdr message{};
-  message.msg_iov = const_cast<iovec*>(chunks.data());  // POSIX left the const out; nothing is written
-  message.msg_iovlen = chunks.size();
-  return ::sendmsg(fd, &message, MSG_NOSIGNAL);
+    if (chunks.size() == 1) return ::send(fd, chunks[0].iov_base, chunks[0].iov_len, MSG_NOSIGNAL);
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(chunks.data());  // POSIX left the const out; nothing is written
+    message.msg_iovlen = chunks.size();
+    return ::sendmsg(fd, &message, MSG_NOSIGNAL);
 }
 
 }  // namespace
@@ -56,135 +57,135 @@ stream::stream(int fd, stream_handler* handler) : fd_(fd), handler_(handler), is
 stream::~stream() { close(false); }
 
 std::unique_ptr<stream> stream::adopt(event_loop& loop, int fd, stream_handler* handler, preparation state) {
-  std::unique_ptr<stream> made(new stream(fd, handler));
-  if (state == preparation::raw) prepare(fd, made->is_unix_);
-  if (!made->enter(loop)) return nullptr;
-  return made;
+    std::unique_ptr<stream> made(new stream(fd, handler));
+    if (state == preparation::raw) prepare(fd, made->is_unix_);
+    if (!made->enter(loop)) return nullptr;
+    return made;
 }
 
 bool stream::enter(event_loop& loop) {
-  using trigger = event_loop::trigger;
-  watches_write_ = !is_unix_ || write_blocked_;
-  if (!loop.watch(fd_.get(), *this, watches_write_ ? trigger::edge_read_write : trigger::edge_read)) return false;
-  loop_ = &loop;
-  return true;
+    using trigger = event_loop::trigger;
+    watches_write_ = !is_unix_ || write_blocked_;
+    if (!loop.watch(fd_.get(), *this, watches_write_ ? trigger::edge_read_write : trigger::edge_read)) return false;
+    loop_ = &loop;
+    return true;
 }
 
 void stream::leave_loop() {
-  if (loop_ == nullptr) return;
-  loop_->unwatch(fd_.get(), *this, false);
-  loop_ = nullptr;
+    if (loop_ == nullptr) return;
+    loop_->unwatch(fd_.get(), *this, false);
+    loop_ = nullptr;
 }
 
 bool stream::move_to(event_loop& loop) {
-  leave_loop();
-  return enter(loop);
+    leave_loop();
+    return enter(loop);
 }
 
 void stream::on_ready(readiness what) {
-  event_loop& loop = *loop_;
-  if (what.hangup) hangup_ = true;
-  if (what.readable || what.hangup) {
-    readable_ = true;
-    if (handler_ != nullptr) handler_->on_readable();
-    if (!loop.is_telling(*this)) return;  // closed, moved or destroyed
-  }
-  if (!write_blocked_ || !(what.writable || what.hangup)) return;
-  if (tls_ && flush_ciphertext().result == kind::would_block) return;
-  write_blocked_ = false;
-  finish_shutdown();
-  if (handler_ != nullptr) handler_->on_writable();
-  if (loop.is_telling(*this) && !write_blocked_ && is_unix_ && watches_write_) {
-    watches_write_ = !loop.rewatch(fd_.get(), *this, event_loop::trigger::edge_read);
-  }
+    event_loop& loop = *loop_;
+    if (what.hangup) hangup_ = true;
+    if (what.readable || what.hangup) {
+        readable_ = true;
+        if (handler_ != nullptr) handler_->on_readable();
+        if (!loop.is_telling(*this)) return;  // closed, moved or destroyed
+    }
+    if (!write_blocked_ || !(what.writable || what.hangup)) return;
+    if (tls_ && flush_ciphertext().result == kind::would_block) return;
+    write_blocked_ = false;
+    finish_shutdown();
+    if (handler_ != nullptr) handler_->on_writable();
+    if (loop.is_telling(*this) && !write_blocked_ && is_unix_ && watches_write_) {
+        watches_write_ = !loop.rewatch(fd_.get(), *this, event_loop::trigger::edge_read);
+    }
 }
 
 void stream::note_write_blocked() {
-  write_blocked_ = true;
-  if (watches_write_ || loop_ == nullptr) return;
-  watches_write_ = loop_->rewatch(fd_.get(), *this, event_loop::trigger::edge_read_write);
+    write_blocked_ = true;
+    if (watches_write_ || loop_ == nullptr) return;
+    watches_write_ = loop_->rewatch(fd_.get(), *this, event_loop::trigger::edge_read_write);
 }
 
 bool stream::readable() const { return readable_ || (tls_ && tls_->has_input()); }
 
 io_result stream::read(std::span<char> into) {
-  assert(!into.empty());
-  return tls_ ? read_tls(into) : read_plain(into);
+    assert(!into.empty());
+    return tls_ ? read_tls(into) : read_plain(into);
 }
 
 io_result stream::read_plain(std::span<char> into) {
-  ssize_t got = 0;
-  do {
-    got = ::recv(fd_.get(), into.data(), into.size(), 0);
-  } while (got < 0 && errno == EINTR);
-  if (got > 0) {
-    const auto bytes = static_cast<std::size_t>(got);
-    // epoll(7): with a stream socket a short read means that it is drained, and a later byte makes a new edge. Not so
-    // once the peer has hung up: its end was part of an edge already told.
-    if (bytes < into.size() && !hangup_) readable_ = false;
-    return {kind::ok, bytes};
-  }
-  if (got == 0) {
-    hangup_ = true;
-    return {kind::eof};
-  }
-  if (errno == EAGAIN) {
-    readable_ = false;
-    return {kind::would_block};
-  }
-  return {kind::error, 0, errno};
+    ssize_t got = 0;
+    do {
+        got = ::recv(fd_.get(), into.data(), into.size(), 0);
+    } while (got < 0 && errno == EINTR);
+    if (got > 0) {
+        const auto bytes = static_cast<std::size_t>(got);
+        // epoll(7): with a stream socket a short read means that it is drained, and a later byte makes a new edge. Not so
+        // once the peer has hung up: its end was part of an edge already told.
+        if (bytes < into.size() && !hangup_) readable_ = false;
+        return {kind::ok, bytes};
+    }
+    if (got == 0) {
+        hangup_ = true;
+        return {kind::eof};
+    }
+    if (errno == EAGAIN) {
+        readable_ = false;
+        return {kind::would_block};
+    }
+    return {kind::error, 0, errno};
 }
 
 io_result stream::write(std::span<const iovec> chunks) { return tls_ ? write_tls(chunks) : write_plain(chunks); }
 
 io_result stream::write(std::string_view bytes) {
-  const iovec chunk{const_cast<char*>(bytes.data()), bytes.size()};
-  return write(std::span(&chunk, 1));
+    const iovec chunk{const_cast<char*>(bytes.data()), bytes.size()};
+    return write(std::span(&chunk, 1));
 }
 
 io_result stream::write_plain(std::span<const iovec> chunks) {
-  std::size_t accepted = 0;
-  while (!chunks.empty()) {
-    const auto now = chunks.first(std::min<std::size_t>(chunks.size(), IOV_MAX));
-    const std::size_t wanted = total_size(now);
-    const ssize_t sent = wanted > 0 ? send_chunks(fd_.get(), now) : 0;
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent < 0 && errno != EAGAIN) return {kind::error, accepted, errno};
-    accepted += static_cast<std::size_t>(std::max<ssize_t>(sent, 0));
-    if (sent < 0 || static_cast<std::size_t>(sent) < wanted) {
-      // A partial send has met the full buffer just as EAGAIN has: the kernel will report room.
-      note_write_blocked();
-      return {kind::would_block, accepted};
+    std::size_t accepted = 0;
+    while (!chunks.empty()) {
+        const auto now = chunks.first(std::min<std::size_t>(chunks.size(), IOV_MAX));
+        const std::size_t wanted = total_size(now);
+        const ssize_t sent = wanted > 0 ? send_chunks(fd_.get(), now) : 0;
+        if (sent < 0 && errno == EINTR) continue;
+        if (sent < 0 && errno != EAGAIN) return {kind::error, accepted, errno};
+        accepted += static_cast<std::size_t>(std::max<ssize_t>(sent, 0));
+        if (sent < 0 || static_cast<std::size_t>(sent) < wanted) {
+            // A partial send has met the full buffer just as EAGAIN has: the kernel will report room.
+            note_write_blocked();
+            return {kind::would_block, accepted};
+        }
+        chunks = chunks.subspan(now.size());
     }
-    chunks = chunks.subspan(now.size());
-  }
-  return {kind::ok, accepted};
+    return {kind::ok, accepted};
 }
 
 void stream::shutdown_write() {
-  if (!fd_ || shutdown_wanted_) return;
-  shutdown_wanted_ = true;
-  if (tls_) {
-    tls_->end_output();
-    // A failure here is one that the reader meets as well.
-    [[maybe_unused]] const io_result flushed = flush_ciphertext();
-  }
-  finish_shutdown();
+    if (!fd_ || shutdown_wanted_) return;
+    shutdown_wanted_ = true;
+    if (tls_) {
+        tls_->end_output();
+        // A failure here is one that the reader meets as well.
+        [[maybe_unused]] const io_result flushed = flush_ciphertext();
+    }
+    finish_shutdown();
 }
 
 void stream::finish_shutdown() {
-  if (shutdown_wanted_ && pending_ciphertext() == 0) ::shutdown(fd_.get(), SHUT_WR);
+    if (shutdown_wanted_ && pending_ciphertext() == 0) ::shutdown(fd_.get(), SHUT_WR);
 }
 
 void stream::close(bool with_reset) {
-  if (!fd_) return;
-  if (with_reset) {
-    const linger none{.l_onoff = 1, .l_linger = 0};
-    ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
-  }
-  if (loop_ != nullptr) loop_->unwatch(fd_.get(), *this, true);
-  loop_ = nullptr;
-  fd_.reset();
+    if (!fd_) return;
+    if (with_reset) {
+        const linger none{.l_onoff = 1, .l_linger = 0};
+        ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    }
+    if (loop_ != nullptr) loop_->unwatch(fd_.get(), *this, true);
+    loop_ = nullptr;
+    fd_.reset();
 }
 
 std::string stream::peer_address() const { return socket_address::peer_of(fd_.get()).to_string(); }

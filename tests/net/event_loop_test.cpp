@@ -1,13 +1,13 @@
 // event_loop: mailbox, timers, deferred work, and what happens to events whose target is gone.
 #include "proxy/net/event_loop.hpp"
 
-#include <doctest/doctest.h>
+#include "tests/net/net_support.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <thread>
+#include <doctest/doctest.h>
 
-#include "tests/net/net_support.hpp"
+#include <thread>
 
 using namespace pgsteady::net;
 using namespace pgsteady::net::test;
@@ -15,201 +15,201 @@ using std::chrono::hours;
 using std::chrono::milliseconds;
 
 TEST_CASE("a letter from another thread wakes a sleeping loop, and letters keep their order") {
-  event_loop loop;
-  std::vector<int> read;
-  std::thread sender([&] {
-    for (int i = 0; i < 1000; ++i) {
-      loop.post([&read, i] { read.push_back(i); });
-    }
-    loop.post([&loop] { loop.stop(); });
-  });
-  loop.run();
-  sender.join();
-  REQUIRE(read.size() == 1000);
-  for (int i = 0; i < 1000; ++i) CHECK(read[static_cast<std::size_t>(i)] == i);
+    event_loop loop;
+    std::vector<int> read;
+    std::thread sender([&] {
+        for (int i = 0; i < 1000; ++i) {
+            loop.post([&read, i] { read.push_back(i); });
+        }
+        loop.post([&loop] { loop.stop(); });
+    });
+    loop.run();
+    sender.join();
+    REQUIRE(read.size() == 1000);
+    for (int i = 0; i < 1000; ++i) CHECK(read[static_cast<std::size_t>(i)] == i);
 }
 
 TEST_CASE("two loops can play ping-pong without losing a wake-up") {
-  event_loop here;
-  event_loop there;
-  int rallies = 0;
-  std::function<void()> serve;
-  serve = [&] {
-    there.post([&] {
-      here.post([&] {
-        if (++rallies == 2000) {
-          there.stop();
-          here.stop();
-        } else {
-          serve();
-        }
-      });
-    });
-  };
-  std::thread other([&] { there.run(); });
-  serve();
-  here.run();
-  other.join();
-  CHECK(rallies == 2000);
+    event_loop here;
+    event_loop there;
+    int rallies = 0;
+    std::function<void()> serve;
+    serve = [&] {
+        there.post([&] {
+            here.post([&] {
+                if (++rallies == 2000) {
+                    there.stop();
+                    here.stop();
+                } else {
+                    serve();
+                }
+            });
+        });
+    };
+    std::thread other([&] { there.run(); });
+    serve();
+    here.run();
+    other.join();
+    CHECK(rallies == 2000);
 }
 
 TEST_CASE("a letter posted by a letter is read in the next turn") {
-  event_loop loop;
-  int second = 0;
-  loop.post([&] { loop.post([&] { ++second; }); });
-  loop.run_once(milliseconds(0));
-  CHECK(second == 0);
-  loop.run_once(hours(1));  // does not sleep: there is mail
-  CHECK(second == 1);
+    event_loop loop;
+    int second = 0;
+    loop.post([&] { loop.post([&] { ++second; }); });
+    loop.run_once(milliseconds(0));
+    CHECK(second == 0);
+    loop.run_once(hours(1));  // does not sleep: there is mail
+    CHECK(second == 1);
 }
 
 TEST_CASE("a stop that came first makes run return at once, and run can be called again") {
-  event_loop loop;
-  loop.stop();
-  loop.run();
-  bool ran = false;
-  loop.post([&] {
-    ran = true;
+    event_loop loop;
     loop.stop();
-  });
-  loop.run();
-  CHECK(ran);
+    loop.run();
+    bool ran = false;
+    loop.post([&] {
+        ran = true;
+        loop.stop();
+    });
+    loop.run();
+    CHECK(ran);
 }
 
 TEST_CASE("timers fire in the order of their deadlines, once, and not before") {
-  event_loop loop;
-  std::vector<int> fired;
-  const time_point now = loop.now();
-  loop.add_timer(now + milliseconds(2), [&] { fired.push_back(2); });
-  loop.add_timer(now - milliseconds(1), [&] { fired.push_back(1); });
-  loop.add_timer(now + hours(1), [&] { fired.push_back(3); });
-  loop.run_once(milliseconds(0));
-  CHECK(fired.front() == 1);
-  CHECK(run_until(loop, [&] { return fired.size() >= 2; }));
-  CHECK(loop.now() >= now + milliseconds(2));
-  run_ready(loop);
-  CHECK(fired == std::vector<int>{1, 2});
+    event_loop loop;
+    std::vector<int> fired;
+    const time_point now = loop.now();
+    loop.add_timer(now + milliseconds(2), [&] { fired.push_back(2); });
+    loop.add_timer(now - milliseconds(1), [&] { fired.push_back(1); });
+    loop.add_timer(now + hours(1), [&] { fired.push_back(3); });
+    loop.run_once(milliseconds(0));
+    CHECK(fired.front() == 1);
+    CHECK(run_until(loop, [&] { return fired.size() >= 2; }));
+    CHECK(loop.now() >= now + milliseconds(2));
+    run_ready(loop);
+    CHECK(fired == std::vector<int>{1, 2});
 }
 
 TEST_CASE("a cancelled timer does not fire, also when another callback of the turn cancels it") {
-  event_loop loop;
-  bool fired = false;
-  const time_point past = loop.now() - milliseconds(1);
-  timer_id second;
-  loop.add_timer(past, [&] { loop.cancel_timer(second); });
-  second = loop.add_timer(past, [&] { fired = true; });
-  loop.cancel_timer(timer_id{});
-  run_ready(loop);
-  CHECK_FALSE(fired);
+    event_loop loop;
+    bool fired = false;
+    const time_point past = loop.now() - milliseconds(1);
+    timer_id second;
+    loop.add_timer(past, [&] { loop.cancel_timer(second); });
+    second = loop.add_timer(past, [&] { fired = true; });
+    loop.cancel_timer(timer_id{});
+    run_ready(loop);
+    CHECK_FALSE(fired);
 }
 
 TEST_CASE("a timer that re-arms itself in the past does not keep a turn from ending") {
-  event_loop loop;
-  int fired = 0;
-  std::function<void()> again = [&] {
-    ++fired;
-    loop.add_timer(loop.now() - hours(1), again);
-  };
-  again();
-  loop.run_once(milliseconds(0));
-  loop.run_once(milliseconds(0));
-  CHECK(fired == 3);
+    event_loop loop;
+    int fired = 0;
+    std::function<void()> again = [&] {
+        ++fired;
+        loop.add_timer(loop.now() - hours(1), again);
+    };
+    again();
+    loop.run_once(milliseconds(0));
+    loop.run_once(milliseconds(0));
+    CHECK(fired == 3);
 }
 
 TEST_CASE("work deferred by deferred work waits for the next turn, which does not sleep") {
-  event_loop loop;
-  int runs = 0;
-  loop.defer([&] {
-    ++runs;
-    loop.defer([&] { ++runs; });
-  });
-  loop.run_once(hours(1));
-  CHECK(runs == 1);
-  loop.run_once(hours(1));
-  CHECK(runs == 2);
+    event_loop loop;
+    int runs = 0;
+    loop.defer([&] {
+        ++runs;
+        loop.defer([&] { ++runs; });
+    });
+    loop.run_once(hours(1));
+    CHECK(runs == 1);
+    loop.run_once(hours(1));
+    CHECK(runs == 2);
 }
 
 TEST_CASE("an Asio operation is attended to while it is counted, and only then") {
-  event_loop loop;
-  bool completed = false;
-  boost::asio::post(loop.context(), [&] { completed = true; });
-  run_ready(loop);
-  CHECK_FALSE(completed);
-  {
-    const asio_work work(loop);
-    loop.run_once(hours(1));  // bounded by the patience with Asio
-    CHECK(completed);
-  }
+    event_loop loop;
+    bool completed = false;
+    boost::asio::post(loop.context(), [&] { completed = true; });
+    run_ready(loop);
+    CHECK_FALSE(completed);
+    {
+        const asio_work work(loop);
+        loop.run_once(hours(1));  // bounded by the patience with Asio
+        CHECK(completed);
+    }
 }
 
 TEST_CASE("in_loop_thread knows the thread that runs the turns") {
-  event_loop loop;
-  bool inside = false;
-  loop.post([&] {
-    inside = loop.in_loop_thread();
-    loop.stop();
-  });
-  std::thread runner([&] { loop.run(); });
-  runner.join();
-  CHECK(inside);
-  CHECK_FALSE(loop.in_loop_thread());
+    event_loop loop;
+    bool inside = false;
+    loop.post([&] {
+        inside = loop.in_loop_thread();
+        loop.stop();
+    });
+    std::thread runner([&] { loop.run(); });
+    runner.join();
+    CHECK(inside);
+    CHECK_FALSE(loop.in_loop_thread());
 }
 
 TEST_CASE("an event fetched for a stream that an earlier event of the batch destroyed reaches nobody") {
-  event_loop loop;
-  fd_pair first = unix_pair();
-  fd_pair second = unix_pair();
-  recorder first_handler;
-  recorder second_handler;
-  auto a = stream::adopt(loop, first.ours.release(), &first_handler);
-  auto b = stream::adopt(loop, second.ours.release(), &second_handler);
-  // Whichever is told first destroys the other: at most one handler may hear of it.
-  first_handler.when_readable = [&] { b.reset(); };
-  second_handler.when_readable = [&] { a.reset(); };
-  send_all(first.theirs.get(), "x");
-  send_all(second.theirs.get(), "x");
-  run_ready(loop);
-  CHECK(first_handler.readable + second_handler.readable == 1);
+    event_loop loop;
+    fd_pair first = unix_pair();
+    fd_pair second = unix_pair();
+    recorder first_handler;
+    recorder second_handler;
+    auto a = stream::adopt(loop, first.ours.release(), &first_handler);
+    auto b = stream::adopt(loop, second.ours.release(), &second_handler);
+    // Whichever is told first destroys the other: at most one handler may hear of it.
+    first_handler.when_readable = [&] { b.reset(); };
+    second_handler.when_readable = [&] { a.reset(); };
+    send_all(first.theirs.get(), "x");
+    send_all(second.theirs.get(), "x");
+    run_ready(loop);
+    CHECK(first_handler.readable + second_handler.readable == 1);
 }
 
 TEST_CASE("a handler may destroy its own stream, and itself, in the middle of an event") {
-  event_loop loop;
-  for (const bool when_writable : {false, true}) {
-    fd_pair pair = tcp_pair();
-    auto handler = std::make_unique<recorder>();
-    auto s = stream::adopt(loop, pair.ours.release(), handler.get());
-    REQUIRE(s);
-    if (when_writable) {
-      handler->when_writable = [&] {
-        s.reset();
-        handler.reset();
-      };
-      const std::string much = pattern(1 << 20);
-      while (s->write(much).result == kind::ok) {
-      }
-      REQUIRE(run_until(loop, [&] {
-        take_available(pair.theirs.get());
-        return s == nullptr;
-      }));
-    } else {
-      handler->when_readable = [&] {
-        s.reset();
-        handler.reset();
-      };
-      send_all(pair.theirs.get(), "x");
-      REQUIRE(run_until(loop, [&] { return s == nullptr; }));
+    event_loop loop;
+    for (const bool when_writable : {false, true}) {
+        fd_pair pair = tcp_pair();
+        auto handler = std::make_unique<recorder>();
+        auto s = stream::adopt(loop, pair.ours.release(), handler.get());
+        REQUIRE(s);
+        if (when_writable) {
+            handler->when_writable = [&] {
+                s.reset();
+                handler.reset();
+            };
+            const std::string much = pattern(1 << 20);
+            while (s->write(much).result == kind::ok) {
+            }
+            REQUIRE(run_until(loop, [&] {
+                take_available(pair.theirs.get());
+                return s == nullptr;
+            }));
+        } else {
+            handler->when_readable = [&] {
+                s.reset();
+                handler.reset();
+            };
+            send_all(pair.theirs.get(), "x");
+            REQUIRE(run_until(loop, [&] { return s == nullptr; }));
+        }
+        CHECK(handler == nullptr);
     }
-    CHECK(handler == nullptr);
-  }
 }
 
 TEST_CASE("letters and timers that own streams die with the loop without harm") {
-  fd_pair pair = unix_pair();
-  fd_pair other = unix_pair();
-  recorder handler;
-  event_loop loop;
-  std::shared_ptr<stream> in_letter = stream::adopt(loop, pair.ours.release(), &handler);
-  std::shared_ptr<stream> in_timer = stream::adopt(loop, other.ours.release(), &handler);
-  loop.post([kept = std::move(in_letter)] { (void)kept; });
-  loop.add_timer(loop.now() + hours(1), [kept = std::move(in_timer)] { (void)kept; });
+    fd_pair pair = unix_pair();
+    fd_pair other = unix_pair();
+    recorder handler;
+    event_loop loop;
+    std::shared_ptr<stream> in_letter = stream::adopt(loop, pair.ours.release(), &handler);
+    std::shared_ptr<stream> in_timer = stream::adopt(loop, other.ours.release(), &handler);
+    loop.post([kept = std::move(in_letter)] { (void)kept; });
+    loop.add_timer(loop.now() + hours(1), [kept = std::move(in_timer)] { (void)kept; });
 }
