@@ -58,8 +58,8 @@ public:
     [[nodiscard]] io_result write(std::span<const iovec> chunks);
     [[nodiscard]] io_result write(std::string_view bytes);
 
-    /// A read might yield something now (data, end or error). Stays true while a reader
-    /// pauses, and for good after an end or error.
+    /// A read might yield something now (data, end or error). Stays true while a reader pauses, and for good after an
+    /// end or an error.
     [[nodiscard]] bool readable() const;
     /// The last write met a full socket, or ciphertext is still waiting: on_writable() will come.
     [[nodiscard]] bool write_blocked() const { return write_blocked_; }
@@ -74,7 +74,8 @@ public:
     /// Leaves its loop, on that loop's thread. Until move_to() nothing is reported; read and write still work.
     void leave_loop();
     /// Enters `loop`: call it on that loop's thread (leave_loop() first, then the mailbox, D41). No byte and no edge is
-    /// lost: entering reports what the socket has; what TLS holds already is no news, so ask readable(). False: errno says why, and the stream is in no loop.
+    /// lost: entering reports what the socket has. What TLS holds already is no news: ask readable(). False: errno says
+    /// why, and the stream is in no loop.
     [[nodiscard]] bool move_to(event_loop& loop);
     /// nullptr between leave_loop() and move_to().
     [[nodiscard]] event_loop* loop() const { return loop_; }
