@@ -172,8 +172,8 @@ inline void token_scanner::on_word(const char* text, std::size_t length) {
     in_statement_ = true;
     after_escape_ = false;
     const start before = start_;
-    if (before == start::explain && (is_word(text, length, "analyze") || is_word(text, length, "analyse") ||
-                                     is_word(text, length, "verbose"))) {
+    if (before == start::explain &&
+        (is_word(text, length, "analyze") || is_word(text, length, "analyse") || is_word(text, length, "verbose"))) {
         return;
     }
     if (before == start::yes || before == start::explain) start_ = start::no;
@@ -464,9 +464,7 @@ const char* token_scanner::step(const char* at, const char* end) {
             state_ = state::plain;
             if (*at == '"') hits_ |= token_hit::unicode_quoted;
             return at;
-        case state::dash:
-            state_ = *at == '-' ? state::line_comment : state::plain;
-            return *at == '-' ? at + 1 : at;
+        case state::dash: state_ = *at == '-' ? state::line_comment : state::plain; return *at == '-' ? at + 1 : at;
         case state::slash:
             state_ = *at == '*' ? state::block_comment : state::plain;
             comment_depth_ = 1;

@@ -16,32 +16,32 @@ namespace pgsteady {
 /// The words themselves are in one table in token_scan.cpp.
 enum class token_hit : std::uint32_t {
     none = 0,
-    set = 1U << 0,              ///< first: SET (all its forms: ROLE, SESSION AUTHORIZATION, TRANSACTION, …)
-    reset = 1U << 1,            ///< first: RESET
-    set_config = 1U << 2,       ///< set_config; pg_settings (an UPDATE of that view is set_config too)
-    advisory = 1U << 3,         ///< session-level advisory lock and unlock functions (not the _xact_ ones)
-    temp = 1U << 4,             ///< temp, temporary, pg_temp, pg_temp_N
-    hold = 1U << 5,             ///< hold, as in DECLARE … WITH HOLD
-    declare = 1U << 6,          ///< first: DECLARE
-    prepare = 1U << 7,          ///< first: PREPARE (also PREPARE TRANSACTION)
-    execute = 1U << 8,          ///< EXECUTE (anywhere: CREATE TABLE … AS EXECUTE)
-    deallocate = 1U << 9,       ///< first: DEALLOCATE
-    listen = 1U << 10,          ///< first: LISTEN
-    unlisten = 1U << 11,        ///< first: UNLISTEN
-    notify = 1U << 12,          ///< first: NOTIFY
-    load = 1U << 13,            ///< first: LOAD
-    do_block = 1U << 14,        ///< first: DO
-    call = 1U << 15,            ///< first: CALL
-    discard = 1U << 16,         ///< first: DISCARD
-    copy = 1U << 17,            ///< first: COPY
-    sequence_value = 1U << 18,  ///< lastval, currval (decision D15)
-    setseed = 1U << 19,         ///< setseed
-    large_object = 1U << 20,    ///< lo_…, loread, lowrite
+    set = 1U << 0,                ///< first: SET (all its forms: ROLE, SESSION AUTHORIZATION, TRANSACTION, …)
+    reset = 1U << 1,              ///< first: RESET
+    set_config = 1U << 2,         ///< set_config; pg_settings (an UPDATE of that view is set_config too)
+    advisory = 1U << 3,           ///< session-level advisory lock and unlock functions (not the _xact_ ones)
+    temp = 1U << 4,               ///< temp, temporary, pg_temp, pg_temp_N
+    hold = 1U << 5,               ///< hold, as in DECLARE … WITH HOLD
+    declare = 1U << 6,            ///< first: DECLARE
+    prepare = 1U << 7,            ///< first: PREPARE (also PREPARE TRANSACTION)
+    execute = 1U << 8,            ///< EXECUTE (anywhere: CREATE TABLE … AS EXECUTE)
+    deallocate = 1U << 9,         ///< first: DEALLOCATE
+    listen = 1U << 10,            ///< first: LISTEN
+    unlisten = 1U << 11,          ///< first: UNLISTEN
+    notify = 1U << 12,            ///< first: NOTIFY
+    load = 1U << 13,              ///< first: LOAD
+    do_block = 1U << 14,          ///< first: DO
+    call = 1U << 15,              ///< first: CALL
+    discard = 1U << 16,           ///< first: DISCARD
+    copy = 1U << 17,              ///< first: COPY
+    sequence_value = 1U << 18,    ///< lastval, currval (decision D15)
+    setseed = 1U << 19,           ///< setseed
+    large_object = 1U << 20,      ///< lo_…, loread, lowrite
     session_function = 1U << 21,  ///< functions with session state of their own (dblink_connect, slots, …)
-    transaction = 1U << 22,     ///< first: BEGIN, START, COMMIT, END, ROLLBACK, ABORT
-    savepoint = 1U << 23,       ///< first: SAVEPOINT, RELEASE; also ROLLBACK and ABORT, which may name one
-    unicode_quoted = 1U << 24,  ///< U&"…": an identifier that cannot be read without decoding it
-    ambiguous = 1U << 25,       ///< a literal whose end depends on what only the server knows; raw from there on
+    transaction = 1U << 22,       ///< first: BEGIN, START, COMMIT, END, ROLLBACK, ABORT
+    savepoint = 1U << 23,         ///< first: SAVEPOINT, RELEASE; also ROLLBACK and ABORT, which may name one
+    unicode_quoted = 1U << 24,    ///< U&"…": an identifier that cannot be read without decoding it
+    ambiguous = 1U << 25,         ///< a literal whose end depends on what only the server knows; raw from there on
 };
 
 /// A set of token_hit. A value; bits only.
@@ -56,7 +56,10 @@ struct token_hits {
     /// True if at least one of `wanted` is present.
     [[nodiscard]] constexpr bool has(token_hits wanted) const { return (bits & wanted.bits) != 0; }
 
-    constexpr token_hits& operator|=(token_hits other) { bits |= other.bits; return *this; }
+    constexpr token_hits& operator|=(token_hits other) {
+        bits |= other.bits;
+        return *this;
+    }
     friend constexpr token_hits operator|(token_hits a, token_hits b) { return token_hits(a.bits | b.bits); }
     friend constexpr token_hits operator&(token_hits a, token_hits b) { return token_hits(a.bits & b.bits); }
     friend constexpr bool operator==(token_hits a, token_hits b) { return a.bits == b.bits; }
@@ -103,21 +106,21 @@ public:
 private:
     enum class state : std::uint8_t {
         plain,
-        word,           // inside a word that began in an earlier chunk
+        word,  // inside a word that began in an earlier chunk
         number,
-        unicode_mark,   // after U&
-        dash,           // after one -
-        slash,          // after one /
-        dollar_tag,     // after $ and perhaps part of a tag
+        unicode_mark,  // after U&
+        dash,          // after one -
+        slash,         // after one /
+        dollar_tag,    // after $ and perhaps part of a tag
         dollar_body,
-        literal,        // '…'
-        escape,         // E'…'
-        escape_next,    // E'…\ : the next byte is taken as it is
-        escape_quote,   // E'…' : ended, unless another quote follows at once
+        literal,       // '…'
+        escape,        // E'…'
+        escape_next,   // E'…\ : the next byte is taken as it is
+        escape_quote,  // E'…' : ended, unless another quote follows at once
         line_comment,
         block_comment,
-        block_star,     // in a block comment after *
-        block_slash,    // in a block comment after /
+        block_star,   // in a block comment after *
+        block_slash,  // in a block comment after /
     };
     enum class start : std::uint8_t { no, yes, explain, explain_options };
 
@@ -150,10 +153,10 @@ private:
     scan_mode mode_;
     state state_ = state::plain;
     start start_ = start::yes;
-    bool in_statement_ = false;    // something other than space and comments since the last `;`
-    bool quoted_ = false;          // inside "…", whose words are looked up like all others
-    bool after_escape_ = false;    // the last token was E'…': a literal that continues it is one, too
-    char previous_ = 0;            // last byte of the literal so far
+    bool in_statement_ = false;  // something other than space and comments since the last `;`
+    bool quoted_ = false;        // inside "…", whose words are looked up like all others
+    bool after_escape_ = false;  // the last token was E'…': a literal that continues it is one, too
+    char previous_ = 0;          // last byte of the literal so far
     std::uint32_t parens_ = 0;
     std::uint32_t comment_depth_ = 0;
     std::uint32_t statements_ = 0;

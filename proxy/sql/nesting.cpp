@@ -32,10 +32,10 @@ public:
         switch (token) {
             case PG_QUERY__TOKEN__SQL_COMMENT:
             case PG_QUERY__TOKEN__C_COMMENT: return;
-            case PG_QUERY__TOKEN__ASCII_40:  // (
+            case PG_QUERY__TOKEN__ASCII_40:                       // (
             case PG_QUERY__TOKEN__ASCII_91: open(false); return;  // [
-            case PG_QUERY__TOKEN__ASCII_41:  // )
-            case PG_QUERY__TOKEN__ASCII_93: close(); return;  // ]
+            case PG_QUERY__TOKEN__ASCII_41:                       // )
+            case PG_QUERY__TOKEN__ASCII_93: close(); return;      // ]
             case PG_QUERY__TOKEN__CASE: open(true); return;
             case PG_QUERY__TOKEN__END_P:
                 if (top().is_case) return close();
@@ -59,9 +59,7 @@ public:
             case PG_QUERY__TOKEN__UNION:  // left-deep: each adds a level above all that was before
             case PG_QUERY__TOKEN__INTERSECT:
             case PG_QUERY__TOKEN__EXCEPT:
-            case PG_QUERY__TOKEN__JOIN:
-                top().spine += 1;
-                return top().next_sibling();
+            case PG_QUERY__TOKEN__JOIN: top().spine += 1; return top().next_sibling();
             case PG_QUERY__TOKEN__BETWEEN:  // its AND is no list: keep what is below it
                 top().spine += top().chain + 1;
                 top().chain = 0;

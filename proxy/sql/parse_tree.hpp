@@ -1,5 +1,5 @@
 // PostgreSQL's own grammar behind one owning type: text in, tree or a named refusal out.
-// Hostile text cannot exhaust the stack: the parser's printer and reader recurse, so nesting is bounded before they run.
+// Hostile text cannot exhaust the stack: the parser's printer and reader recurse, so nesting is bounded before.
 // Internal to proxy/sql. The tree is owned by the value; nodes are borrowed from it.
 #pragma once
 

@@ -11,8 +11,12 @@ namespace {
 
 /// Settings with GUC_LIST_QUOTE: their items are identifiers and are quoted as such. The server allows no others.
 constexpr std::array<std::string_view, 6> name_lists = {
-    "search_path",           "temp_tablespaces",        "session_preload_libraries",
-    "local_preload_libraries", "shared_preload_libraries", "unix_socket_directories",
+    "search_path",
+    "temp_tablespaces",
+    "session_preload_libraries",
+    "local_preload_libraries",
+    "shared_preload_libraries",
+    "unix_socket_directories",
 };
 
 bool is_name_list(std::string_view name) {
@@ -40,8 +44,7 @@ std::optional<std::string> constant_text(const PgQuery__AConst& constant) {
     }
 }
 
-std::optional<std::string> flatten_setting_value(std::string_view name, PgQuery__Node* const* args,
-                                                 std::size_t count) {
+std::optional<std::string> flatten_setting_value(std::string_view name, PgQuery__Node* const* args, std::size_t count) {
     const bool names = is_name_list(name);
     std::string value;
     for (std::size_t i = 0; i < count; ++i) {

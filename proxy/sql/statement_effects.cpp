@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <unordered_set>
 
 namespace pgsteady {
 namespace {
@@ -177,9 +178,7 @@ private:
         if (name == "set_limit") pin(pin_reason::opaque);
         if (!maybe_builtin) return true;
         if (name == "set_config") {
-            if (std::find(known_calls_.begin(), known_calls_.end(), &call) == known_calls_.end()) {
-                on_set_config(call, false);
-            }
+            if (!known_calls_.contains(&call)) on_set_config(call, false);
         } else if (name == "pg_advisory_unlock_all") {
             out_.advisory_unlock_all = true;
         } else if (starts_with(name, "pg_advisory_lock") || starts_with(name, "pg_try_advisory_lock")) {
@@ -206,7 +205,7 @@ private:
             const auto [name, maybe_builtin] = name_of(call);
             if (name != "set_config" || !maybe_builtin || call.agg_filter != nullptr || call.over != nullptr) continue;
             on_set_config(call, true);
-            known_calls_.push_back(&call);
+            known_calls_.insert(&call);
         }
     }
 
@@ -215,7 +214,8 @@ private:
         if (call.n_args != 3) return;  // an error, or somebody's own function: opaque_functions decides
         for (std::size_t i = 0; i < 3; ++i) {
             // set_config(setting_name => …) may come in any order: known to be unusual, so not worth reading
-            if (call.args[i]->node_case == PG_QUERY__NODE__NODE_NAMED_ARG_EXPR) return pin(pin_reason::computed_setting);
+            if (call.args[i]->node_case == PG_QUERY__NODE__NODE_NAMED_ARG_EXPR)
+                return pin(pin_reason::computed_setting);
         }
         const std::optional<std::string> name = literal_text(*call.args[0]);
         const std::optional<bool> local = literal_bool(*call.args[2]);
@@ -330,7 +330,8 @@ private:
             add_name(listen->conditionname, out_.listens, nullptr);
         } else if (const auto* unlisten = as<PgQuery__UnlistenStmt>(message, pg_query__unlisten_stmt__descriptor)) {
             add_name(unlisten->conditionname, out_.unlistens, &out_.unlisten_all);
-        } else if (const auto* cursor = as<PgQuery__DeclareCursorStmt>(message, pg_query__declare_cursor_stmt__descriptor)) {
+        } else if (const auto* cursor =
+                       as<PgQuery__DeclareCursorStmt>(message, pg_query__declare_cursor_stmt__descriptor)) {
             if ((cursor->options & cursor_opt_hold) != 0) pin(pin_reason::hold_cursor);
         } else if (const auto* discard = as<PgQuery__DiscardStmt>(message, pg_query__discard_stmt__descriptor)) {
             on_discard(*discard);
@@ -340,7 +341,8 @@ private:
         } else if (const auto* block = as<PgQuery__DoStmt>(message, pg_query__do_stmt__descriptor)) {
             on_do(*block);
         } else if (const auto* update = as<PgQuery__UpdateStmt>(message, pg_query__update_stmt__descriptor)) {
-            const bool settings = update->relation != nullptr && std::string_view(update->relation->relname) == "pg_settings";
+            const bool settings =
+                update->relation != nullptr && std::string_view(update->relation->relname) == "pg_settings";
             if (settings) pin(pin_reason::computed_setting);  // the view has a rule that calls set_config()
         } else if (message.descriptor == &pg_query__load_stmt__descriptor) {
             pin(pin_reason::load);
@@ -399,7 +401,7 @@ private:
     std::string_view text_;
     std::size_t statement_ = 0;
     bool lazy_ = false;  // what is read runs later, at FETCH or EXECUTE: a value asked for now would be the old one
-    std::vector<const PgQuery__FuncCall*> known_calls_;
+    std::unordered_set<const PgQuery__FuncCall*> known_calls_;
 };
 
 statement_effects unreadable(pin_reason reason, token_hits hits) {

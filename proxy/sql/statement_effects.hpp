@@ -55,7 +55,15 @@ struct setting_change {
 /// Transaction control with names, in order.
 struct transaction_step {
     enum class action : std::uint8_t {
-        begin, commit, rollback, savepoint, release, rollback_to, prepare, commit_prepared, rollback_prepared,
+        begin,
+        commit,
+        rollback,
+        savepoint,
+        release,
+        rollback_to,
+        prepare,
+        commit_prepared,
+        rollback_prepared,
     };
     action kind = action::begin;
     std::string name;    ///< savepoint name (as PostgreSQL folds it) or gid
@@ -75,20 +83,20 @@ struct named_step {
 };
 
 struct statement_effects {
-    bool parsed = false;           ///< false: everything but `pins` is unknown
-    std::size_t statements = 0;    ///< 0 for an empty query
+    bool parsed = false;         ///< false: everything but `pins` is unknown
+    std::size_t statements = 0;  ///< 0 for an empty query
 
-    std::vector<setting_change> settings;          ///< in order of execution
-    std::vector<transaction_step> transactions;    ///< in order
+    std::vector<setting_change> settings;        ///< in order of execution
+    std::vector<transaction_step> transactions;  ///< in order
     std::vector<sql_prepared> prepares;
     std::vector<named_step> executes;
     std::vector<named_step> deallocates;
     std::vector<named_step> listens;
     std::vector<named_step> unlistens;
 
-    std::uint32_t pins = 0;        ///< pin_reason bits: the client keeps its server from this text on
+    std::uint32_t pins = 0;  ///< pin_reason bits: the client keeps its server from this text on
 
-    bool reset_all = false;            ///< RESET ALL (DISCARD ALL sets discard_all only)
+    bool reset_all = false;  ///< RESET ALL (DISCARD ALL sets discard_all only)
     bool discard_all = false;
     bool discard_plans = false;
     bool discard_temp = false;
@@ -99,7 +107,7 @@ struct statement_effects {
     bool uses_lastval = false;         ///< lastval() or currval() (D15)
     bool transaction_control = false;  ///< `transactions` is not empty
     bool rollback_to_savepoint = false;
-    bool calls_procedure = false;      ///< CALL: opaque_functions decides (D12)
+    bool calls_procedure = false;  ///< CALL: opaque_functions decides (D12)
     bool is_copy = false;
     bool copy_program = false;
 

@@ -9,7 +9,7 @@
 
 namespace pgsteady {
 
-/// `message` seen as a Message if it is one, else nullptr. Example: as<PgQuery__FuncCall>(m, pg_query__func_call__descriptor).
+/// `message` seen as a Message if it is one, else nullptr; e.g. as<PgQuery__DoStmt>(m, pg_query__do_stmt__descriptor).
 template <class Message>
 const Message* as(const ProtobufCMessage& message, const ProtobufCMessageDescriptor& descriptor) {
     return message.descriptor == &descriptor ? reinterpret_cast<const Message*>(&message) : nullptr;

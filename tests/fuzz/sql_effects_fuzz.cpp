@@ -1,4 +1,5 @@
 // Effects of hostile SQL: no crash, no leak, no stack overflow; and what the parser finds, the scan must have hit.
+#include "proxy/sql/statement_class.hpp"
 #include "proxy/sql/statement_effects.hpp"
 
 #include <cstddef>
@@ -24,5 +25,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const statement_effects effects = analyse_effects(sql, hits);
     if (changes_session(effects) && !hits.has(needs_parser_mask)) std::abort();
     if (effects.transaction_control && !hits.has(transaction_mask | token_hit::prepare)) std::abort();
+
+    const statement_class kind = classify_statements(sql);
+    if (kind.parsed && kind.statements.size() != effects.statements) std::abort();
+    if (kind.parsed != effects.parsed) std::abort();
     return 0;
 }

@@ -63,8 +63,8 @@ TEST_CASE("P63: no shape of nesting gets past the bound") {
 TEST_CASE("P63: nesting just under the bound is parsed") {
     for (const shape& each : deep_shapes) {
         CAPTURE(each.opening);
-        const std::string sql = std::string(each.before) + repeat(each.opening, 25) + std::string(each.middle) +
-                                repeat(each.closing, 25);
+        const std::string sql =
+            std::string(each.before) + repeat(each.opening, 25) + std::string(each.middle) + repeat(each.closing, 25);
         CHECK(parse_tree::parse(sql, limit).status() == parse_status::ok);
     }
 }

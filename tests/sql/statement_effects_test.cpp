@@ -224,8 +224,7 @@ TEST_CASE("D12: locks, cursors, prepared statements and libraries pin") {
 TEST_CASE("D12: DO blocks are searched for the same words") {
     check({
         {"DO $$BEGIN UPDATE t SET a = 1; END$$", 0},
-        {"DO $$BEGIN PERFORM pg_advisory_lock(1); END$$",
-         bit(pin_reason::opaque) | bit(pin_reason::advisory_lock)},
+        {"DO $$BEGIN PERFORM pg_advisory_lock(1); END$$", bit(pin_reason::opaque) | bit(pin_reason::advisory_lock)},
         {"DO $$BEGIN CREATE TEMP TABLE t (a int); END$$", bit(pin_reason::opaque) | bit(pin_reason::temp_object)},
         {"DO $$BEGIN EXECUTE 'SET x = 1'; END$$", bit(pin_reason::opaque)},
         {"DO $$BEGIN SET x = 1; END$$", bit(pin_reason::opaque)},
