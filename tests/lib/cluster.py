@@ -107,6 +107,9 @@ class Cluster:
         except (OSError, Closed, ServerError):
             return False
 
+    def is_running(self):
+        return self._server is not None and self._server.poll() is None
+
     def stop(self, how=signal.SIGINT):
         """SIGINT is a fast shutdown, SIGQUIT an immediate one."""
         if self._server and self._server.poll() is None:

@@ -36,7 +36,7 @@ def message(letter, body=b""):
 
 
 def untyped(code, body=b""):
-    return struct.pack("!ii", len(body) + 8, code) + body
+    return struct.pack("!iI", len(body) + 8, code & 0xffffffff) + body
 
 
 def startup(parameters, version=PROTOCOL_3):

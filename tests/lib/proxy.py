@@ -13,7 +13,7 @@ import subprocess
 from .cluster import PASSWORD
 from .deadline import eventually
 from .processes import REPOSITORY, free_port, tail, with_death_signal
-from .wire_client import WireClient
+from .wire_client import ServerError, WireClient
 
 STOP_SECONDS = 20
 BAD_SIGNS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:", "Assertion", "terminate called")
@@ -59,7 +59,7 @@ class Proxy:
         self.address = ("127.0.0.1", self.port)
         self.log = folder / f"{name}.log"
         self.file = folder / f"{name}.yaml"
-        self.file.write_text(json.dumps(config, indent=2))           # JSON is YAML
+        self.write_config(config)
         self._environment = {**clean_environment(), **(environment or {})}
         self.process = None
 
@@ -71,6 +71,9 @@ class Proxy:
             self.stop()
         else:
             self.kill()
+
+    def write_config(self, config):
+        self.file.write_text(json.dumps(config, indent=2))           # JSON is YAML
 
     def start(self, wait=True):
         with open(self.log, "a") as log:
@@ -138,6 +141,14 @@ class Proxy:
             client.abandon()
             raise
 
+    def refused(self, database, **options):
+        """The fields of the error that a login ends with."""
+        try:
+            self.connect(database, **options).close()
+        except ServerError as refusal:
+            return refusal.fields
+        raise AssertionError("the login was accepted")
+
     def http(self, path, method="GET", body=None, headers=None):
         """(status, headers, body text) from the admin port."""
         connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10)
@@ -158,6 +169,14 @@ class Proxy:
 
     def log_tail(self, lines=40):
         return f"--- tail of {self.log.name}\n{tail(self.log, lines)}"
+
+
+def command(*arguments, environment=None, folder="/"):
+    """Runs pgsteady to its end: (exit code, standard output and error together)."""
+    done = subprocess.run([binary(), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          stdin=subprocess.DEVNULL, timeout=20, cwd=folder,
+                          env={**clean_environment(), **(environment or {})})
+    return done.returncode, done.stdout
 
 
 def clean_environment():

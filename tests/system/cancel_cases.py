@@ -1,0 +1,162 @@
+"""CancelRequest: while running, while queued, never another client's query (P40, P43-P46, D19)."""
+
+import os
+import struct
+
+from bench import DATABASE, ONE_SERVER
+from lib import messages as msg
+from lib.deadline import eventually
+from lib.wire_client import WireClient, send_cancel
+
+ROUNDS = 30
+
+
+def running(bench):
+    with bench.proxy(pool=ONE_SERVER) as proxy, proxy.connect(DATABASE) as client:
+        assert client.pid > 0, "P40: pgjdbc ignores negative pids"
+        client.send(msg.query("select pg_sleep(60) /* running */"))
+        bench.wait_running("/* running */")
+        send_cancel(proxy.address, client.pid, client.key)
+        result = client.read_result()
+        assert (result.sqlstate, result.status) == ("57014", "I"), result.error
+        assert client.value("select 1") == "1"
+
+
+def running_in_transaction(bench):
+    with bench.proxy(pool=ONE_SERVER) as proxy, proxy.connect(DATABASE) as client:
+        client.query("begin")
+        client.send(msg.parse("", "select pg_sleep(60) /* in transaction */") + msg.bind("", "") + msg.execute("")
+                    + msg.sync())
+        bench.wait_running("/* in transaction */")
+        send_cancel(proxy.address, client.pid, client.key)
+        result = client.read_result()
+        assert (result.sqlstate, result.status) == ("57014", "E"), result.error
+        assert client.query("rollback").status == "I"
+
+
+def queued(bench):
+    """P45, D19: a cancel reaches a client that waits for a server, and leaves the one who has it alone."""
+    with bench.proxy(pool=ONE_SERVER) as proxy, \
+            proxy.connect(DATABASE) as owner, proxy.connect(DATABASE) as waiter:
+        owner.query("begin; insert into t values (1)")
+        waiter.send(msg.query("insert into t values (2)"))
+
+        def cancelled():
+            send_cancel(proxy.address, waiter.pid, waiter.key)
+            return not waiter.is_silent()
+        eventually(cancelled, "the waiting client is cancelled")
+        result = waiter.read_result()
+        assert (result.sqlstate, result.status) == ("57014", "I"), result.error
+        assert owner.query("commit").tags == ["COMMIT"]
+        assert waiter.query("select id from t").rows == [["1"]]
+
+
+def queued_segment(bench):
+    """The same for an extended segment: its later messages are skipped until Sync."""
+    with bench.proxy(pool=ONE_SERVER) as proxy, \
+            proxy.connect(DATABASE) as owner, proxy.connect(DATABASE) as waiter:
+        owner.query("begin")
+        waiter.send(msg.parse("s1", "select 1") + msg.bind("", "s1") + msg.execute("") + msg.sync())
+
+        def cancelled():
+            send_cancel(proxy.address, waiter.pid, waiter.key)
+            return not waiter.is_silent()
+        eventually(cancelled, "the waiting client is cancelled")
+        frames = waiter.read_until("Z")
+        assert [frame.type for frame in frames] == ["E", "Z"], frames
+        owner.query("commit")
+        waiter.send(msg.bind("", "s1") + msg.sync())
+        frames = waiter.read_until("Z")
+        assert msg.error_fields(frames[0].body)["C"] == "26000", frames
+
+
+def never_the_next_client(bench):
+    """P43: a cancel that comes as the query ends must not hit whoever gets the server next."""
+    with bench.proxy(pool=ONE_SERVER) as proxy, \
+            proxy.connect(DATABASE) as first, proxy.connect(DATABASE) as second:
+        for number in range(ROUNDS):
+            with WireClient(proxy.address) as canceller:
+                first.send(msg.query("select 1"))
+                canceller.send(msg.cancel_request(first.pid, first.key))
+                second.send(msg.query("select pg_sleep(0.02)"))
+                assert first.read_result().sqlstate in (None, "57014")
+                result = second.read_result()
+                assert result.error is None, f"round {number}: the other client's query was cancelled"
+                canceller.read_to_end()
+
+
+def after_the_end(bench):
+    """A cancel for an idle client, in and out of a transaction, changes nothing."""
+    with bench.proxy(pool=ONE_SERVER) as proxy, proxy.connect(DATABASE) as client:
+        for statement, status in (("select 1", "I"), ("begin", "T")):
+            assert client.query(statement).status == status
+            send_cancel(proxy.address, client.pid, client.key)
+            result = client.query("select 1")
+            assert (result.sqlstate, result.status) == (None, status)
+
+
+def wrong_key(bench):
+    with bench.proxy(pool=ONE_SERVER) as proxy, proxy.connect(DATABASE) as client:
+        client.send(msg.query("select pg_sleep(0.3) /* wrong key */"))
+        bench.wait_running("/* wrong key */")
+        wrong = bytes([client.key[0] ^ 1]) + client.key[1:]
+        send_cancel(proxy.address, client.pid, wrong)
+        send_cancel(proxy.address, client.pid + 1, client.key)
+        send_cancel(proxy.address, -1, os.urandom(4))
+        assert client.read_result().error is None
+
+
+def odd_requests(bench):
+    """P44: Terminate on the cancel's socket; keys too short and too long; a cancel for nobody."""
+    with bench.proxy() as proxy, proxy.connect(DATABASE) as client:
+        request = msg.cancel_request(client.pid, client.key)
+        odd = [request + msg.terminate(), request + request, request[:-1],
+               msg.untyped(msg.CANCEL_REQUEST), msg.untyped(msg.CANCEL_REQUEST, struct.pack("!i", client.pid)),
+               msg.cancel_request(client.pid, b"x" * 300), msg.cancel_request(0, b"\0\0\0\0")]
+        for data in odd:
+            with WireClient(proxy.address) as canceller:
+                canceller.send(data)
+                canceller.shutdown_write()
+                canceller.read_to_end()
+        assert client.value("select 1") == "1"
+
+
+def over_tls(bench):
+    """P46: in clear for a TLS client, over TLS for a clear one."""
+    with bench.proxy(listen={"tls": bench.tls()}, pool=ONE_SERVER) as proxy:
+        for tls in (True, False):
+            with proxy.connect(DATABASE, tls=tls) as client:
+                for cancel_tls in (True, False):
+                    client.send(msg.query("select pg_sleep(60) /* tls */"))
+                    bench.wait_running("/* tls */")
+                    send_cancel(proxy.address, client.pid, client.key, tls=cancel_tls)
+                    assert client.read_result().sqlstate == "57014"
+                client.close()
+
+
+def during_copy_in(bench):
+    with bench.proxy(pool=ONE_SERVER) as proxy, proxy.connect(DATABASE) as client:
+        client.send(msg.query("copy t from stdin /* cancelled */"))
+        client.read_until("G")
+        send_cancel(proxy.address, client.pid, client.key)
+        result = client.read_result()
+        assert result.sqlstate == "57014", result.error
+        client.send(msg.copy_data("1\n") + msg.copy_done())
+        assert client.value("select count(*) from t") == "0"
+
+
+def of_a_vanished_client(bench):
+    """A client that dies with a query running: the server is freed, and its key means nothing any more."""
+    with bench.proxy(pool=ONE_SERVER) as proxy:
+        client = proxy.connect(DATABASE)
+        client.send(msg.query("select pg_sleep(60) /* vanished */"))
+        bench.wait_running("/* vanished */")
+        client.reset()
+        with proxy.connect(DATABASE) as other:
+            send_cancel(proxy.address, client.pid, client.key)
+            assert other.value("select 'not affected'") == "not affected"
+        bench.wait_not_running("/* vanished */")
+
+
+CASES = [running, running_in_transaction, queued, queued_segment, never_the_next_client, after_the_end, wrong_key,
+         odd_requests, over_tls, during_copy_in, of_a_vanished_client]

@@ -1,0 +1,76 @@
+"""One line per client end with its reason; JSON when asked; secrets never."""
+
+import json
+
+from bench import DATABASE
+from lib import messages as msg
+from lib.cluster import PASSWORD
+from lib.deadline import eventually
+from lib.wire_client import WireClient
+
+
+def _ends(proxy):
+    return [line for line in proxy.log_text().splitlines() if " ended: " in line]
+
+
+def _await_end(proxy, reason, count=1):
+    eventually(lambda: sum(reason in line for line in _ends(proxy)) >= count, f"a line that says {reason}")
+
+
+def one_line_per_end(bench):
+    with bench.proxy() as proxy:
+        proxy.connect(DATABASE).close()
+        _await_end(proxy, "client_terminated")
+        client = proxy.connect(DATABASE)
+        client.query("begin")
+        client.reset()
+        _await_end(proxy, "client_gone")
+        client = proxy.connect(DATABASE)
+        client.send(msg.message("!"))
+        client.read_to_end()
+        _await_end(proxy, "protocol_violation")
+        assert len(_ends(proxy)) == 3, _ends(proxy)
+        assert all("user=app" in line and f"database={DATABASE}" in line for line in _ends(proxy)), _ends(proxy)
+
+
+def failed_logins_are_told(bench):
+    with bench.proxy() as proxy:
+        proxy.refused(DATABASE, password="a-wrong-password")
+        eventually(lambda: "sign-in failed" in proxy.log_text(), "the failed sign-in is in the log")
+        assert "a-wrong-password" not in proxy.log_text()
+
+
+def json_lines(bench):
+    with bench.proxy(log={"format": "json", "level": "debug"}) as proxy:
+        proxy.connect(DATABASE, application_name='quote " and \\ and \x01').close()
+        _await_json(proxy)
+        for line in proxy.log_text().splitlines():
+            json.loads(line)
+
+
+def _await_json(proxy):
+    eventually(lambda: "client_terminated" in proxy.log_text(), "the end is in the log")
+
+
+def secrets_stay_out(bench):
+    """D39: passwords in statements are redacted as well."""
+    with bench.proxy(log={"level": "debug", "statements": True}) as proxy:
+        with proxy.connect(DATABASE) as client:
+            client.query("alter role app password 'statement-secret-1'")
+            client.query(f"alter role app password '{PASSWORD}'")
+            client.close()
+        eventually(lambda: "client_terminated" in proxy.log_text(), "the end is in the log")
+        assert PASSWORD not in proxy.log_text() and "statement-secret-1" not in proxy.log_text()
+
+
+def garbage_does_not_flood(bench):
+    """Lines are limited per second and kind."""
+    with bench.proxy(log={"rate_limit": 10}) as proxy:
+        for _ in range(200):
+            with WireClient(proxy.address) as client:
+                client.send(b"GET / HTTP/1.0\r\n\r\n")
+                client.read_to_end()
+        assert len(proxy.log_text().splitlines()) < 150, proxy.log_tail(10)
+
+
+CASES = [one_line_per_end, failed_logins_are_told, json_lines, secrets_stay_out, garbage_does_not_flood]
