@@ -28,7 +28,7 @@ void reply_tracker::push(owed kind, bool injected, bool noted) {
     }
     if (kind == owed::copy_data && !empty() && entries_.back().kind == owed::copy_data) return;
     entries_.push_back(entry);
-    if (kind == owed::local_reply) release_local_replies();
+    if (kind == owed::local_reply || is_copy_mark(kind)) release_front();
 }
 
 reply_meaning reply_tracker::react(char type) {
@@ -82,22 +82,32 @@ void reply_tracker::settle(const owed_reply& entry, outcome how) {
 }
 
 void reply_tracker::pop(outcome how) {
+    remove_front(how);
+    release_front();
+}
+
+void reply_tracker::remove_front(outcome how) {
     settle(entries_[head_], how);
     if (++head_ == entries_.size()) {
         entries_.clear();
         head_ = 0;
         if (entries_.capacity() > 256) entries_.shrink_to_fit();
-        return;
-    }
-    if (head_ >= 64 && head_ * 2 >= entries_.size()) {  // a pipeline that never rests must not grow the queue
+    } else if (head_ >= 64 && head_ * 2 >= entries_.size()) {  // a pipeline that never rests must not grow the queue
         entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(head_));
         head_ = 0;
     }
-    release_local_replies();
 }
 
-void reply_tracker::release_local_replies() {
-    while (!skipping_ && !empty() && front().kind == owed::local_reply) pop(outcome::done);
+// What needs no word from the server when its turn comes: replies of our own, and COPY data that no
+// COPY wants, which the server ignores (P20). A loop, not a recursion: a client decides how many there are.
+void reply_tracker::release_front() {
+    while (!empty()) {
+        const owed kind = front().kind;
+        const bool ours = kind == owed::local_reply && !skipping_;
+        const bool unwanted = is_copy_mark(kind) && copies_ == 0;
+        if (!ours && !unwanted) return;
+        remove_front(outcome::done);
+    }
 }
 
 reply_meaning reply_tracker::expect(owed kind) {
@@ -141,15 +151,16 @@ reply_meaning reply_tracker::on_completion(char type) {
 // ignored ("Flush and Sync messages received during copy-in mode are ignored") and owes nothing.
 void reply_tracker::finish_copy_of_execute() {
     copy_in_ = false;
-    copies_ = 0;
     pop(outcome::done);
     drop_through_copy_end();
+    copies_ = 0;
+    release_front();
 }
 
 void reply_tracker::drop_through_copy_end() {
     for (bool ended = false; !ended && !empty();) {
         ended = front().kind == owed::copy_end;
-        pop(outcome::done);
+        remove_front(outcome::done);
     }
 }
 
@@ -168,9 +179,9 @@ reply_meaning reply_tracker::on_error() {
 void reply_tracker::skip_to_sync() {
     const bool was_copying = copy_in_;
     copy_in_ = false;
-    copies_ = 0;
     skipping_ = true;
-    pop(outcome::failed);
+    remove_front(outcome::failed);
+    copies_ = 0;
     bool data_seen = false;
     bool end_seen = false;
     while (!empty()) {
@@ -185,7 +196,7 @@ void reply_tracker::skip_to_sync() {
                 return;
             }
         }
-        pop(outcome::skipped);
+        remove_front(outcome::skipped);
     }
 }
 
@@ -204,14 +215,15 @@ reply_meaning reply_tracker::on_ready() {
 void reply_tracker::finish_query(bool errored) {
     if (!errored)
         for (; copies_ > 0; --copies_) drop_through_copy_end();
-    bool ended = copies_ == 0;
+    unsigned ends = 0;
     while (!empty() && is_copy_mark(front().kind)) {
-        ended |= front().kind == owed::copy_end;
-        pop(outcome::done);
+        if (front().kind == owed::copy_end) ++ends;
+        remove_front(outcome::done);
     }
-    if (!ended && !empty() && front().kind == owed::sync) ambiguous_ = true;
+    if (ends < copies_ && !empty() && front().kind == owed::sync) ambiguous_ = true;
     copy_in_ = false;
     copies_ = 0;
+    release_front();
 }
 
 }  // namespace pgsteady

@@ -100,7 +100,8 @@ private:
     void finish_copy_of_execute();
     void drop_through_copy_end();
     void finish_query(bool errored);
-    void release_local_replies();
+    void release_front();
+    void remove_front(outcome how);
     reply_meaning on_error();
     reply_meaning on_ready();
     reply_meaning on_completion(char type);
