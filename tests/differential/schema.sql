@@ -7,6 +7,7 @@ set search_path = s;
 create table t (id int primary key, name text);
 insert into t values (1, 'one'), (2, 'two'), (3, 'three');
 create table numbers as select i from generate_series(1, 50) i;
+create table written (n int);
 create sequence seq;
 create type mood as enum ('sad', 'ok', 'happy');
 create function say(text) returns int language plpgsql as $$ begin raise notice '%', $1; return 1; end $$;

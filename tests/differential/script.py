@@ -60,7 +60,7 @@ def load(path):
             if colon and key in HEADERS:
                 _header(script, key, value.split())
             else:
-                script.steps.append(_step(number, source))
+                script.steps.append(parse_line(number, source))
         except (ScriptError, ValueError, IndexError) as problem:
             raise ScriptError(f"{path}:{number}: {problem}") from None
     return script
@@ -91,7 +91,8 @@ def _header(script, key, words):
             raise ScriptError(f"unknown pool {script.pool}")
 
 
-def _step(number, source):
+def parse_line(number, source):
+    """One line that is neither comment nor header."""
     tokens = _tokens(source)
     if not tokens or tokens[0][0] != "word":
         raise ScriptError("a line begins with a verb")
