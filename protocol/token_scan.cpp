@@ -77,18 +77,19 @@ constexpr std::array rules = {
 constexpr std::size_t letters = 26;
 constexpr std::size_t longest = 63;  // one bit per length; identifiers are cut at 63 bytes by the server too
 
-/// Which rules begin with a letter, and of which lengths and with which second byte a word can be to match one of
-/// them. Two bit tests dismiss nearly every word of ordinary SQL.
+/// Which rules begin with a letter, and of which lengths and with which second and third byte a word can be to match
+/// one of them. Three bit tests dismiss nearly every word of ordinary SQL.
 struct letter_index {
     std::array<std::uint8_t, letters> begin{};
     std::array<std::uint8_t, letters> end{};
     std::array<std::uint32_t, letters> second{};
+    std::array<std::uint32_t, letters> third{};
     std::array<std::uint64_t, letters> anywhere{};
     std::array<std::uint64_t, letters> first{};  // includes `anywhere`
 };
 
 /// ASCII letters of both cases have bits of their own; other bytes share them, which costs only a look.
-constexpr std::uint32_t second_bit(char c) { return std::uint32_t{1} << (static_cast<unsigned char>(c) & 31U); }
+constexpr std::uint32_t letter_bit(char c) { return std::uint32_t{1} << (static_cast<unsigned char>(c) & 31U); }
 
 constexpr letter_index make_index() {
     letter_index index;
@@ -100,7 +101,8 @@ constexpr letter_index make_index() {
         const std::uint64_t exactly = std::uint64_t{1} << length;
         const std::uint64_t fitting = rules[i].where == place::prefix ? ~(exactly - 1) : exactly;
         index.first[letter] |= fitting;
-        index.second[letter] |= second_bit(rules[i].text[1]);
+        index.second[letter] |= letter_bit(rules[i].text[1]);
+        index.third[letter] |= length > 2 ? letter_bit(rules[i].text[2]) : ~0U;
         if (rules[i].where != place::first) index.anywhere[letter] |= fitting;
     }
     return index;
@@ -182,9 +184,10 @@ inline void token_scanner::on_word(const char* text, std::size_t length) {
     if (initial >= letters) return;
     const bool first = before == start::yes || before == start::explain || mode_ >= scan_mode::plpgsql;
     const std::uint64_t fitting = first ? index_of.first[initial] : index_of.anywhere[initial];
-    if ((fitting >> std::min(length, longest) & 1) != 0 && (index_of.second[initial] & second_bit(text[1])) != 0) {
-        look_up(text, length, before);
-    }
+    const bool may_match = (fitting >> std::min(length, longest) & 1) != 0 &&
+                           (index_of.second[initial] & letter_bit(text[1])) != 0 &&
+                           (length == 2 || (index_of.third[initial] & letter_bit(text[2])) != 0);
+    if (may_match) look_up(text, length, before);
 
     if (before == start::yes && is_word(text, length, "explain")) start_ = start::explain;
     if (mode_ == scan_mode::plpgsql && (is_word(text, length, "begin") || is_word(text, length, "then") ||
