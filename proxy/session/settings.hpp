@@ -59,9 +59,9 @@ private:
     void sweep();
     settings_ptr intern(std::vector<settings::pair> sorted);
 
-    settings_ptr none_;
     std::unordered_map<std::string, std::weak_ptr<const settings>> known_;
     std::size_t sweep_at_ = 64;
+    settings_ptr none_;  // after known_: made from it
 };
 
 /// One setting that a server lacks, or (no value) must give up.
