@@ -19,8 +19,8 @@ namespace pgsteady::admin {
 enum class service_state : std::uint8_t {
     connected,
     degraded,      ///< some backend is lost or read-only
-    recovering,    ///< nothing can be served now, and it is being worked on
-    disconnected,
+    recovering,    ///< statements wait while a loss is being worked on
+    disconnected,  ///< nothing can be served
 };
 inline constexpr std::array<std::string_view, 4> service_state_names{"connected", "degraded", "recovering",
                                                                      "disconnected"};

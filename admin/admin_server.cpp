@@ -1,0 +1,192 @@
+#include "admin/admin_server.hpp"
+
+#include "admin/http_server.hpp"
+#include "admin/printable.hpp"
+#include "admin/routes.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <csignal>
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+namespace pgsteady::admin {
+namespace {
+
+namespace asio = boost::asio;
+
+/// Passes one line per second on and says how many it kept back.
+class bounded_warning {
+public:
+    explicit bounded_warning(std::function<void(const std::string&)> to) : to_(std::move(to)) {}
+
+    void operator()(std::string line) {
+        const auto now = std::chrono::steady_clock::now();
+        if (!to_ || (passed_ && now - last_ < std::chrono::seconds(1))) {
+            ++kept_;
+            return;
+        }
+        if (kept_ > 0) line += " (and " + std::to_string(kept_) + " more since the last such line)";
+        kept_ = 0;
+        passed_ = true;
+        last_ = now;
+        to_(line);
+    }
+
+private:
+    std::function<void(const std::string&)> to_;
+    std::chrono::steady_clock::time_point last_{};
+    std::uint64_t kept_ = 0;
+    bool passed_ = false;
+};
+
+/// Signals are main's: this thread blocks all of them, those it starts too.
+class signals_blocked {
+public:
+    signals_blocked() {
+        sigset_t all;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before_);
+    }
+    ~signals_blocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+    signals_blocked(const signals_blocked&) = delete;
+    signals_blocked& operator=(const signals_blocked&) = delete;
+
+private:
+    sigset_t before_{};
+};
+
+}  // namespace
+
+class admin_server::machinery {
+public:
+    machinery(const config::admin_settings& settings, hooks to, const http_limits& limits)
+        : host_(settings.host),
+          configured_port_(settings.port),
+          wants_tls_(!settings.tls.cert_file.empty()),
+          rules_(settings),
+          sample_interval_(limits.sample_interval),
+          warn_(std::move(to.warn)),
+          watch_(std::move(to.take_snapshot), std::move(to.take_readiness), limits.snapshot_age),
+          router_(all_routes(), rules_, watch_),
+          sampling_(loop_),
+          server_(loop_, limits, {[this](const request& head) { return screen(head); },
+                                  [this](const request& from) { return answer(from); }}) {}
+
+    [[nodiscard]] std::string start();
+    [[nodiscard]] std::uint16_t port() const { return server_.port(); }
+    void stop();
+
+private:
+    void run();
+    void close();
+    [[nodiscard]] asio::awaitable<void> take_samples();
+    [[nodiscard]] std::optional<response> screen(const request& head);
+    [[nodiscard]] response answer(const request& from);
+
+    std::string host_;
+    std::uint16_t configured_port_;
+    bool wants_tls_;
+    access_rules rules_;
+    std::chrono::milliseconds sample_interval_;
+    bounded_warning warn_;
+    observer watch_;
+    router router_;
+    asio::io_context loop_{1};
+    asio::steady_timer sampling_;
+    http_server server_;
+    bool closing_ = false;
+    std::thread thread_;
+};
+
+std::string admin_server::machinery::start() {
+    if (std::string refusal = rules_.refusal_to_open(); !refusal.empty()) return refusal;
+    if (wants_tls_) return "admin.tls is not available yet: tokens would travel in clear where TLS is expected";
+    if (std::string problem = server_.listen(host_, configured_port_); !problem.empty()) return problem;
+    asio::co_spawn(loop_, take_samples(), asio::detached);
+    try {
+        const signals_blocked here;
+        thread_ = std::thread([this] { run(); });
+    } catch (const std::system_error& error) {
+        close();
+        loop_.run();
+        return std::string("the admin thread cannot be started: ") + error.what();
+    }
+    return {};
+}
+
+void admin_server::machinery::stop() {
+    if (!thread_.joinable()) return;
+    asio::post(loop_, [this] { close(); });
+    thread_.join();
+}
+
+/// Ends when nothing is left to wait for, which close() brings about.
+void admin_server::machinery::run() {
+    for (;;) {
+        try {
+            loop_.run();
+            return;
+        } catch (const std::exception& error) {
+            warn_(std::string("admin port: ") + error.what());
+        }
+    }
+}
+
+void admin_server::machinery::close() {
+    closing_ = true;
+    sampling_.cancel();
+    server_.close();
+}
+
+/// Points of the last minute are taken whether or not somebody reads.
+asio::awaitable<void> admin_server::machinery::take_samples() {
+    while (!closing_) {
+        try {
+            watch_.sample();
+        } catch (const std::exception& error) {
+            warn_(std::string("admin port: no snapshot: ") + error.what());
+        }
+        boost::system::error_code error;
+        sampling_.expires_after(sample_interval_);
+        co_await sampling_.async_wait(asio::redirect_error(asio::use_awaitable, error));
+    }
+}
+
+std::optional<response> admin_server::machinery::screen(const request& head) {
+    std::optional<response> refusal = router_.refusal(head);
+    if (refusal && (refusal->status == 401 || refusal->status == 403))
+        warn_("admin port: refused " + head.peer + ' ' + printable(head.method, 16) + ' ' +
+              printable(head.path(), 100) + " with " + std::to_string(refusal->status));
+    return refusal;
+}
+
+response admin_server::machinery::answer(const request& from) {
+    std::string problem;
+    response result = router_.answer(from, problem);
+    if (!problem.empty()) warn_("admin port: " + printable(from.path(), 100) + " failed: " + problem);
+    return result;
+}
+
+admin_server::admin_server(const config::admin_settings& settings, hooks to, const http_limits& limits)
+    : machinery_(std::make_unique<machinery>(settings, std::move(to), limits)) {}
+
+admin_server::~admin_server() { stop(); }
+
+std::string admin_server::start() { return machinery_->start(); }
+
+std::uint16_t admin_server::port() const { return machinery_->port(); }
+
+void admin_server::stop() { machinery_->stop(); }
+
+}  // namespace pgsteady::admin

@@ -1,0 +1,28 @@
+// The JSON documents under /api/database-recovery (product.md section 4): a snapshot in, a document out.
+// Keys and units are what users of the old systems rely on. Pure; never shows a secret, for a snapshot has none.
+#pragma once
+
+#include "admin/observer.hpp"
+
+#include <boost/json/object.hpp>
+
+#include <optional>
+#include <string>
+
+namespace pgsteady::admin {
+
+/// Whether reads can be served: what /health answers 200 for.
+[[nodiscard]] bool serves_reads(const snapshot& now);
+
+[[nodiscard]] boost::json::object health_document(const observation& seen);
+[[nodiscard]] boost::json::object status_document(const observation& seen);
+/// `only`: the name of a pool, or of a database for all of its pools. Nothing when it names none.
+[[nodiscard]] std::optional<boost::json::object> connections_document(const observation& seen,
+                                                                      const std::optional<std::string>& only);
+
+/// Share of its capacity, overflow included, that a pool is using: 0 to 1.
+[[nodiscard]] double utilisation(const pool_status& pool);
+/// Server connections beyond the lasting ones.
+[[nodiscard]] std::uint32_t overflow(const pool_status& pool);
+
+}  // namespace pgsteady::admin

@@ -1,0 +1,186 @@
+#include "admin/http_connection.hpp"
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/http/error.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/serializer.hpp>
+#include <boost/beast/http/write.hpp>
+
+#include <array>
+#include <utility>
+
+namespace pgsteady::admin {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using boost::beast::error_code;
+
+/// What a client that was refused may still send before it is cut off, so that it gets to read why.
+constexpr std::size_t linger_bytes = 256 * 1024;
+constexpr std::chrono::seconds linger_time{2};
+
+[[nodiscard]] asio::redirect_error_t<asio::use_awaitable_t<>> into(error_code& error) {
+    return asio::redirect_error(asio::use_awaitable, error);
+}
+
+[[nodiscard]] std::string_view view(beast::string_view text) { return {text.data(), text.size()}; }
+
+template <class fields>
+[[nodiscard]] request request_of(const fields& head, const std::string& peer) {
+    request result;
+    result.method = view(head.method_string());
+    result.target = view(head.target());
+    result.http_1_0 = head.version() < 11;
+    const auto [first, last] = head.equal_range(http::field::host);
+    for (auto at = first; at != last; ++at) result.hosts.push_back(view(at->value()));
+    result.origin = view(head[http::field::origin]);
+    result.fetch_site = view(head["Sec-Fetch-Site"]);
+    result.authorization = view(head[http::field::authorization]);
+    result.peer = peer;
+    return result;
+}
+
+/// What a message that cannot be read deserves; status 0: nobody is there to be told.
+[[nodiscard]] std::optional<response> refusal_of(error_code why) {
+    if (why == http::error::header_limit || why == http::error::buffer_overflow)
+        return problem_answer(431, "the head of a request may have 8 KiB");
+    if (why == http::error::body_limit) return problem_answer(413, "the body of a request may have 64 KiB");
+    if (why == http::error::end_of_stream || why == http::error::partial_message) return std::nullopt;
+    if (why.category() == http::make_error_code(http::error::bad_method).category())
+        return problem_answer(400, "this is not HTTP/1.1");
+    return std::nullopt;
+}
+
+}  // namespace
+
+http_connection::http_connection(http_server& server, asio::ip::tcp::socket socket)
+    : server_(server),
+      stream_(std::move(socket)),
+      buffer_(server.limits_.head_bytes + 8 * 1024),
+      list_(&server.silent_),
+      place_(server.silent_.insert(server.silent_.end(), this)) {
+    error_code error;
+    const auto peer = stream_.socket().remote_endpoint(error);
+    if (!error) peer_ = peer.address().to_string();
+}
+
+http_connection::~http_connection() { list_->erase(place_); }
+
+void http_connection::move_to(std::list<http_connection*>& list) {
+    if (list_ == &server_.evicted_) return;
+    list.splice(list.end(), *list_, place_);
+    list_ = &list;
+}
+
+void http_connection::close() {
+    move_to(server_.evicted_);
+    stream_.close();
+}
+
+asio::awaitable<void> http_connection::serve() {
+    next then = next::another;
+    while (then == next::another) {
+        move_to(server_.silent_);
+        const bool came = co_await first_byte();
+        then = came ? co_await exchange() : next::end;
+    }
+    if (then == next::linger) co_await linger();
+    stream_.close();
+}
+
+/// Waits for the beginning of a request. The clock of a new connection runs from its accept.
+asio::awaitable<bool> http_connection::first_byte() {
+    if (buffer_.size() > 0) co_return true;
+    stream_.expires_after(fresh_ ? server_.limits_.read_timeout : server_.limits_.idle_timeout);
+    error_code error;
+    const std::size_t count = co_await stream_.async_read_some(buffer_.prepare(1024), into(error));
+    buffer_.commit(count);
+    co_return !error;
+}
+
+/// One request and its answer.
+asio::awaitable<http_connection::next> http_connection::exchange() {
+    parser reader;
+    reader.header_limit(static_cast<std::uint32_t>(server_.limits_.head_bytes));
+    reader.body_limit(server_.limits_.body_bytes);
+    stream_.expires_after(server_.limits_.read_timeout);
+    error_code error;
+    co_await http::async_read_header(stream_, buffer_, reader, into(error));
+    if (error) co_return co_await refuse(error);
+
+    request from = request_of(reader.get(), peer_);
+    if (const auto refused = server_.callbacks_.screen(from)) {
+        const bool keep = reader.is_done() && reader.get().keep_alive();
+        if (!co_await send(*refused, &reader, keep)) co_return next::end;
+        co_return keep ? next::another : next::linger;
+    }
+    if (!reader.is_done()) {
+        const next then = co_await read_body(reader);
+        if (then != next::another) co_return then;
+    }
+    from.body = reader.get().body();
+    const response answer = server_.callbacks_.answer(from);
+    const bool keep = reader.get().keep_alive();
+    if (!co_await send(answer, &reader, keep)) co_return next::end;
+    co_return keep ? next::another : next::linger;
+}
+
+asio::awaitable<http_connection::next> http_connection::read_body(parser& from) {
+    error_code error;
+    if (beast::iequals(from.get()[http::field::expect], "100-continue")) {
+        static constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+        co_await asio::async_write(stream_, asio::buffer(go_on), into(error));
+        if (error) co_return next::end;
+    }
+    co_await http::async_read(stream_, buffer_, from, into(error));
+    if (error) co_return co_await refuse(error);
+    co_return next::another;
+}
+
+asio::awaitable<http_connection::next> http_connection::refuse(error_code why) {
+    const auto refused = refusal_of(why);
+    if (!refused) co_return next::end;
+    const bool sent = co_await send(*refused, nullptr, false);
+    co_return sent ? next::linger : next::end;
+}
+
+/// `to`: what is answered; null when it could not be read. False when the client did not take the answer.
+asio::awaitable<bool> http_connection::send(const response& what, const parser* to, bool keep_alive) {
+    http::response<http::string_body> message;
+    message.result(what.status);
+    message.version(to != nullptr ? to->get().version() : 11);
+    message.set(http::field::content_type, what.content_type);
+    message.set(http::field::cache_control, "no-store");
+    message.set("X-Content-Type-Options", "nosniff");
+    for (const auto& [name, value] : what.headers) message.set(name, value);
+    message.body() = what.body;
+    message.keep_alive(keep_alive);
+    message.prepare_payload();
+
+    move_to(server_.busy_);
+    stream_.expires_after(server_.limits_.write_timeout);
+    error_code error;
+    http::response_serializer<http::string_body> writer(message);
+    const bool only_head = to != nullptr && to->get().method() == http::verb::head;
+    if (only_head) co_await http::async_write_header(stream_, writer, into(error));
+    else co_await http::async_write(stream_, writer, into(error));
+    fresh_ = false;
+    co_return !error;
+}
+
+/// Closing with bytes unread would reset the connection and could take the answer away from the client.
+asio::awaitable<void> http_connection::linger() {
+    move_to(server_.silent_);
+    error_code error;
+    stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, error);
+    stream_.expires_after(linger_time);
+    std::array<char, 4096> dropped{};
+    for (std::size_t total = 0; !error && total < linger_bytes;)
+        total += co_await stream_.async_read_some(asio::buffer(dropped), into(error));
+}
+
+}  // namespace pgsteady::admin

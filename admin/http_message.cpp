@@ -1,0 +1,37 @@
+#include "admin/http_message.hpp"
+
+#include "admin/json_text.hpp"
+#include "admin/printable.hpp"
+
+#include <boost/beast/http/status.hpp>
+#include <boost/json.hpp>
+
+namespace pgsteady::admin {
+
+std::optional<std::string> request::parameter(std::string_view name) const {
+    const std::size_t mark = target.find('?');
+    if (mark == std::string_view::npos) return std::nullopt;
+    std::string_view rest = target.substr(mark + 1);
+    while (!rest.empty()) {
+        const std::string_view pair = rest.substr(0, rest.find('&'));
+        rest.remove_prefix(pair.size() == rest.size() ? pair.size() : pair.size() + 1);
+        const std::size_t equals = pair.find('=');
+        if (url_decoded(pair.substr(0, equals)) != std::string(name)) continue;
+        return url_decoded(equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1));
+    }
+    return std::nullopt;
+}
+
+response text_answer(unsigned status, std::string body) { return {.status = status, .body = std::move(body)}; }
+
+response problem_answer(unsigned status, std::string_view detail) {
+    const auto reason = boost::beast::http::obsolete_reason(static_cast<boost::beast::http::status>(status));
+    boost::json::object document;
+    document["type"] = "about:blank";
+    document["title"] = boost::json::string(reason.data(), reason.size());
+    document["status"] = status;
+    document["detail"] = json_string(detail);
+    return {.status = status, .content_type = "application/problem+json", .body = json_text(document)};
+}
+
+}  // namespace pgsteady::admin

@@ -1,0 +1,40 @@
+// A request and an answer as the routes see them: plain values, no sockets, no HTTP library.
+// Everything in a request is hostile; views point into the connection's parser and live as long as one exchange.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace pgsteady::admin {
+
+struct request {
+    std::string_view method;
+    std::string_view target;  ///< as sent: path and query
+    bool http_1_0 = false;
+    std::vector<std::string_view> hosts;  ///< every Host header: more than one is an attack
+    std::string_view origin;
+    std::string_view fetch_site;  ///< Sec-Fetch-Site
+    std::string_view authorization;
+    std::string_view body;  ///< empty until it was read
+    std::string peer;
+
+    [[nodiscard]] std::string_view path() const { return target.substr(0, target.find('?')); }
+    /// The decoded value of a query parameter, the first one of that name.
+    [[nodiscard]] std::optional<std::string> parameter(std::string_view name) const;
+};
+
+struct response {
+    unsigned status = 200;
+    std::string content_type = "text/plain; charset=utf-8";
+    std::string body;
+    std::vector<std::pair<std::string, std::string>> headers{};  ///< beyond those that every answer has
+};
+
+[[nodiscard]] response text_answer(unsigned status, std::string body);
+/// RFC 9457. `detail` says what to do about it, in one sentence, and never repeats what the client sent.
+[[nodiscard]] response problem_answer(unsigned status, std::string_view detail);
+
+}  // namespace pgsteady::admin

@@ -1,0 +1,65 @@
+// http_server: HTTP/1.1 on one event loop, within http_limits: who may connect, how much each may send, how long each
+// may take. It knows no path and no role: a screen judges the head of a request, an answerer answers the whole.
+// Everything but the constructor runs on the loop's one thread. The loop must have run dry before it is destroyed.
+#pragma once
+
+#include "admin/admin_server.hpp"
+#include "admin/http_message.hpp"
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pgsteady::admin {
+
+class http_connection;
+
+class http_server {
+public:
+    struct callbacks {
+        /// The refusal that the head deserves; nothing: read the body and ask for an answer. Must not throw.
+        std::function<std::optional<response>(const request&)> screen;
+        std::function<response(const request&)> answer;
+    };
+
+    http_server(boost::asio::io_context& loop, const http_limits& limits, callbacks to);
+    ~http_server();
+    http_server(const http_server&) = delete;
+    http_server& operator=(const http_server&) = delete;
+
+    /// Binds to every address of `host` ("*": all) and accepts from then on; what went wrong, or empty. May block.
+    [[nodiscard]] std::string listen(const std::string& host, std::uint16_t port);
+    [[nodiscard]] std::uint16_t port() const { return port_; }
+    /// Ends everything; the loop runs dry soon after.
+    void close();
+
+private:
+    friend class http_connection;
+    using tcp = boost::asio::ip::tcp;
+
+    [[nodiscard]] boost::system::error_code bind(const tcp::endpoint& endpoint);
+    [[nodiscard]] boost::asio::awaitable<void> accept_all(tcp::acceptor& from);
+    void admit(tcp::socket socket);
+    [[nodiscard]] bool make_room();
+
+    boost::asio::io_context& loop_;
+    http_limits limits_;
+    callbacks callbacks_;
+    std::list<tcp::acceptor> acceptors_;
+    std::uint16_t port_ = 0;
+    // A connection is in one of these: silent ones wait for bytes, the longest silence first.
+    std::list<http_connection*> silent_;
+    std::list<http_connection*> busy_;
+    std::list<http_connection*> evicted_;  ///< closed, their coroutines are about to end
+    bool closing_ = false;
+};
+
+}  // namespace pgsteady::admin

@@ -1,0 +1,52 @@
+// router: finds the route of a request, and what stands between the two: Host, path, method, Origin, role.
+// It answers from the head of a request whether its body is worth reading. No sockets; owned by the server.
+#pragma once
+
+#include "admin/access.hpp"
+#include "admin/http_message.hpp"
+#include "admin/observer.hpp"
+
+#include <optional>
+#include <span>
+#include <utility>
+#include <string_view>
+
+namespace pgsteady::admin {
+
+/// What a handler may use. Commands join here.
+struct route_context {
+    observer& watch;
+    std::span<const struct route> table;
+};
+
+/// One line of the table in routes.cpp. HEAD is answered wherever GET is.
+struct route {
+    std::string_view method;
+    std::string_view path;
+    role needs;
+    response (*handle)(const request&, const route_context&);
+    std::string_view summary;  ///< for people
+};
+
+class router {
+public:
+    router(std::span<const route> table, access_rules rules, observer& watch)
+        : table_(table), rules_(std::move(rules)), watch_(watch) {}
+
+    /// The refusal that the head of a request deserves, if any.
+    [[nodiscard]] std::optional<response> refusal(const request& head) const;
+
+    /// The answer to a request that was not refused. A handler that throws is a 500 that tells nothing; `problem` says
+    /// more, for the log.
+    [[nodiscard]] response answer(const request& from, std::string& problem) const;
+
+private:
+    [[nodiscard]] const route* find(const request& head) const;
+    [[nodiscard]] std::string methods_of(std::string_view path) const;
+
+    std::span<const route> table_;
+    access_rules rules_;
+    observer& watch_;
+};
+
+}  // namespace pgsteady::admin
