@@ -1,12 +1,12 @@
 // From variables to settings: PGSTEADY_ + path, the older names, DATABASE_URL. Two names of one
 // setting that say different things are an error that names both.
-#include <algorithm>
-#include <tuple>
-
 #include "config/apply.hpp"
 #include "config/database_url.hpp"
 #include "config/keys.hpp"
 #include "config/suggest.hpp"
+
+#include <algorithm>
+#include <tuple>
 
 namespace pgsteady::config {
 namespace {
@@ -27,8 +27,7 @@ public:
 
     void read() {
         read_url();
-        for (const key& row : keys())
-            apply(row, claims_on(row));
+        for (const key& row : keys()) apply(row, claims_on(row));
         find_unknown();
     }
 
@@ -46,8 +45,7 @@ private:
 
     void read_url() {
         const std::string* text = value_of(url_variable);
-        if (text == nullptr)
-            return;
+        if (text == nullptr) return;
         url_ = parse_database_url(*text);
         const std::string variable(url_variable);
         if (url_.problem) {
@@ -61,8 +59,7 @@ private:
     std::vector<claim> claims_on(const key& row) const {
         std::vector<claim> claims;
         const std::string own_name = variable_name(row.path);
-        if (const std::string* text = value_of(own_name))
-            claims.push_back({own_name, *text});
+        if (const std::string* text = value_of(own_name)) claims.push_back({own_name, *text});
         for (const std::string_view older : row.variables)
             if (const std::string* text = older.empty() ? nullptr : value_of(older))
                 claims.push_back({std::string(older), in_todays_words(row, *text), bare_number::seconds});
@@ -113,14 +110,12 @@ private:
     void complete_hosts(const slot& where) const {
         if (auto* const* hosts = std::get_if<std::vector<host_port>*>(&where))
             for (host_port& host : **hosts)
-                if (host.port == 0)
-                    host.port = out_.settings.backends.port;
+                if (host.port == 0) host.port = out_.settings.backends.port;
     }
 
     void find_unknown() {
         std::vector<std::string> known;
-        for (const key& row : keys())
-            known.push_back(variable_name(row.path));
+        for (const key& row : keys()) known.push_back(variable_name(row.path));
         const std::vector<std::string_view> views(known.begin(), known.end());
         for (auto at = variables_.lower_bound(prefix); at != variables_.end() && at->first.starts_with(prefix); ++at)
             if (std::ranges::find(known, at->first) == known.end() && !is_made_up_by_kubernetes(*at))
@@ -151,8 +146,7 @@ private:
 
     /// A misspelt name, or one that lacks its section: PGSTEADY_MAX_OVERFLOW.
     static std::string_view find_meant(std::string_view name, const std::vector<std::string_view>& known) {
-        if (const auto found = nearest(name, known); !found.empty() && edit_distance(name, found) <= 3)
-            return found;
+        if (const auto found = nearest(name, known); !found.empty() && edit_distance(name, found) <= 3) return found;
         const std::string ending = "__" + std::string(name.substr(prefix.size()));
         const auto found = std::ranges::find_if(known, [&](auto other) { return other.ends_with(ending); });
         return found == known.end() ? std::string_view{} : *found;
@@ -163,10 +157,8 @@ private:
     database_url url_;
 };
 
-} // namespace
+}  // namespace
 
-void apply_environment(const environment& variables, load_result& out) {
-    environment_reader(variables, out).read();
-}
+void apply_environment(const environment& variables, load_result& out) { environment_reader(variables, out).read(); }
 
-} // namespace pgsteady::config
+}  // namespace pgsteady::config

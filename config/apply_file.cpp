@@ -1,16 +1,16 @@
 // From the tree of the file to settings. Unknown keys get the nearest known name.
-#include <algorithm>
-
 #include "config/apply.hpp"
 #include "config/keys.hpp"
 #include "config/suggest.hpp"
+
+#include <algorithm>
 
 namespace pgsteady::config {
 namespace {
 
 constexpr std::string_view databases = "databases";
 constexpr std::string_view users = "users";
-constexpr std::size_t max_name_bytes = 63; // NAMEDATALEN - 1: PostgreSQL cuts longer ones
+constexpr std::size_t max_name_bytes = 63;  // NAMEDATALEN - 1: PostgreSQL cuts longer ones
 
 std::string join_path(std::string_view prefix, std::string_view name) {
     return prefix.empty() ? std::string(name) : std::string(prefix) + '.' + std::string(name);
@@ -21,16 +21,13 @@ std::vector<std::string_view> names_below(std::string_view prefix) {
     std::vector<std::string_view> names;
     const auto add = [&](std::string_view path) {
         if (!prefix.empty()) {
-            if (!path.starts_with(prefix) || path.size() <= prefix.size() || path[prefix.size()] != '.')
-                return;
+            if (!path.starts_with(prefix) || path.size() <= prefix.size() || path[prefix.size()] != '.') return;
             path.remove_prefix(prefix.size() + 1);
         }
         const auto name = path.substr(0, path.find('.'));
-        if (std::ranges::find(names, name) == names.end())
-            names.push_back(name);
+        if (std::ranges::find(names, name) == names.end()) names.push_back(name);
     };
-    for (const key& row : keys())
-        add(row.path);
+    for (const key& row : keys()) add(row.path);
     if (prefix.empty()) {
         names.push_back(databases);
         names.push_back(users);
@@ -40,12 +37,12 @@ std::vector<std::string_view> names_below(std::string_view prefix) {
 
 /// What the author of an unknown key probably meant: a neighbour, or the same word elsewhere.
 std::string suggest_key(std::string_view prefix, std::string_view name) {
-    if (name.find('.') != std::string_view::npos)
-        return "nest the levels: one line for each, indented";
+    if (name.find('.') != std::string_view::npos) return "nest the levels: one line for each, indented";
     if (const auto found = nearest(name, names_below(prefix)); !found.empty())
         return "did you mean " + join_path(prefix, found) + '?';
     for (const key& row : keys())
-        if (row.path.ends_with(name) && row.path.size() > name.size() && row.path[row.path.size() - name.size() - 1] == '.')
+        if (row.path.ends_with(name) && row.path.size() > name.size() &&
+            row.path[row.path.size() - name.size() - 1] == '.')
             return "did you mean " + std::string(row.path) + '?';
     return {};
 }
@@ -59,8 +56,7 @@ public:
     void read_section(const yaml_node& parent, std::string_view prefix, policies* entry, const std::string& shown) {
         for (const yaml_node& child : parent.children) {
             const bool is_map = prefix.empty() && entry == nullptr && (child.name == databases || child.name == users);
-            if (!is_map)
-                read_member(child, prefix, entry, shown);
+            if (!is_map) read_member(child, prefix, entry, shown);
         }
     }
 
@@ -70,13 +66,13 @@ public:
         const bool is_dotted = node.name.find('.') != std::string::npos;
         if (const key* row = is_dotted ? nullptr : find_key(path)) {
             if (entry != nullptr && row->find_policy == nullptr)
-                complain(node, full_name, "cannot differ from database to database", "set " + path + " at the top level");
+                complain(node, full_name, "cannot differ from database to database",
+                         "set " + path + " at the top level");
             else
                 read_value(node, entry != nullptr ? row->find_policy(*entry) : row->find(out_.settings), row->rule,
                            full_name);
         } else if (!is_dotted && is_section(path)) {
-            if (node.kind == yaml_kind::mapping)
-                read_section(node, path, entry, shown);
+            if (node.kind == yaml_kind::mapping) read_section(node, path, entry, shown);
             else if (node.kind != yaml_kind::empty)
                 complain(node, full_name, "a value where a section is expected", "indent its keys below it");
         } else {
@@ -95,8 +91,7 @@ public:
             static_cast<policies&>(target) = out_.settings;
             const std::string path = entry_path(databases, entry.name);
             for (const yaml_node& child : entry.children)
-                if (!read_entry_key(child, database_keys(), target, path))
-                    read_database_policy(child, target, path);
+                if (!read_entry_key(child, database_keys(), target, path)) read_database_policy(child, target, path);
         });
     }
 
@@ -119,28 +114,25 @@ private:
     void read_value(const yaml_node& node, const slot& where, const value_rule& rule, const std::string& path) {
         std::optional<value_problem> bad;
         switch (node.kind) {
-        case yaml_kind::empty: bad = {"has no value", "leave the key out for its default, or write \"\""}; break;
-        case yaml_kind::mapping: bad = {"a section where a value is expected", ""}; break;
-        case yaml_kind::sequence: bad = read_sequence(node, where, rule); break;
-        case yaml_kind::scalar:
-            if (rule.secret && node.scalar == hidden_secret)
-                bad = {"is what --print-config shows instead of a secret", "write the secret itself, or name a file"};
-            else
-                bad = assign(where, rule, node.scalar);
-            break;
+            case yaml_kind::empty: bad = {"has no value", "leave the key out for its default, or write \"\""}; break;
+            case yaml_kind::mapping: bad = {"a section where a value is expected", ""}; break;
+            case yaml_kind::sequence: bad = read_sequence(node, where, rule); break;
+            case yaml_kind::scalar:
+                if (rule.secret && node.scalar == hidden_secret)
+                    bad = {"is what --print-config shows instead of a secret",
+                           "write the secret itself, or name a file"};
+                else bad = assign(where, rule, node.scalar);
+                break;
         }
-        if (bad)
-            complain(node, path, std::move(bad->message), std::move(bad->suggestion));
-        else
-            out_.sources[path] = {origin::file, file_, node.line};
+        if (bad) complain(node, path, std::move(bad->message), std::move(bad->suggestion));
+        else out_.sources[path] = {origin::file, file_, node.line};
     }
 
     static std::optional<value_problem> read_sequence(const yaml_node& node, const slot& where,
                                                       const value_rule& rule) {
         std::vector<std::string> items;
         for (const yaml_node& child : node.children) {
-            if (child.kind != yaml_kind::scalar)
-                return value_problem{"a list whose items are not plain values", ""};
+            if (child.kind != yaml_kind::scalar) return value_problem{"a list whose items are not plain values", ""};
             items.push_back(child.scalar);
         }
         return assign_list(where, rule, items);
@@ -148,10 +140,10 @@ private:
 
     template <class Read>
     void read_entries(const yaml_node& map, std::string_view title, Read read) {
-        if (map.kind == yaml_kind::empty)
-            return;
+        if (map.kind == yaml_kind::empty) return;
         if (map.kind != yaml_kind::mapping) {
-            complain(map, std::string(title), "a value where names are expected", "write name: and indent its keys below it");
+            complain(map, std::string(title), "a value where names are expected",
+                     "write name: and indent its keys below it");
             return;
         }
         for (const yaml_node& entry : map.children) {
@@ -176,8 +168,7 @@ private:
     bool read_entry_key(const yaml_node& node, std::span<const entry_key<Entry>> rows, Entry& target,
                         const std::string& path) {
         const auto row = std::ranges::find(rows, std::string_view(node.name), &entry_key<Entry>::name);
-        if (row == rows.end())
-            return false;
+        if (row == rows.end()) return false;
         read_value(node, row->find(target), row->rule, join_path(path, node.name));
         return true;
     }
@@ -186,21 +177,17 @@ private:
         const auto is_policy_of = [&](const key& row) {
             return row.find_policy != nullptr && row.path.starts_with(node.name + '.');
         };
-        if (std::ranges::any_of(keys(), is_policy_of))
-            read_member(node, {}, &target, path);
-        else
-            complain(node, join_path(path, node.name), "unknown key", suggest_entry_key(node, database_keys()));
+        if (std::ranges::any_of(keys(), is_policy_of)) read_member(node, {}, &target, path);
+        else complain(node, join_path(path, node.name), "unknown key", suggest_entry_key(node, database_keys()));
     }
 
     template <class Entry>
     static std::string suggest_entry_key(const yaml_node& node, std::span<const entry_key<Entry>> rows) {
         std::vector<std::string_view> names;
-        for (const auto& row : rows)
-            names.push_back(row.name);
+        for (const auto& row : rows) names.push_back(row.name);
         if constexpr (std::is_base_of_v<policies, Entry>)
             for (const key& row : keys())
-                if (row.find_policy != nullptr)
-                    names.push_back(row.path.substr(0, row.path.find('.')));
+                if (row.find_policy != nullptr) names.push_back(row.path.substr(0, row.path.find('.')));
         const auto found = nearest(node.name, names);
         return found.empty() ? std::string{} : "did you mean " + std::string(found) + '?';
     }
@@ -209,7 +196,7 @@ private:
     load_result& out_;
 };
 
-} // namespace
+}  // namespace
 
 void apply_file_keys(const yaml_node& root, const std::string& file, load_result& out) {
     file_reader(file, out).read_section(root, {}, nullptr, {});
@@ -218,11 +205,9 @@ void apply_file_keys(const yaml_node& root, const std::string& file, load_result
 void apply_file_entries(const yaml_node& root, const std::string& file, load_result& out) {
     file_reader reader(file, out);
     for (const yaml_node& child : root.children) {
-        if (child.name == databases)
-            reader.read_databases(child);
-        else if (child.name == users)
-            reader.read_users(child);
+        if (child.name == databases) reader.read_databases(child);
+        else if (child.name == users) reader.read_users(child);
     }
 }
 
-} // namespace pgsteady::config
+}  // namespace pgsteady::config

@@ -24,10 +24,10 @@ inline constexpr std::uint64_t gib = 1024 * mib;
 // The values of every enum below are spelled in config/keys.cpp, in the same order.
 
 enum class client_tls_mode : std::uint8_t {
-    disable,     // SSLRequest is answered N
-    allow,       // offered when a certificate is configured, never demanded
-    require,     // clients without TLS are turned away
-    verify_full, // and must show a certificate of ca_file whose CN is the user's name
+    disable,      // SSLRequest is answered N
+    allow,        // offered when a certificate is configured, never demanded
+    require,      // clients without TLS are turned away
+    verify_full,  // and must show a certificate of ca_file whose CN is the user's name
 };
 
 enum class tls_version : std::uint8_t { tls_1_2, tls_1_3 };
@@ -91,8 +91,8 @@ struct client_tls_settings {
 
 struct listen_settings {
     std::string host = "127.0.0.1";
-    std::uint16_t port = 6432; // 0: the system picks one
-    std::string unix_socket_dir; // empty: no Unix socket
+    std::uint16_t port = 6432;    // 0: the system picks one
+    std::string unix_socket_dir;  // empty: no Unix socket
     std::uint32_t backlog = 1024;
     client_tls_settings tls;
     keepalive_settings keepalive;
@@ -107,11 +107,11 @@ struct limit_settings {
     std::uint32_t max_clients_per_database = 0;
     std::uint32_t max_unauthenticated = 200;
     std::uint32_t max_server_connections = 0;
-    std::uint32_t max_handshakes = 32; // TLS handshakes and password checks in progress (D40)
-    std::uint32_t max_cancels = 64;    // cancel requests in progress (D40, P45)
+    std::uint32_t max_handshakes = 32;  // TLS handshakes and password checks in progress (D40)
+    std::uint32_t max_cancels = 64;     // cancel requests in progress (D40, P45)
     std::uint64_t max_message = gib;
-    std::uint64_t request_keep = 64 * kib;   // D13
-    std::uint64_t session_memory = 16 * mib; // what one client may make us remember
+    std::uint64_t request_keep = 64 * kib;    // D13
+    std::uint64_t session_memory = 16 * mib;  // what one client may make us remember
 
     bool operator==(const limit_settings&) const = default;
 };
@@ -120,15 +120,15 @@ struct pool_settings {
     pool_mode mode = pool_mode::transaction;
     std::uint32_t size = 20;
     std::uint32_t max_overflow = 10;
-    std::uint32_t min_size = 5; // kept warm in pools that the configuration names, nowhere else (D7)
+    std::uint32_t min_size = 5;  // kept warm in pools that the configuration names, nowhere else (D7)
     milliseconds hold_timeout{30'000};
     milliseconds lifetime{3'600'000};
-    double lifetime_jitter = 0.10; // share of lifetime, 0 to 1
+    double lifetime_jitter = 0.10;  // share of lifetime, 0 to 1
     milliseconds idle_timeout{600'000};
     milliseconds overflow_idle_timeout{10'000};
     milliseconds probe_after_idle{30'000};
-    std::string reset_query = "DISCARD ALL"; // session mode, when a client leaves
-    std::uint64_t prepared_statements = 4 * mib; // bytes per server connection; 0: not shared
+    std::string reset_query = "DISCARD ALL";      // session mode, when a client leaves
+    std::uint64_t prepared_statements = 4 * mib;  // bytes per server connection; 0: not shared
     opaque_functions opaque_functions_are = opaque_functions::trust;
 
     bool operator==(const pool_settings&) const = default;
@@ -154,7 +154,7 @@ struct connect_backoff_settings {
 };
 
 struct connect_settings {
-    milliseconds timeout{10'000}; // from resolve to the first ReadyForQuery
+    milliseconds timeout{10'000};  // from resolve to the first ReadyForQuery
     milliseconds tcp_user_timeout{10'000};
     keepalive_settings keepalive{milliseconds{5'000}, milliseconds{2'000}, 3};
     connect_backoff_settings backoff;
@@ -166,7 +166,7 @@ struct timeout_settings {
     milliseconds login{60'000};
     milliseconds statement{0};
     milliseconds transaction{0};
-    milliseconds idle_in_transaction{0}; // also a segment left open without Sync (D17)
+    milliseconds idle_in_transaction{0};  // also a segment left open without Sync (D17)
     milliseconds client_idle{0};
 
     bool operator==(const timeout_settings&) const = default;
@@ -185,9 +185,9 @@ struct server_tls_settings {
 /// The cluster: every node of it; roles are discovered.
 struct backend_settings {
     std::vector<host_port> hosts;
-    std::uint16_t port = 5432; // for hosts written without one
+    std::uint16_t port = 5432;  // for hosts written without one
     std::string user;
-    std::string password; // after load(): also what password_file held
+    std::string password;  // after load(): also what password_file held
     std::string password_file;
     std::string database;
     server_tls_settings tls;
@@ -197,8 +197,8 @@ struct backend_settings {
 
 /// Trying a client's password on the server (D38).
 struct passthrough_settings {
-    std::uint32_t max_tries_per_minute = 600; // per source address
-    std::uint32_t max_concurrent = 16;        // per source address
+    std::uint32_t max_tries_per_minute = 600;  // per source address
+    std::uint32_t max_concurrent = 16;         // per source address
     milliseconds reverify{60'000};
 
     bool operator==(const passthrough_settings&) const = default;
@@ -213,10 +213,10 @@ struct auth_settings {
 };
 
 struct monitor_settings {
-    std::string user; // empty: the pool's (D10)
+    std::string user;  // empty: the pool's (D10)
     std::string password;
     std::string password_file;
-    std::string database; // empty: backends.database, else "postgres"
+    std::string database;  // empty: backends.database, else "postgres"
     milliseconds interval{1'000};
     milliseconds timeout{1'000};
 
@@ -230,7 +230,7 @@ struct recovery_settings {
 };
 
 struct retry_settings {
-    std::uint32_t max_retries = 3; // after the first attempt
+    std::uint32_t max_retries = 3;  // after the first attempt
     milliseconds initial_delay{50};
     milliseconds max_delay{5'000};
     double multiplier = 2.0;
@@ -244,7 +244,7 @@ struct breaker_settings {
     bool enabled = true;
     std::uint32_t failure_threshold = 5;
     std::uint32_t success_threshold = 2;
-    milliseconds timeout{60'000}; // cap of the open interval, which grows from 1 s (D5)
+    milliseconds timeout{60'000};  // cap of the open interval, which grows from 1 s (D5)
 
     bool operator==(const breaker_settings&) const = default;
 };
@@ -284,24 +284,24 @@ struct policies {
 
 /// One entry of `databases`. Its policies are complete: what the entry left out is the global value.
 struct database_settings : policies {
-    std::vector<host_port> hosts; // empty: backends.hosts
-    std::string dbname;           // name on the server; empty: the entry's own
-    std::string user;             // server user for every client; empty: the client's own
+    std::vector<host_port> hosts;  // empty: backends.hosts
+    std::string dbname;            // name on the server; empty: the entry's own
+    std::string user;              // server user for every client; empty: the client's own
     std::string password;
     std::string password_file;
     std::string password_env;
-    std::uint32_t max_clients = 0; // 0: limits.max_clients_per_database
+    std::uint32_t max_clients = 0;  // 0: limits.max_clients_per_database
 
     bool operator==(const database_settings&) const = default;
 };
 
 /// One entry of `users`: who may sign in. Exactly one of password and verifier is set after load().
 struct user_settings {
-    std::string password; // after load(): also what password_file or password_env held
+    std::string password;  // after load(): also what password_file or password_env held
     std::string password_file;
     std::string password_env;
-    std::string verifier; // SCRAM-SHA-256$… or md5…, as in pg_authid.rolpassword
-    std::uint32_t max_clients = 0; // 0: limits.max_clients_per_user
+    std::string verifier;           // SCRAM-SHA-256$… or md5…, as in pg_authid.rolpassword
+    std::uint32_t max_clients = 0;  // 0: limits.max_clients_per_user
     // These beat the database's and the global value.
     std::optional<pool_mode> mode;
     std::optional<std::uint32_t> pool_size;
@@ -323,13 +323,13 @@ struct admin_tls_settings {
 struct admin_settings {
     bool enabled = true;
     std::string host = "127.0.0.1";
-    std::uint16_t port = 6433; // 0: the system picks one
-    std::string operate_token; // after load(): also what operate_token_file held
+    std::uint16_t port = 6433;  // 0: the system picks one
+    std::string operate_token;  // after load(): also what operate_token_file held
     std::string operate_token_file;
     std::string read_token;
     std::string read_token_file;
     admin_tls_settings tls;
-    std::vector<std::string> admin_users; // D37: empty admits nobody
+    std::vector<std::string> admin_users;  // D37: empty admits nobody
     std::vector<std::string> stats_users;
 
     bool operator==(const admin_settings&) const = default;
@@ -357,15 +357,15 @@ struct switchover_settings {
 struct log_settings {
     log_level level = log_level::info;
     log_format format = log_format::text;
-    bool statements = false; // parameters never
-    bool connections = true; // one line per client end, with its reason
-    std::uint32_t rate_limit = 100; // lines per second and kind
+    bool statements = false;         // parameters never
+    bool connections = true;         // one line per client end, with its reason
+    std::uint32_t rate_limit = 100;  // lines per second and kind
 
     bool operator==(const log_settings&) const = default;
 };
 
 struct settings : policies {
-    std::uint32_t workers = 0; // 0: one per core
+    std::uint32_t workers = 0;  // 0: one per core
     listen_settings listen;
     backend_settings backends;
     auth_settings auth;
@@ -388,4 +388,4 @@ struct settings : policies {
 /// Unix socket path).
 [[nodiscard]] bool is_loopback(const std::string& host);
 
-} // namespace pgsteady::config
+}  // namespace pgsteady::config

@@ -8,10 +8,8 @@ namespace pgsteady::config {
 namespace {
 
 int hex_digit(char c) {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
@@ -22,8 +20,7 @@ std::optional<std::string> percent_decode(std::string_view text) {
             decoded += text[i];
             continue;
         }
-        if (i + 2 >= text.size() || hex_digit(text[i + 1]) < 0 || hex_digit(text[i + 2]) < 0)
-            return std::nullopt;
+        if (i + 2 >= text.size() || hex_digit(text[i + 1]) < 0 || hex_digit(text[i + 2]) < 0) return std::nullopt;
         decoded += static_cast<char>(hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2]));
         i += 2;
     }
@@ -41,7 +38,7 @@ constexpr std::array parameters{
     parameter{"password", "backends.password"},
     parameter{"dbname", "backends.database"},
     parameter{"sslmode", "backends.tls.sslmode"},
-    parameter{"ssl", "backends.tls.sslmode"}, // asyncpg's word
+    parameter{"ssl", "backends.tls.sslmode"},  // asyncpg's word
     parameter{"sslrootcert", "backends.tls.ca_file"},
     parameter{"sslcert", "backends.tls.cert_file"},
     parameter{"sslkey", "backends.tls.key_file"},
@@ -79,16 +76,14 @@ public:
         }
         set("backends.hosts", authority);
         set("backends.database", url);
-        while (!query.empty())
-            read_parameter(take_until(query, '&'));
+        while (!query.empty()) read_parameter(take_until(query, '&'));
         return std::move(result_);
     }
 
 private:
     static bool strip_scheme(std::string_view& url) {
         const auto mark = url.find("://");
-        if (mark == std::string_view::npos)
-            return false;
+        if (mark == std::string_view::npos) return false;
         const auto scheme = url.substr(0, mark);
         url.remove_prefix(mark + 3);
         const auto base = scheme.substr(0, scheme.find('+'));
@@ -102,8 +97,7 @@ private:
             // Anything but a word may be the rest of a password that was not encoded: never repeat it.
             if (name.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") != std::string_view::npos || name.size() > 40)
                 fail_unencoded();
-            else if (!name.empty())
-                result_.ignored.emplace_back(name);
+            else if (!name.empty()) result_.ignored.emplace_back(name);
         } else if (name == "ssl" && text == "true") {
             set(known->path, "require");
         } else {
@@ -113,18 +107,15 @@ private:
 
     /// A later value replaces an earlier one, as in libpq.
     void set(std::string_view path, std::string_view encoded) {
-        if (encoded.empty())
-            return;
+        if (encoded.empty()) return;
         auto decoded = percent_decode(encoded);
         if (!decoded) {
             fail("contains a % that is not followed by two hexadecimal digits", "write % itself as %25");
             return;
         }
         const auto found = std::ranges::find(result_.values, path, [](const auto& value) { return value.first; });
-        if (found != result_.values.end())
-            found->second = std::move(*decoded);
-        else
-            result_.values.emplace_back(path, std::move(*decoded));
+        if (found != result_.values.end()) found->second = std::move(*decoded);
+        else result_.values.emplace_back(path, std::move(*decoded));
     }
 
     void fail_unencoded() {
@@ -132,14 +123,13 @@ private:
     }
 
     void fail(std::string message, std::string suggestion) {
-        if (!result_.problem)
-            result_.problem = {std::move(message), std::move(suggestion)};
+        if (!result_.problem) result_.problem = {std::move(message), std::move(suggestion)};
     }
 
     database_url result_;
 };
 
-} // namespace
+}  // namespace
 
 const std::string* database_url::find(std::string_view path) const {
     const auto found = std::ranges::find(values, path, [](const auto& value) { return value.first; });
@@ -148,4 +138,4 @@ const std::string* database_url::find(std::string_view path) const {
 
 database_url parse_database_url(std::string_view url) { return url_parser{}.parse(url); }
 
-} // namespace pgsteady::config
+}  // namespace pgsteady::config

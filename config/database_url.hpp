@@ -4,18 +4,18 @@
 // message quotes any of it but parameter names.
 #pragma once
 
+#include "config/value.hpp"
+
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "config/value.hpp"
-
 namespace pgsteady::config {
 
 struct database_url {
-    std::vector<std::pair<std::string_view, std::string>> values; // key path -> text; bare durations are seconds
-    std::vector<std::string> ignored;                             // parameters that mean nothing here
+    std::vector<std::pair<std::string_view, std::string>> values;  // key path -> text; bare durations are seconds
+    std::vector<std::string> ignored;                              // parameters that mean nothing here
     std::optional<value_problem> problem;
 
     /// nullptr when the URL does not say.
@@ -24,4 +24,4 @@ struct database_url {
 
 [[nodiscard]] database_url parse_database_url(std::string_view url);
 
-} // namespace pgsteady::config
+}  // namespace pgsteady::config

@@ -1,12 +1,12 @@
 // What follows from what was given: default ports, secrets kept elsewhere, users and databases named
 // by variables, and the values of everything left on auto.
+#include "config/apply.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-
-#include "config/apply.hpp"
 
 namespace pgsteady::config {
 namespace {
@@ -15,17 +15,14 @@ constexpr std::size_t max_secret_bytes = 8192;
 
 struct secret_text {
     std::string value;
-    std::string problem; // empty: value is good
+    std::string problem;  // empty: value is good
 };
 
 secret_text check_secret(std::string text) {
     const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
-    if (text.empty())
-        return {{}, "is empty"};
-    if (text.size() > max_secret_bytes)
-        return {{}, "is longer than 8KiB"};
-    if (std::ranges::any_of(text, is_control))
-        return {{}, "holds more than one line, or control characters"};
+    if (text.empty()) return {{}, "is empty"};
+    if (text.size() > max_secret_bytes) return {{}, "is longer than 8KiB"};
+    if (std::ranges::any_of(text, is_control)) return {{}, "holds more than one line, or control characters"};
     return {std::move(text), {}};
 }
 
@@ -37,17 +34,59 @@ secret_text read_secret(const std::string& path) {
         return {{}, kind == std::filesystem::file_type::not_found ? "does not exist" : "is not a plain file"};
     errno = 0;
     std::ifstream stream(path, std::ios::binary);
-    if (!stream)
-        return {{}, std::string("cannot be read: ") + std::strerror(errno)};
+    if (!stream) return {{}, std::string("cannot be read: ") + std::strerror(errno)};
     std::string text(max_secret_bytes + 3, '\0');
     stream.read(text.data(), static_cast<std::streamsize>(text.size()));
     text.resize(static_cast<std::size_t>(stream.gcount()));
-    if (text.ends_with('\n')) // editors add one
+    if (text.ends_with('\n'))  // editors add one
         text.pop_back();
-    if (text.ends_with('\r'))
-        text.pop_back();
+    if (text.ends_with('\r')) text.pop_back();
     return check_secret(std::move(text));
 }
+
+origin origin_of(const source_map& sources, const std::string& path) {
+    const auto found = sources.find(path);
+    return found == sources.end() ? origin::default_value : found->second.from;
+}
+
+/// Moves values that nobody gave out of the way of those that somebody did.
+class default_fitter {
+public:
+    explicit default_fitter(load_result& out) : out_(out) {}
+
+    void fit_health(health_settings& health) {
+        if (health.interval.count() != 0 && health.timeout > health.interval)
+            fit("health.timeout", {}, health.timeout, health.interval, "health.interval");
+    }
+
+    /// `entry` is empty or the path of an entry with a dot behind it.
+    void fit_policies(policies& rules, const std::string& entry) {
+        auto& pool = rules.pool;
+        if (pool.min_size > pool.size) fit("pool.min_size", entry, pool.min_size, pool.size, "pool.size");
+        if (pool.lifetime.count() != 0 && pool.idle_timeout >= pool.lifetime)
+            fit("pool.idle_timeout", entry, pool.idle_timeout, pool.lifetime / 2, "pool.lifetime");
+        auto& retry = rules.retry;
+        if (retry.initial_delay > retry.max_delay) {
+            fit("retry.initial_delay", entry, retry.initial_delay, retry.max_delay, "retry.max_delay");
+            fit("retry.max_delay", entry, retry.max_delay, retry.initial_delay, "retry.initial_delay");
+        }
+    }
+
+private:
+    /// Only if neither the entry nor the top level gives the key.
+    template <class T>
+    void fit(const std::string& key, const std::string& entry, T& value, T fitting, std::string reason) {
+        const auto is_given = [this](const std::string& path) {
+            const origin from = origin_of(out_.sources, path);
+            return from == origin::file || from == origin::variable;
+        };
+        if (value == fitting || is_given(key) || is_given(entry + key)) return;
+        value = fitting;
+        out_.sources[entry + key] = {origin::derived, std::move(reason), 0};
+    }
+
+    load_result& out_;
+};
 
 class deriver {
 public:
@@ -56,7 +95,8 @@ public:
     void run() {
         read_secrets();
         add_pair_to_users();
-        fit_defaults();
+        for (auto& [name, database] : all().databases)
+            default_fitter(out_).fit_policies(database, entry_path("databases", name) + '.');
         add_named_database();
         complete_ports();
         choose_auth();
@@ -65,11 +105,6 @@ public:
 
 private:
     settings& all() { return out_.settings; }
-
-    origin origin_of(const std::string& path) const {
-        const auto found = out_.sources.find(path);
-        return found == out_.sources.end() ? origin::default_value : found->second.from;
-    }
 
     void derived(const std::string& path, std::string from) {
         out_.sources[path] = {origin::derived, std::move(from), 0};
@@ -80,29 +115,26 @@ private:
         take_file(all().monitor.password, all().monitor.password_file, "monitor.password");
         take_file(all().admin.operate_token, all().admin.operate_token_file, "admin.operate_token");
         take_file(all().admin.read_token, all().admin.read_token_file, "admin.read_token");
-        for (auto& [name, database] : all().databases)
-            take_one(database, entry_path("databases", name));
-        for (auto& [name, user] : all().users)
-            take_one(user, entry_path("users", name));
+        for (auto& [name, database] : all().databases) take_one(database, entry_path("databases", name));
+        for (auto& [name, user] : all().users) take_one(user, entry_path("users", name));
     }
 
     /// A secret that may stand in the settings or in a file. The more specific source wins, as for
     /// every key; two different secrets from equal sources are a mistake that we cannot settle.
     void take_file(std::string& value, const std::string& file, const std::string& path) {
-        if (file.empty())
-            return;
+        if (file.empty()) return;
         const std::string file_key = path + "_file";
-        const origin value_from = origin_of(path);
-        const origin file_from = origin_of(file_key);
-        if (!value.empty() && value_from == origin::variable && file_from == origin::file)
-            return;
+        const origin value_from = origin_of(out_.sources, path);
+        const origin file_from = origin_of(out_.sources, file_key);
+        if (!value.empty() && value_from == origin::variable && file_from == origin::file) return;
         auto read = read_secret(file);
         if (!read.problem.empty()) {
             report(out_, severity::error, file_key, "file " + file + ' ' + read.problem);
             return;
         }
         if (!value.empty() && value_from == file_from && value != read.value) {
-            report(out_, severity::error, file_key, "differs from " + path, "both name the same setting: give one of them");
+            report(out_, severity::error, file_key, "differs from " + path,
+                   "both name the same setting: give one of them");
             return;
         }
         value = std::move(read.value);
@@ -112,16 +144,15 @@ private:
     /// Entries of the file have one source, so at most one way to give the secret.
     template <class Entry>
     void take_one(Entry& entry, const std::string& path) {
-        const int given = int(!entry.password.empty()) + int(!entry.password_file.empty()) + int(!entry.password_env.empty());
+        const int given =
+            int(!entry.password.empty()) + int(!entry.password_file.empty()) + int(!entry.password_env.empty());
         if (given > 1) {
             report(out_, severity::error, path, "gives its password in more than one way",
                    "keep one of password, password_file and password_env");
             return;
         }
-        if (!entry.password_file.empty())
-            take_file(entry.password, entry.password_file, path + ".password");
-        if (!entry.password_env.empty())
-            take_variable(entry.password, entry.password_env, path);
+        if (!entry.password_file.empty()) take_file(entry.password, entry.password_file, path + ".password");
+        if (!entry.password_env.empty()) take_variable(entry.password, entry.password_env, path);
     }
 
     void take_variable(std::string& value, const std::string& name, const std::string& path) {
@@ -145,57 +176,18 @@ private:
             method == auth_method::passthrough)
             return;
         const auto [entry, is_new] = all().users.try_emplace(pair.user);
-        if (!is_new)
-            return;
+        if (!is_new) return;
         entry->second.password = pair.password;
         derived(entry_path("users", pair.user), "backends.user");
         derived(entry_path("users", pair.user, "password"), "backends.password");
     }
 
-    /// A default gives way to what was set beside it: DB_POOL_SIZE=3 alone is no mistake.
-    void fit_defaults() {
-        fit_policies(all(), {});
-        for (auto& [name, database] : all().databases)
-            fit_policies(database, entry_path("databases", name) + '.');
-        auto& health = all().health;
-        if (health.interval.count() != 0 && health.timeout > health.interval)
-            fit("health.timeout", {}, health.timeout, health.interval, "health.interval");
-    }
-
-    void fit_policies(policies& rules, const std::string& entry) {
-        auto& pool = rules.pool;
-        if (pool.min_size > pool.size)
-            fit("pool.min_size", entry, pool.min_size, pool.size, "pool.size");
-        if (pool.lifetime.count() != 0 && pool.idle_timeout >= pool.lifetime)
-            fit("pool.idle_timeout", entry, pool.idle_timeout, pool.lifetime / 2, "pool.lifetime");
-        auto& retry = rules.retry;
-        if (retry.initial_delay > retry.max_delay) {
-            fit("retry.initial_delay", entry, retry.initial_delay, retry.max_delay, "retry.max_delay");
-            fit("retry.max_delay", entry, retry.max_delay, retry.initial_delay, "retry.initial_delay");
-        }
-    }
-
-    /// Only if neither the entry nor the top level gives the key.
-    template <class T>
-    void fit(const std::string& key, const std::string& entry, T& value, T fitting, std::string reason) {
-        const auto is_given = [this](const std::string& path) {
-            const origin from = origin_of(path);
-            return from == origin::file || from == origin::variable;
-        };
-        if (value == fitting || is_given(key) || (!entry.empty() && is_given(entry + key)))
-            return;
-        value = fitting;
-        derived(entry + key, std::move(reason));
-    }
-
     /// DB_NAME names a pool, so that pool is kept warm (D7).
     void add_named_database() {
         const std::string& name = all().backends.database;
-        if (name.empty())
-            return;
+        if (name.empty()) return;
         const auto [entry, is_new] = all().databases.try_emplace(name);
-        if (!is_new)
-            return;
+        if (!is_new) return;
         static_cast<policies&>(entry->second) = all();
         derived(entry_path("databases", name), "backends.database");
     }
@@ -203,18 +195,15 @@ private:
     void complete_ports() {
         const auto complete = [port = all().backends.port](std::vector<host_port>& hosts) {
             for (host_port& host : hosts)
-                if (host.port == 0)
-                    host.port = port;
+                if (host.port == 0) host.port = port;
         };
         complete(all().backends.hosts);
-        for (auto& [name, database] : all().databases)
-            complete(database.hosts);
+        for (auto& [name, database] : all().databases) complete(database.hosts);
     }
 
     void choose_auth() {
         auth_method& method = all().auth.method;
-        if (method != auth_method::automatic)
-            return;
+        if (method != auth_method::automatic) return;
         const auto has_md5 = [](const auto& user) { return user.second.verifier.starts_with("md5"); };
         if (all().users.empty()) {
             method = auth_method::passthrough;
@@ -230,8 +219,7 @@ private:
 
     void choose_sslmode() {
         auto& tls = all().backends.tls;
-        if (tls.sslmode != server_tls_mode::automatic)
-            return;
+        if (tls.sslmode != server_tls_mode::automatic) return;
         const bool has_ca = !tls.ca_file.empty();
         tls.sslmode = has_ca ? server_tls_mode::verify_full : server_tls_mode::prefer;
         derived("backends.tls.sslmode", has_ca ? "backends.tls.ca_file" : "no backends.tls.ca_file");
@@ -241,8 +229,14 @@ private:
     load_result& out_;
 };
 
-} // namespace
+}  // namespace
+
+void fit_defaults(load_result& out) {
+    default_fitter fitter(out);
+    fitter.fit_policies(out.settings, {});
+    fitter.fit_health(out.settings.health);
+}
 
 void derive(const environment& variables, load_result& out) { deriver(variables, out).run(); }
 
-} // namespace pgsteady::config
+}  // namespace pgsteady::config

@@ -15,8 +15,7 @@ constexpr std::array<std::string_view, 7> server_tls_modes{"auto",    "disable",
 constexpr std::array<std::string_view, 5> auth_methods{"auto", "trust", "md5", "scram-sha-256", "passthrough"};
 constexpr std::array<std::string_view, 3> pool_modes{"session", "transaction", "statement"};
 constexpr std::array<std::string_view, 2> opaque_choices{"trust", "pin"};
-constexpr std::array<std::string_view, 3> retry_strategies{"exponential_backoff", "linear_backoff",
-                                                           "fixed_delay"};
+constexpr std::array<std::string_view, 3> retry_strategies{"exponential_backoff", "linear_backoff", "fixed_delay"};
 constexpr std::array<std::string_view, 4> log_levels{"debug", "info", "warning", "error"};
 constexpr std::array<std::string_view, 2> log_formats{"text", "json"};
 
@@ -29,17 +28,13 @@ constexpr double longest = 30 * day;
 
 constexpr value_rule flag() { return {.kind = value_kind::flag}; }
 constexpr value_rule port() { return {.kind = value_kind::port, .min = 0, .max = 65'535}; }
-constexpr value_rule count(double low, double high) {
-    return {.kind = value_kind::count, .min = low, .max = high};
-}
+constexpr value_rule count(double low, double high) { return {.kind = value_kind::count, .min = low, .max = high}; }
 constexpr value_rule size(double low, double high) { return {.kind = value_kind::size, .min = low, .max = high}; }
 constexpr value_rule duration(double low = 1 * ms, double high = longest) {
     return {.kind = value_kind::duration, .min = low, .max = high};
 }
 constexpr value_rule percent(double high) { return {.kind = value_kind::percent, .min = 0, .max = high}; }
-constexpr value_rule factor(double low, double high) {
-    return {.kind = value_kind::factor, .min = low, .max = high};
-}
+constexpr value_rule factor(double low, double high) { return {.kind = value_kind::factor, .min = low, .max = high}; }
 constexpr value_rule text(double shortest = 0) { return {.kind = value_kind::text, .min = shortest}; }
 constexpr value_rule secret() { return {.kind = value_kind::text, .secret = true}; }
 constexpr value_rule choice(std::span<const std::string_view> choices) {
@@ -50,7 +45,7 @@ template <class T>
 slot slot_of(T& value) {
     if constexpr (std::is_enum_v<T>) {
         static_assert(std::is_same_v<std::underlying_type_t<T>, std::uint8_t>);
-        return choice_slot{reinterpret_cast<std::uint8_t*>(&value)}; // unsigned char may alias anything
+        return choice_slot{reinterpret_cast<std::uint8_t*>(&value)};  // unsigned char may alias anything
     } else {
         return &value;
     }
@@ -65,8 +60,7 @@ slot reach(Object& object) {
 template <auto First, auto... Rest>
 constexpr key row(std::string_view path, value_rule rule, std::string_view why) {
     key made{.path = path, .rule = rule, .why = why, .find = &reach<settings, First, Rest...>};
-    if constexpr (requires(policies& object) { object.*First; })
-        made.find_policy = &reach<policies, First, Rest...>;
+    if constexpr (requires(policies & object) { object.*First; }) made.find_policy = &reach<policies, First, Rest...>;
     return made;
 }
 
@@ -97,29 +91,28 @@ constexpr std::array all_keys{
     row<&s::listen, &listen_settings::port>("listen.port", port(),
                                             "TCP port for clients. 0: the system picks a free one."),
     row<&s::listen, &listen_settings::unix_socket_dir>(
-        "listen.unix_socket_dir", text(),
-        "Directory for the Unix socket .s.PGSQL.<port>. Empty: no Unix socket."),
+        "listen.unix_socket_dir", text(), "Directory for the Unix socket .s.PGSQL.<port>. Empty: no Unix socket."),
     row<&s::listen, &listen_settings::backlog>("listen.backlog", count(1, 65'535),
                                                "Connections that may wait to be accepted."),
     row<&s::listen, &listen_settings::tls, &client_tls::mode>(
         "listen.tls.mode", choice(client_tls_modes),
         "allow offers TLS once cert_file is given; require turns clients without TLS away; verify-full also demands "
         "a client certificate whose CN is the user."),
-    row<&s::listen, &listen_settings::tls, &client_tls::cert_file>(
-        "listen.tls.cert_file", text(), "PEM certificate shown to clients, with its chain."),
+    row<&s::listen, &listen_settings::tls, &client_tls::cert_file>("listen.tls.cert_file", text(),
+                                                                   "PEM certificate shown to clients, with its chain."),
     row<&s::listen, &listen_settings::tls, &client_tls::key_file>("listen.tls.key_file", text(),
                                                                   "PEM private key of cert_file."),
     row<&s::listen, &listen_settings::tls, &client_tls::ca_file>(
         "listen.tls.ca_file", text(), "PEM certificates that client certificates must descend from."),
-    row<&s::listen, &listen_settings::tls, &client_tls::min_version>(
-        "listen.tls.min_version", choice(tls_versions), "Oldest TLS version accepted from clients."),
+    row<&s::listen, &listen_settings::tls, &client_tls::min_version>("listen.tls.min_version", choice(tls_versions),
+                                                                     "Oldest TLS version accepted from clients."),
     row<&s::listen, &listen_settings::keepalive, &keepalive::idle>(
         "listen.keepalive.idle", duration(sec, day),
         "Silence after which the system probes a client's connection. 0: no probes."),
     row<&s::listen, &listen_settings::keepalive, &keepalive::interval>(
         "listen.keepalive.interval", duration(sec, hour), "Time between those probes. 0: the system's own."),
-    row<&s::listen, &listen_settings::keepalive, &keepalive::count>(
-        "listen.keepalive.count", count(1, 100), "Unanswered probes that end the connection."),
+    row<&s::listen, &listen_settings::keepalive, &keepalive::count>("listen.keepalive.count", count(1, 100),
+                                                                    "Unanswered probes that end the connection."),
 
     // The port first: hosts written without one take it.
     older(row<&s::backends, &backend_settings::port>("backends.port", count(1, 65'535),
@@ -149,8 +142,8 @@ constexpr std::array all_keys{
         "As in libpq. auto: verify-full when ca_file is given, else prefer, with a warning."),
     row<&s::backends, &backend_settings::tls, &server_tls::ca_file>(
         "backends.tls.ca_file", text(), "PEM certificates that a server's certificate must descend from."),
-    row<&s::backends, &backend_settings::tls, &server_tls::cert_file>(
-        "backends.tls.cert_file", text(), "PEM client certificate shown to servers."),
+    row<&s::backends, &backend_settings::tls, &server_tls::cert_file>("backends.tls.cert_file", text(),
+                                                                      "PEM client certificate shown to servers."),
     row<&s::backends, &backend_settings::tls, &server_tls::key_file>("backends.tls.key_file", text(),
                                                                      "PEM private key of that certificate."),
     row<&s::backends, &backend_settings::tls, &server_tls::min_version>(
@@ -226,8 +219,8 @@ constexpr std::array all_keys{
     row<&p::pool, &pool_settings::lifetime_jitter>(
         "pool.lifetime_jitter", percent(90),
         "How far lifetimes are spread, so that connections opened together are not replaced together."),
-    row<&p::pool, &pool_settings::idle_timeout>(
-        "pool.idle_timeout", duration(), "Idle connections above min_size are closed after this. 0: never."),
+    row<&p::pool, &pool_settings::idle_timeout>("pool.idle_timeout", duration(),
+                                                "Idle connections above min_size are closed after this. 0: never."),
     row<&p::pool, &pool_settings::overflow_idle_timeout>(
         "pool.overflow_idle_timeout", duration(),
         "The same for connections above size: soon, but not between two bursts. 0: at idle_timeout."),
@@ -263,16 +256,16 @@ constexpr std::array all_keys{
         "Silence after which a server connection is probed. 0: no probes."),
     row<&s::connect, &connect_settings::keepalive, &keepalive::interval>(
         "connect.keepalive.interval", duration(sec, hour), "Time between those probes. 0: the system's own."),
-    row<&s::connect, &connect_settings::keepalive, &keepalive::count>(
-        "connect.keepalive.count", count(1, 100), "Unanswered probes that end the connection."),
-    row<&s::connect, &connect_settings::backoff, &backoff::initial>(
-        "connect.backoff.initial", duration(ms, min), "First pause before a host is dialled again."),
-    row<&s::connect, &connect_settings::backoff, &backoff::max>(
-        "connect.backoff.max", duration(ms, hour), "Longest such pause while the outage is young."),
-    row<&s::connect, &connect_settings::backoff, &backoff::late_after>(
-        "connect.backoff.late_after", duration(ms, hour), "Age at which an outage is no longer young."),
-    row<&s::connect, &connect_settings::backoff, &backoff::late_max>(
-        "connect.backoff.late_max", duration(ms, hour), "Longest pause from then on."),
+    row<&s::connect, &connect_settings::keepalive, &keepalive::count>("connect.keepalive.count", count(1, 100),
+                                                                      "Unanswered probes that end the connection."),
+    row<&s::connect, &connect_settings::backoff, &backoff::initial>("connect.backoff.initial", duration(ms, min),
+                                                                    "First pause before a host is dialled again."),
+    row<&s::connect, &connect_settings::backoff, &backoff::max>("connect.backoff.max", duration(ms, hour),
+                                                                "Longest such pause while the outage is young."),
+    row<&s::connect, &connect_settings::backoff, &backoff::late_after>("connect.backoff.late_after", duration(ms, hour),
+                                                                       "Age at which an outage is no longer young."),
+    row<&s::connect, &connect_settings::backoff, &backoff::late_max>("connect.backoff.late_max", duration(ms, hour),
+                                                                     "Longest pause from then on."),
 
     global_only(row<&p::timeouts, &timeout_settings::login>(
         "timeouts.login", duration(), "A client that has not signed in by then is turned away. 0: never.")),
@@ -289,12 +282,13 @@ constexpr std::array all_keys{
                                                       "A client idle for longer is ended. 0: never."),
 
     row<&p::recovery, &recovery_settings::enabled>(
-        "recovery.enabled", flag(), "Kill switch: hold and retry what an outage interrupts (takes effect with recovery)."),
+        "recovery.enabled", flag(),
+        "Kill switch: hold and retry what an outage interrupts (takes effect with recovery)."),
     older(row<&p::retry, &retry_settings::max_retries>("retry.max_retries", count(0, 100),
                                                        "Attempts after the first (takes effect with recovery)."),
           "RECOVERY_MAX_RETRIES", "DB_MAX_RETRIES"),
-    older(row<&p::retry, &retry_settings::initial_delay>(
-              "retry.initial_delay", duration(ms, hour), "First pause; slept only when no event can end it sooner."),
+    older(row<&p::retry, &retry_settings::initial_delay>("retry.initial_delay", duration(ms, hour),
+                                                         "First pause; slept only when no event can end it sooner."),
           "DB_RETRY_BASE_DELAY"),
     older(row<&p::retry, &retry_settings::max_delay>("retry.max_delay", duration(ms, hour), "Longest pause."),
           "DB_RETRY_MAX_DELAY"),
@@ -323,16 +317,17 @@ constexpr std::array all_keys{
         "replay.enabled", flag(), "Kill switch: replay interrupted transactions (takes effect with replay)."),
     row<&p::replay, &replay_settings::attempts>("replay.attempts", count(1, 100), "Attempts of one replay."),
     row<&p::guard, &guard_settings::enabled>(
-        "guard.enabled", flag(), "Kill switch: prove reads harmless before they are retried (takes effect with recovery)."),
+        "guard.enabled", flag(),
+        "Kill switch: prove reads harmless before they are retried (takes effect with recovery)."),
 
-    row<&s::monitor, &monitor_settings::user>(
-        "monitor.user", text(), "Server user of the role and liveness monitor. Empty: the pool's."),
+    row<&s::monitor, &monitor_settings::user>("monitor.user", text(),
+                                              "Server user of the role and liveness monitor. Empty: the pool's."),
     row<&s::monitor, &monitor_settings::password>("monitor.password", secret(),
                                                   "Password of monitor.user. Better: password_file."),
     row<&s::monitor, &monitor_settings::password_file>("monitor.password_file", text(),
                                                        "File that holds that password and nothing else."),
-    row<&s::monitor, &monitor_settings::database>(
-        "monitor.database", text(), "Database it connects to. Empty: backends.database, else postgres."),
+    row<&s::monitor, &monitor_settings::database>("monitor.database", text(),
+                                                  "Database it connects to. Empty: backends.database, else postgres."),
     row<&s::monitor, &monitor_settings::interval>("monitor.interval", duration(10 * ms, hour),
                                                   "Period of the fast monitor. 0: off."),
     row<&s::monitor, &monitor_settings::timeout>("monitor.timeout", duration(10 * ms, hour),
@@ -378,8 +373,7 @@ constexpr std::array all_keys{
     older(row<&s::log, &log_settings::statements>("log.statements", flag(),
                                                   "Logs every statement, its parameters never."),
           "DB_ECHO"),
-    row<&s::log, &log_settings::connections>("log.connections", flag(),
-                                             "One line per client end, with its reason."),
+    row<&s::log, &log_settings::connections>("log.connections", flag(), "One line per client end, with its reason."),
     row<&s::log, &log_settings::rate_limit>("log.rate_limit", count(0, 1'000'000),
                                             "Lines per second of one kind; the rest is counted. 0: no limit."),
 };
@@ -398,8 +392,7 @@ using d = database_settings;
 using u = user_settings;
 
 constexpr std::array all_database_keys{
-    database_row<&d::hosts>("hosts", {.kind = value_kind::hosts},
-                            "Its own cluster. Empty: backends.hosts."),
+    database_row<&d::hosts>("hosts", {.kind = value_kind::hosts}, "Its own cluster. Empty: backends.hosts."),
     database_row<&d::dbname>("dbname", text(), "Its name on the server. Empty: the entry's own."),
     database_row<&d::user>("user", text(), "Server user for every client. Empty: the client's own."),
     database_row<&d::password>("password", secret(), "Password of that user."),
@@ -456,7 +449,7 @@ constexpr std::array all_sections{
     section{"log", "Lines on standard error."},
 };
 
-} // namespace
+}  // namespace
 
 std::span<const key> keys() { return all_keys; }
 std::span<const entry_key<database_settings>> database_keys() { return all_database_keys; }
@@ -475,12 +468,10 @@ bool is_section(std::string_view path) {
 std::string variable_name(std::string_view path) {
     std::string name = "PGSTEADY_";
     for (const char c : path) {
-        if (c == '.')
-            name += "__";
-        else
-            name += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+        if (c == '.') name += "__";
+        else name += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
     }
     return name;
 }
 
-} // namespace pgsteady::config
+}  // namespace pgsteady::config

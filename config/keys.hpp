@@ -4,24 +4,24 @@
 // all derived from these rows; a setting that has no row does not exist. Constant data, no state.
 #pragma once
 
+#include "config/config.hpp"
+#include "config/value.hpp"
+
 #include <array>
 #include <span>
 #include <string>
 #include <string_view>
 
-#include "config/config.hpp"
-#include "config/value.hpp"
-
 namespace pgsteady::config {
 
 /// One scalar (or list) key of the file.
 struct key {
-    std::string_view path; // "listen.tls.mode"
+    std::string_view path;  // "listen.tls.mode"
     value_rule rule;
-    std::string_view why; // what it does and why it has its default; one or two sentences
+    std::string_view why;  // what it does and why it has its default; one or two sentences
     slot (*find)(settings&) = nullptr;
-    slot (*find_policy)(policies&) = nullptr; // set when the key may also stand under databases.NAME
-    std::array<std::string_view, 2> variables{}; // older environment names; bare numbers are seconds there
+    slot (*find_policy)(policies&) = nullptr;     // set when the key may also stand under databases.NAME
+    std::array<std::string_view, 2> variables{};  // older environment names; bare numbers are seconds there
 };
 
 /// One key of an entry of `databases` or `users`.
@@ -52,4 +52,4 @@ struct section {
 /// "pool.max_overflow" -> "PGSTEADY_POOL__MAX_OVERFLOW" (D2).
 [[nodiscard]] std::string variable_name(std::string_view path);
 
-} // namespace pgsteady::config
+}  // namespace pgsteady::config

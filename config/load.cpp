@@ -1,6 +1,11 @@
 // Reads the file, runs the steps, and places each problem where its value came from.
 #include "config/load.hpp"
 
+#include "config/apply.hpp"
+#include "config/validate.hpp"
+
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -9,11 +14,6 @@
 #include <fstream>
 #include <system_error>
 #include <tuple>
-
-#include <unistd.h>
-
-#include "config/apply.hpp"
-#include "config/validate.hpp"
 
 namespace pgsteady::config {
 namespace {
@@ -25,16 +25,13 @@ std::optional<std::string> read_file(const std::filesystem::path& path, load_res
         return std::nullopt;
     };
     std::error_code failure;
-    if (std::filesystem::is_directory(path, failure))
-        return fail("it is a directory");
+    if (std::filesystem::is_directory(path, failure)) return fail("it is a directory");
     errno = 0;
     std::ifstream stream(path, std::ios::binary);
-    if (!stream)
-        return fail(std::strerror(errno));
+    if (!stream) return fail(std::strerror(errno));
     std::string text(max_file_bytes + 1, '\0');
     stream.read(text.data(), static_cast<std::streamsize>(text.size()));
-    if (stream.bad())
-        return fail(std::strerror(errno));
+    if (stream.bad()) return fail(std::strerror(errno));
     text.resize(static_cast<std::size_t>(stream.gcount()));
     return text;
 }
@@ -46,8 +43,7 @@ yaml_node read_tree(std::string_view text, const std::string& name, load_result&
         one.file = name;
         out.problems.push_back(std::move(one));
     }
-    if (root.kind == yaml_kind::mapping || root.kind == yaml_kind::empty)
-        return root;
+    if (root.kind == yaml_kind::mapping || root.kind == yaml_kind::empty) return root;
     out.problems.push_back({severity::error, name, root.line, {}, "is not made of keys", "write key: value lines"});
     return {};
 }
@@ -55,6 +51,7 @@ yaml_node read_tree(std::string_view text, const std::string& name, load_result&
 void build(const yaml_node& root, const std::string& name, const environment& variables, load_result& out) {
     apply_file_keys(root, name, out);
     apply_environment(variables, out);
+    fit_defaults(out);
     apply_file_entries(root, name, out);
     derive(variables, out);
     for (auto& found : validate(out.settings, check_readable))
@@ -66,8 +63,7 @@ void build(const yaml_node& root, const std::string& name, const environment& va
 /// The value's own source, or the nearest one above it ("users.a" for "users.a.password").
 const source* find_source(const source_map& sources, std::string_view key) {
     while (!key.empty()) {
-        if (const auto found = sources.find(key); found != sources.end())
-            return &found->second;
+        if (const auto found = sources.find(key); found != sources.end()) return &found->second;
         const auto dot = key.rfind('.');
         key = dot == std::string_view::npos ? std::string_view{} : key.substr(0, dot);
     }
@@ -79,16 +75,14 @@ bool is_simple_name(std::string_view name) {
     return !name.empty() && std::ranges::all_of(name, is_word);
 }
 
-} // namespace
+}  // namespace
 
 void report(load_result& out, severity level, std::string key, std::string message, std::string suggestion) {
     problem found{level, {}, 0, std::move(key), std::move(message), std::move(suggestion)};
     if (const source* where = find_source(out.sources, found.key)) {
         found.line = where->line;
-        if (where->from == origin::file)
-            found.file = where->name;
-        else if (where->from == origin::variable)
-            found.file = "env " + where->name;
+        if (where->from == origin::file) found.file = where->name;
+        else if (where->from == origin::variable) found.file = "env " + where->name;
     }
     out.problems.push_back(std::move(found));
 }
@@ -112,8 +106,7 @@ environment process_environment() {
     for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
         const std::string_view text(*entry);
         const auto equals = text.find('=');
-        if (equals != std::string_view::npos)
-            variables.emplace(text.substr(0, equals), text.substr(equals + 1));
+        if (equals != std::string_view::npos) variables.emplace(text.substr(0, equals), text.substr(equals + 1));
     }
     return variables;
 }
@@ -122,18 +115,17 @@ std::optional<std::filesystem::path> default_file() {
     constexpr std::array places{"./proxy.yaml", "/etc/pgsteady/proxy.yaml"};
     for (const char* place : places) {
         std::error_code ignored;
-        if (std::filesystem::exists(place, ignored))
-            return std::filesystem::path(place);
+        if (std::filesystem::exists(place, ignored)) return std::filesystem::path(place);
     }
     return std::nullopt;
 }
 
 std::string describe(const source& where) {
     switch (where.from) {
-    case origin::default_value: return "default";
-    case origin::file: return where.line > 0 ? where.name + ':' + std::to_string(where.line) : where.name;
-    case origin::variable: return "env " + where.name;
-    case origin::derived: return "from " + where.name;
+        case origin::default_value: return "default";
+        case origin::file: return where.line > 0 ? where.name + ':' + std::to_string(where.line) : where.name;
+        case origin::variable: return "env " + where.name;
+        case origin::derived: return "from " + where.name;
     }
     return {};
 }
@@ -141,9 +133,8 @@ std::string describe(const source& where) {
 std::string entry_path(std::string_view map, std::string_view name, std::string_view key) {
     std::string path(map);
     path += is_simple_name(name) ? '.' + std::string(name) : ".\"" + std::string(name) + '"';
-    if (!key.empty())
-        path += '.' + std::string(key);
+    if (!key.empty()) path += '.' + std::string(key);
     return path;
 }
 
-} // namespace pgsteady::config
+}  // namespace pgsteady::config

@@ -5,6 +5,9 @@
 // Called at start and on reload, by main alone.
 #pragma once
 
+#include "config/config.hpp"
+#include "config/problem.hpp"
+
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -12,9 +15,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "config/config.hpp"
-#include "config/problem.hpp"
 
 namespace pgsteady::config {
 
@@ -29,7 +29,7 @@ enum class origin : std::uint8_t { default_value, file, variable, derived };
 /// Where the effective value of a key came from.
 struct source {
     origin from = origin::default_value;
-    std::string name; // path of the file, name of the variable, or what it was derived from
+    std::string name;  // path of the file, name of the variable, or what it was derived from
     int line = 0;
 };
 
@@ -37,7 +37,7 @@ struct source {
 using source_map = std::map<std::string, source, std::less<>>;
 
 struct load_result {
-    config::settings settings; // complete, but to be used only if ok()
+    config::settings settings;  // complete, but to be used only if ok()
     std::vector<problem> problems;
     source_map sources;
 
@@ -62,4 +62,4 @@ struct load_result {
 /// "databases" + "my.db" + "pool.size" -> databases."my.db".pool.size
 [[nodiscard]] std::string entry_path(std::string_view map, std::string_view name, std::string_view key = {});
 
-} // namespace pgsteady::config
+}  // namespace pgsteady::config

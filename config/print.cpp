@@ -1,10 +1,10 @@
 // Walks the table and writes one line per key. Entries of databases and users show what was given.
 #include "config/print.hpp"
 
-#include <algorithm>
-
 #include "config/apply.hpp"
 #include "config/keys.hpp"
+
+#include <algorithm>
 
 namespace pgsteady::config {
 namespace {
@@ -20,8 +20,7 @@ public:
         std::size_t depth = base;
         for (auto dot = path.find('.'); dot != std::string_view::npos; dot = path.find('.', dot + 1)) {
             const auto parent = path.substr(0, dot);
-            if (!is_within(parent))
-                line(depth, parent.substr(section.empty() ? 0 : section.size() + 1), {}, {});
+            if (!is_within(parent)) line(depth, parent.substr(section.empty() ? 0 : section.size() + 1), {}, {});
             section = parent;
             ++depth;
         }
@@ -32,8 +31,7 @@ public:
     void line(std::size_t depth, std::string_view name, std::string_view text, const std::string& comment) {
         std::string written(depth * 2, ' ');
         written += std::string(name) + ':';
-        if (!text.empty())
-            written += ' ' + std::string(text);
+        if (!text.empty()) written += ' ' + std::string(text);
         if (!comment.empty()) {
             written.resize(std::max(written.size() + 1, comment_column), ' ');
             written += "# " + comment;
@@ -46,24 +44,25 @@ public:
 
 private:
     [[nodiscard]] bool is_within(std::string_view section) const {
-        return open_ == section || (open_.starts_with(section) && open_.size() > section.size() && open_[section.size()] == '.');
+        return open_ == section ||
+               (open_.starts_with(section) && open_.size() > section.size() && open_[section.size()] == '.');
     }
 
     std::string text_;
-    std::string open_; // the section of the last line
+    std::string open_;  // the section of the last line
 };
 
 /// Sources quote variables and paths; a line break would end the comment.
 std::string comment_for(const source_map& sources, std::string_view path) {
     const auto found = sources.find(path);
     std::string text = describe(found == sources.end() ? source{} : found->second);
-    std::ranges::replace_if(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+    std::ranges::replace_if(
+        text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
     return text;
 }
 
 std::string shown_value(const slot& where, const value_rule& rule) {
-    if (!rule.secret)
-        return format_yaml(where, rule);
+    if (!rule.secret) return format_yaml(where, rule);
     return format(where, rule).empty() ? "\"\"" : quote_yaml(hidden_secret);
 }
 
@@ -78,9 +77,8 @@ public:
             print_entry(path, database_keys(), entry);
             print_policies(path, entry);
         });
-        print_map("users", settings_.users, [this](const std::string& path, user_settings& entry) {
-            print_entry(path, user_keys(), entry);
-        });
+        print_map("users", settings_.users,
+                  [this](const std::string& path, user_settings& entry) { print_entry(path, user_keys(), entry); });
         return out_.take();
     }
 
@@ -93,8 +91,7 @@ private:
             const bool is_empty = !has_keys(path);
             out_.line(1, quote_yaml(name), is_empty ? "{}" : "", comment_for(loaded_.sources, path));
             out_.leave_section();
-            if (!is_empty)
-                print_one(path, entry);
+            if (!is_empty) print_one(path, entry);
         }
     }
 
@@ -116,17 +113,18 @@ private:
         for (const key& row : keys()) {
             const std::string full = path + '.' + std::string(row.path);
             if (row.find_policy != nullptr && loaded_.sources.contains(full))
-                out_.value(row.path, shown_value(row.find_policy(entry), row.rule), comment_for(loaded_.sources, full), 2);
+                out_.value(row.path, shown_value(row.find_policy(entry), row.rule), comment_for(loaded_.sources, full),
+                           2);
         }
     }
 
     const load_result& loaded_;
-    settings settings_; // a copy: slots are mutable
+    settings settings_;  // a copy: slots are mutable
     yaml_writer out_;
 };
 
-} // namespace
+}  // namespace
 
 std::string print(const load_result& loaded) { return printer(loaded).run(); }
 
-} // namespace pgsteady::config
+}  // namespace pgsteady::config

@@ -2,12 +2,12 @@
 // Backs --print-config and GET /config. Pure.
 #pragma once
 
-#include <string>
-
 #include "config/load.hpp"
+
+#include <string>
 
 namespace pgsteady::config {
 
 [[nodiscard]] std::string print(const load_result& loaded);
 
-} // namespace pgsteady::config
+}  // namespace pgsteady::config

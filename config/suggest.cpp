@@ -10,8 +10,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     std::vector<std::size_t> before(b.size() + 1);
     std::vector<std::size_t> above(b.size() + 1);
     std::vector<std::size_t> row(b.size() + 1);
-    for (std::size_t j = 0; j <= b.size(); ++j)
-        above[j] = j;
+    for (std::size_t j = 0; j <= b.size(); ++j) above[j] = j;
     for (std::size_t i = 1; i <= a.size(); ++i) {
         row[0] = i;
         for (std::size_t j = 1; j <= b.size(); ++j) {
@@ -28,8 +27,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 std::string_view nearest(std::string_view name, std::span<const std::string_view> known) {
     constexpr std::size_t longest_name = 100;
-    if (name.size() > longest_name)
-        return {};
+    if (name.size() > longest_name) return {};
     std::string_view best;
     std::size_t best_distance = std::max<std::size_t>(name.size() / 3, 1) + 1;
     for (const auto candidate : known) {
@@ -42,4 +40,4 @@ std::string_view nearest(std::string_view name, std::span<const std::string_view
     return best;
 }
 
-} // namespace pgsteady::config
+}  // namespace pgsteady::config

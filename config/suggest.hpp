@@ -13,4 +13,4 @@ namespace pgsteady::config {
 /// The nearest of `known`, or empty when none is near (about a third of the letters may differ).
 [[nodiscard]] std::string_view nearest(std::string_view name, std::span<const std::string_view> known);
 
-} // namespace pgsteady::config
+}  // namespace pgsteady::config

@@ -1,15 +1,15 @@
 // The rules, one function per section. A rule names the key to change.
 #include "config/validate.hpp"
 
+#include "config/load.hpp"
+#include "config/value.hpp"
+
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string_view>
-
-#include <unistd.h>
-
-#include "config/load.hpp"
-#include "config/value.hpp"
 
 namespace pgsteady::config {
 namespace {
@@ -42,10 +42,8 @@ private:
     }
 
     void check_file(const std::string& key, const std::string& path) {
-        if (path.empty())
-            return;
-        if (const std::string why = check_(path); !why.empty())
-            error(key, "file " + path + " cannot be read: " + why);
+        if (path.empty()) return;
+        if (const std::string why = check_(path); !why.empty()) error(key, "file " + path + " cannot be read: " + why);
     }
 
     /// A certificate and its key come together or not at all.
@@ -62,7 +60,8 @@ private:
         check_pair("listen.tls", listen.tls.cert_file, listen.tls.key_file);
         check_file("listen.tls.ca_file", listen.tls.ca_file);
         if (listen.tls.required() && listen.tls.cert_file.empty())
-            error("listen.tls.mode", "demands TLS, but there is no certificate", "set listen.tls.cert_file and key_file");
+            error("listen.tls.mode", "demands TLS, but there is no certificate",
+                  "set listen.tls.cert_file and key_file");
         if (listen.tls.mode == client_tls_mode::verify_full && listen.tls.ca_file.empty())
             error("listen.tls.mode", "verifies client certificates, but against nothing", "set listen.tls.ca_file");
         if (listen.tls.mode == client_tls_mode::disable && !listen.tls.cert_file.empty())
@@ -72,12 +71,10 @@ private:
 
     void check_socket_path() {
         const std::string& directory = all_.listen.unix_socket_dir;
-        if (directory.empty())
-            return;
-        constexpr std::size_t longest = 107; // sockaddr_un::sun_path, with its NUL
+        if (directory.empty()) return;
+        constexpr std::size_t longest = 107;  // sockaddr_un::sun_path, with its NUL
         const std::string path = directory + "/.s.PGSQL." + std::to_string(all_.listen.port);
-        if (!directory.starts_with('/'))
-            error("listen.unix_socket_dir", "is not an absolute path");
+        if (!directory.starts_with('/')) error("listen.unix_socket_dir", "is not an absolute path");
         else if (path.size() > longest)
             error("listen.unix_socket_dir", "is too long: a socket's path has at most 107 bytes");
         else if (const std::string why = check_(directory); !why.empty())
@@ -86,8 +83,7 @@ private:
 
     void check_admin() {
         const auto& admin = all_.admin;
-        if (!admin.enabled)
-            return;
+        if (!admin.enabled) return;
         check_pair("admin.tls", admin.tls.cert_file, admin.tls.key_file);
         if (!is_loopback(admin.host)) {
             if (admin.operate_token.empty() && admin.read_token.empty())
@@ -127,10 +123,8 @@ private:
 
     void check_hosts(const std::string& key, const std::vector<host_port>& hosts) {
         for (auto host = hosts.begin(); host != hosts.end(); ++host)
-            if (std::find(hosts.begin(), host, *host) != host)
-                error(key, "lists " + format_host(*host) + " twice");
-        if (hosts.size() > 100)
-            error(key, "lists more than 100 servers");
+            if (std::find(hosts.begin(), host, *host) != host) error(key, "lists " + format_host(*host) + " twice");
+        if (hosts.size() > 100) error(key, "lists more than 100 servers");
         // Our own port behind ourselves would dial in circles until the limits stop it.
         const auto is_self = [&](const host_port& host) {
             return host.port == all_.listen.port && reaches(host.host, all_.listen.host);
@@ -142,8 +136,9 @@ private:
     [[nodiscard]] bool has_remote_hosts() const {
         const auto is_remote = [](const host_port& host) { return !is_loopback(host.host); };
         return std::ranges::any_of(all_.backends.hosts, is_remote) ||
-               std::ranges::any_of(all_.databases,
-                                   [&](const auto& entry) { return std::ranges::any_of(entry.second.hosts, is_remote); });
+               std::ranges::any_of(all_.databases, [&](const auto& entry) {
+                   return std::ranges::any_of(entry.second.hosts, is_remote);
+               });
     }
 
     void check_server_tls() {
@@ -155,7 +150,8 @@ private:
             error("backends.tls.sslmode", "verifies certificates, but against nothing", "set backends.tls.ca_file");
         if (!verifies && has_remote_hosts())
             warn("backends.tls.sslmode",
-                 "does not verify servers: whoever answers for them sees all data (passwords in clear or md5 are not sent)",
+                 "does not verify servers: whoever answers for them sees all data (passwords in clear or md5 are not "
+                 "sent)",
                  "set backends.tls.ca_file");
     }
 
@@ -184,7 +180,9 @@ private:
 
     /// Global policies, and those of each entry (whose keys begin with `entry`).
     void check_policies(const policies& rules, const std::string& entry) {
-        const auto path = [&](std::string_view key) { return entry.empty() ? std::string(key) : entry + '.' + std::string(key); };
+        const auto path = [&](std::string_view key) {
+            return entry.empty() ? std::string(key) : entry + '.' + std::string(key);
+        };
         const auto& pool = rules.pool;
         if (pool.min_size > pool.size)
             error(path("pool.min_size"), "is larger than pool.size (" + std::to_string(pool.size) + ")");
@@ -197,10 +195,8 @@ private:
 
     void check_connect() {
         const auto& backoff = all_.connect.backoff;
-        if (backoff.initial > backoff.max)
-            error("connect.backoff.initial", "is longer than connect.backoff.max");
-        if (backoff.max > backoff.late_max)
-            error("connect.backoff.late_max", "is shorter than connect.backoff.max");
+        if (backoff.initial > backoff.max) error("connect.backoff.initial", "is longer than connect.backoff.max");
+        if (backoff.max > backoff.late_max) error("connect.backoff.late_max", "is shorter than connect.backoff.max");
     }
 
     void check_monitor() {
@@ -226,10 +222,8 @@ private:
     void check_users() {
         for (const auto& [name, user] : all_.users) {
             const std::string path = entry_path("users", name);
-            if (!user.verifier.empty())
-                check_verifier(path, user);
-            else if (user.password.empty() && needs_secret(user))
-                error(path, "has neither password nor verifier");
+            if (!user.verifier.empty()) check_verifier(path, user);
+            else if (user.password.empty() && needs_secret(user)) error(path, "has neither password nor verifier");
         }
     }
 
@@ -261,8 +255,7 @@ private:
     static bool is_scram_verifier(std::string_view text) {
         constexpr std::string_view base64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
         constexpr std::string_view scheme = "SCRAM-SHA-256$";
-        if (!text.starts_with(scheme))
-            return false;
+        if (!text.starts_with(scheme)) return false;
         text.remove_prefix(scheme.size());
         const auto take = [&text](char mark) {
             const auto at = std::min(text.find(mark), text.size());
@@ -277,7 +270,8 @@ private:
         const auto salt = take('$');
         const auto stored_key = take(':');
         return is_made_of(iterations, "0123456789") && iterations.size() < 10 && is_made_of(salt, base64) &&
-               stored_key.size() == 44 && is_made_of(stored_key, base64) && text.size() == 44 && is_made_of(text, base64);
+               stored_key.size() == 44 && is_made_of(stored_key, base64) && text.size() == 44 &&
+               is_made_of(text, base64);
     }
 
     const settings& all_;
@@ -285,14 +279,13 @@ private:
     std::vector<problem> found_;
 };
 
-} // namespace
+}  // namespace
 
 std::vector<problem> validate(const settings& all, const file_check& check) { return validator(all, check).run(); }
 
 std::string check_readable(const std::string& path) {
-    if (access(path.c_str(), R_OK) != 0)
-        return std::strerror(errno);
+    if (access(path.c_str(), R_OK) != 0) return std::strerror(errno);
     return {};
 }
 
-} // namespace pgsteady::config
+}  // namespace pgsteady::config

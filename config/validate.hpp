@@ -2,12 +2,12 @@
 // load() adds from the sources). Reports everything it finds.
 #pragma once
 
+#include "config/config.hpp"
+#include "config/problem.hpp"
+
 #include <functional>
 #include <string>
 #include <vector>
-
-#include "config/config.hpp"
-#include "config/problem.hpp"
 
 namespace pgsteady::config {
 
@@ -19,4 +19,4 @@ using file_check = std::function<std::string(const std::string& path)>;
 /// The file_check that asks the system.
 [[nodiscard]] std::string check_readable(const std::string& path);
 
-} // namespace pgsteady::config
+}  // namespace pgsteady::config

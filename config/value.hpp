@@ -4,6 +4,8 @@
 // which kind and range is the table of config/keys.cpp.
 #pragma once
 
+#include "config/config.hpp"
+
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -12,8 +14,6 @@
 #include <string_view>
 #include <variant>
 #include <vector>
-
-#include "config/config.hpp"
 
 namespace pgsteady::config {
 
@@ -28,17 +28,17 @@ using slot = std::variant<bool*, std::uint16_t*, std::uint32_t*, std::uint64_t*,
                           std::optional<std::uint32_t>*, std::optional<milliseconds>*, std::optional<pool_mode>*>;
 
 enum class value_kind : std::uint8_t {
-    flag,     // true, false (yes, no, on, off, 1, 0)
-    count,    // 20
-    port,     // 0 to 65535
-    size,     // 64KiB, 1MiB; bytes
-    duration, // 250ms, 30s, 10min, 1h, 7d
-    percent,  // 10%; held as a share
-    factor,   // 2.0
+    flag,      // true, false (yes, no, on, off, 1, 0)
+    count,     // 20
+    port,      // 0 to 65535
+    size,      // 64KiB, 1MiB; bytes
+    duration,  // 250ms, 30s, 10min, 1h, 7d
+    percent,   // 10%; held as a share
+    factor,    // 2.0
     text,
-    hosts,  // host[:port][,host[:port]…]
-    names,  // a, b, c
-    choice, // one of value_rule::choices
+    hosts,   // host[:port][,host[:port]…]
+    names,   // a, b, c
+    choice,  // one of value_rule::choices
 };
 
 /// What a value may be. The bounds count in the kind's own unit: milliseconds, bytes, percent; and
@@ -88,4 +88,4 @@ struct value_problem {
 /// "duration", "size", … for documentation and messages.
 [[nodiscard]] std::string_view kind_name(value_kind kind);
 
-} // namespace pgsteady::config
+}  // namespace pgsteady::config

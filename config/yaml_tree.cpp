@@ -2,18 +2,17 @@
 // limit, keeps the first of two equal keys silently and forgets lines of keys.
 #include "config/yaml_tree.hpp"
 
-#include <algorithm>
-#include <istream>
-#include <optional>
-#include <streambuf>
-#include <utility>
-
 #include <yaml-cpp/anchor.h>
 #include <yaml-cpp/emitterstyle.h>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/mark.h>
 #include <yaml-cpp/parser.h>
+
+#include <algorithm>
+#include <optional>
+#include <sstream>
+#include <utility>
 
 namespace pgsteady::config {
 namespace {
@@ -35,8 +34,7 @@ public:
     yaml_node take_root() { return std::move(root_); }
 
     void OnDocumentStart(const YAML::Mark& mark) override {
-        if (seen_document_)
-            throw refused{line_of(mark), "a second document", "keep everything in one"};
+        if (seen_document_) throw refused{line_of(mark), "a second document", "keep everything in one"};
         seen_document_ = true;
     }
     void OnDocumentEnd() override {}
@@ -74,8 +72,7 @@ private:
     };
 
     static void refuse_anchor(const YAML::Mark& mark, YAML::anchor_t anchor) {
-        if (anchor != 0)
-            throw refused{line_of(mark), "anchors (&name) are not supported", "write the value out"};
+        if (anchor != 0) throw refused{line_of(mark), "anchors (&name) are not supported", "write the value out"};
     }
 
     static void refuse_tag(const YAML::Mark& mark, const std::string& tag) {
@@ -88,8 +85,7 @@ private:
     }
 
     void count_node(const YAML::Mark& mark) {
-        if (++nodes_ > max_yaml_nodes)
-            throw refused{line_of(mark), "too many values", ""};
+        if (++nodes_ > max_yaml_nodes) throw refused{line_of(mark), "too many values", ""};
     }
 
     void add(const YAML::Mark& mark, yaml_kind kind, const std::string& value) {
@@ -109,9 +105,8 @@ private:
         refuse_anchor(mark, anchor);
         refuse_tag(mark, tag);
         if (expects_key())
-            throw refused{line_of(mark), "a key that is not a plain word", ""};
-        if (open_.size() >= max_yaml_depth)
-            throw refused{line_of(mark), "nested too deeply", ""};
+            throw refused{line_of(mark), "a bracket that is not closed, or a key that is not a plain word", ""};
+        if (open_.size() >= max_yaml_depth) throw refused{line_of(mark), "nested too deeply", ""};
         open_.push_back({yaml_node{kind, {}, line_of(mark), {}, {}}, std::nullopt, 0});
     }
 
@@ -140,15 +135,6 @@ private:
     bool seen_document_ = false;
 };
 
-/// Reads a view without copying it.
-class view_buffer final : public std::streambuf {
-public:
-    explicit view_buffer(std::string_view text) {
-        char* const begin = const_cast<char*>(text.data()); // only ever read
-        setg(begin, begin, begin + text.size());
-    }
-};
-
 problem error_at(int line, std::string message, std::string suggestion) {
     return {severity::error, {}, line, {}, std::move(message), std::move(suggestion)};
 }
@@ -158,31 +144,27 @@ void find_repeated_keys(const yaml_node& node, const std::string& path, std::vec
     std::vector<const yaml_node*> sorted;
     for (const auto& child : node.children) {
         find_repeated_keys(child, path.empty() ? child.name : path + '.' + child.name, problems);
-        if (node.kind == yaml_kind::mapping)
-            sorted.push_back(&child);
+        if (node.kind == yaml_kind::mapping) sorted.push_back(&child);
     }
     std::ranges::stable_sort(sorted, {}, &yaml_node::name);
     for (std::size_t i = 1; i < sorted.size(); ++i)
         if (sorted[i]->name == sorted[i - 1]->name) {
-            auto found = error_at(sorted[i]->line, "given twice",
-                                  "the first is in line " + std::to_string(sorted[i - 1]->line));
+            auto found =
+                error_at(sorted[i]->line, "given twice", "the first is in line " + std::to_string(sorted[i - 1]->line));
             found.key = path.empty() ? sorted[i]->name : path + '.' + sorted[i]->name;
             problems.push_back(std::move(found));
         }
 }
 
 std::optional<problem> check_bounds(std::string_view text) {
-    if (text.size() > max_file_bytes)
-        return error_at(0, "larger than 1MiB", "");
-    if (text.find('\0') != std::string_view::npos)
-        return error_at(0, "contains NUL bytes", "save it as UTF-8 text");
+    if (text.size() > max_file_bytes) return error_at(0, "larger than 1MiB", "");
+    if (text.find('\0') != std::string_view::npos) return error_at(0, "contains NUL bytes", "save it as UTF-8 text");
     const auto is_bracket = [](char c) { return c == '[' || c == '{'; };
-    if (std::ranges::count_if(text, is_bracket) > max_brackets)
-        return error_at(0, "too many brackets", "");
+    if (std::ranges::count_if(text, is_bracket) > max_brackets) return error_at(0, "too many brackets", "");
     return std::nullopt;
 }
 
-} // namespace
+}  // namespace
 
 yaml_node parse_yaml(std::string_view text, std::vector<problem>& problems) {
     if (auto found = check_bounds(text)) {
@@ -190,8 +172,9 @@ yaml_node parse_yaml(std::string_view text, std::vector<problem>& problems) {
         return {};
     }
     try {
-        view_buffer buffer(text);
-        std::istream stream(&buffer);
+        // A quote left open is noticed only if the text ends within it, not with a line break.
+        const auto last = text.find_last_not_of(" \r\n");
+        std::istringstream stream(std::string(text.substr(0, last == std::string_view::npos ? 0 : last + 1)));
         YAML::Parser parser(stream);
         tree_builder builder;
         while (parser.HandleNextDocument(builder)) {
@@ -209,4 +192,4 @@ yaml_node parse_yaml(std::string_view text, std::vector<problem>& problems) {
     return {};
 }
 
-} // namespace pgsteady::config
+}  // namespace pgsteady::config

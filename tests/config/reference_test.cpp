@@ -149,7 +149,8 @@ std::string markdown_row(std::initializer_list<std::string> cells) {
 
 std::string markdown_tables() {
     settings defaults;
-    std::string text = markdown_row({"key", "value", "default", "older variables", "meaning"}) + "|---|---|---|---|---|\n";
+    std::string text =
+        markdown_row({"key", "value", "default", "older variables", "meaning"}) + "|---|---|---|---|---|\n";
     for (const key& row : keys()) {
         const auto value = format_yaml(row.find(defaults), row.rule);
         text += markdown_row({'`' + std::string(row.path) + '`', kind_and_range(row.rule), '`' + value + '`',
@@ -178,7 +179,9 @@ std::string read_whole(const std::string& path) {
     return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-std::string repository_path(std::string_view name) { return std::string(PGSTEADY_SOURCE_DIR) + '/' + std::string(name); }
+std::string repository_path(std::string_view name) {
+    return std::string(PGSTEADY_SOURCE_DIR) + '/' + std::string(name);
+}
 
 bool rewrites_files() { return std::getenv("PGSTEADY_UPDATE_DOCS") != nullptr; }
 
@@ -329,7 +332,8 @@ TEST_CASE("the older variables of product and their defaults are all known") {
     };
     settings defaults;
     std::size_t known = 0;
-    for (const key& row : keys()) known += static_cast<std::size_t>(!row.variables[0].empty()) + !row.variables[1].empty();
+    for (const key& row : keys())
+        known += static_cast<std::size_t>(!row.variables[0].empty()) + !row.variables[1].empty();
     CHECK(known == std::size(table));
     for (const auto& expected : table) {
         CAPTURE(expected.variable);

@@ -1,0 +1,76 @@
+// What a pair of database and user gets.
+
+#include "config/resolve.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace pgsteady::config;
+using namespace std::chrono_literals;
+
+namespace {
+
+settings example() {
+    settings all;
+    all.backends.hosts = {{"a", 5432}};
+    all.limits.max_clients_per_user = 50;
+    auto& app = all.databases["app"];
+    app.hosts = {{"b", 5433}};
+    app.dbname = "app_prod";
+    app.user = "owner";
+    app.password = "secret";
+    app.pool.size = 40;
+    app.timeouts.statement = 5s;
+    app.max_clients = 500;
+    auto& report = all.users["report"];
+    report.mode = pool_mode::session;
+    report.pool_size = 2;
+    report.statement_timeout = 10min;
+    report.max_clients = 10;
+    return all;
+}
+
+}  // namespace
+
+TEST_CASE("D7: a database that is not listed gets an automatic pool that keeps nothing warm") {
+    const auto made = resolve(example(), "shop", "bob");
+    REQUIRE(made);
+    CHECK_FALSE(made->named);
+    CHECK(made->dbname == "shop");
+    CHECK(made->hosts == std::vector<host_port>{{"a", 5432}});
+    CHECK(made->rules.pool.min_size == 0);
+    CHECK(made->rules.pool.size == 20);
+    CHECK(made->server_user.empty());
+    CHECK(made->max_clients_of_user == 50);
+    CHECK(made->max_clients_of_database == 0);
+}
+
+TEST_CASE("without automatic pools only listed databases exist") {
+    settings all = example();
+    all.auto_pools.enabled = false;
+    CHECK_FALSE(resolve(all, "shop", "bob"));
+    CHECK(resolve(all, "app", "bob"));
+}
+
+TEST_CASE("a listed database brings its own cluster, name, user and policies") {
+    const auto made = resolve(example(), "app", "bob");
+    REQUIRE(made);
+    CHECK(made->named);
+    CHECK(made->hosts == std::vector<host_port>{{"b", 5433}});
+    CHECK(made->dbname == "app_prod");
+    CHECK(made->server_user == "owner");
+    CHECK(made->server_password == "secret");
+    CHECK(made->rules.pool.size == 40);
+    CHECK(made->rules.pool.min_size == 5);
+    CHECK(made->rules.timeouts.statement == 5s);
+    CHECK(made->max_clients_of_database == 500);
+}
+
+TEST_CASE("a user's values beat the database's") {
+    const auto made = resolve(example(), "app", "report");
+    REQUIRE(made);
+    CHECK(made->rules.pool.mode == pool_mode::session);
+    CHECK(made->rules.pool.size == 2);
+    CHECK(made->rules.pool.min_size == 2);
+    CHECK(made->rules.timeouts.statement == 10min);
+    CHECK(made->max_clients_of_user == 10);
+}
