@@ -94,12 +94,12 @@ struct pool_status {
 
 struct backend_status {
     std::string address;             ///< host:port, or a socket's path
-    std::optional<bool> reachable;   ///< absent: not tried yet
-    std::string last_problem;
+    std::optional<bool> reachable{}; ///< absent: not tried yet
+    std::string last_problem{};
     std::string role = "unknown";    ///< unknown, primary, standby
-    std::optional<double> lag_seconds;
-    std::optional<double> latency_seconds;
-    std::optional<std::uint32_t> timeline;
+    std::optional<double> lag_seconds{};
+    std::optional<double> latency_seconds{};
+    std::optional<std::uint32_t> timeline{};
 };
 
 struct breaker_status {

@@ -1,0 +1,340 @@
+// The admin port as a client on loopback meets it.
+#include "admin/admin_server.hpp"
+
+#include "tests/admin/admin_support.hpp"
+
+#include <thread>
+
+using namespace pgsteady;
+using namespace pgsteady::admin;
+using namespace pgsteady::admin::test;
+using std::chrono::milliseconds;
+
+namespace {
+
+http_limits hasty() {
+    http_limits result;
+    result.read_timeout = milliseconds(150);
+    result.write_timeout = milliseconds(1000);
+    result.idle_timeout = milliseconds(300);
+    return result;
+}
+
+/// As many descriptors as this process may have.
+std::size_t raise_descriptor_limit() {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}
+
+}  // namespace
+
+TEST_CASE("Every path answers with its type") {
+    running_server at;
+    REQUIRE(at.problem == "");
+    const std::pair<const char*, const char*> paths[] = {
+        {"/", "text/plain; charset=utf-8"},
+        {"/healthz", "text/plain; charset=utf-8"},
+        {"/readyz", "text/plain; charset=utf-8"},
+        {"/metrics", "text/plain; version=0.0.4; charset=utf-8"},
+        {"/api/database-recovery/health", "application/json"},
+        {"/api/database-recovery/status", "application/json"},
+        {"/api/database-recovery/connections", "application/json"},
+    };
+    const std::string index = at.get("/").body;
+    for (const auto& [path, type] : paths) {
+        INFO(path);
+        const reply answer = at.get(path);
+        CHECK(answer.status == 200);
+        CHECK(answer.header("content-type") == type);
+        CHECK(answer.header("cache-control") == "no-store");
+        CHECK(answer.header("x-content-type-options") == "nosniff");
+        CHECK(index.find(std::string(" ") + path + " ") != std::string::npos);
+        const reply head = at.ask("HEAD", path);
+        CHECK(head.status == 200);
+        CHECK(std::stoul(head.header("content-length")) > 0);
+    }
+}
+
+TEST_CASE("The documents come through whole") {
+    running_server at;
+    CHECK(at.get("/healthz").body == "ok\n");
+    const boost::json::value health = at.get("/api/database-recovery/health").json();
+    CHECK(health.at_pointer("/connections/total") == 20);
+    CHECK(at.get("/api/database-recovery/status").json().at("version") == "1.2.3");
+    CHECK(at.get("/api/database-recovery/connections?pool=app%2Falice").json().at("pools").as_array().size() == 1);
+    CHECK(at.get("/api/database-recovery/connections?pool=nope").status == 404);
+    CHECK(at.get("/metrics").body.find("pgsteady_build_info{version=\"1.2.3\"} 1\n") != std::string::npos);
+}
+
+TEST_CASE("D8: ready while holding and read-only, not when offline or draining; the body says which") {
+    running_server at;
+    const std::pair<service_mode, unsigned> modes[] = {{service_mode::normal, 200}, {service_mode::holding, 200},
+                                                       {service_mode::read_only, 200}, {service_mode::offline, 503}};
+    for (const auto& [mode, status] : modes) {
+        at.mode = mode;
+        const reply answer = at.get("/readyz");
+        CHECK(answer.status == status);
+        CHECK(answer.body == std::string(to_string(mode)) + "\n");
+    }
+    at.mode = service_mode::normal;
+    at.draining = true;
+    CHECK(at.get("/readyz").status == 503);
+    CHECK(at.get("/readyz").body == "draining\n");
+    CHECK(at.get("/healthz").status == 200);
+}
+
+TEST_CASE("Health is 503 when nothing can be served") {
+    running_server at;
+    at.mode = service_mode::holding;
+    CHECK(at.get("/api/database-recovery/health").status == 200);
+    at.state = service_state::disconnected;
+    const reply answer = at.get("/api/database-recovery/health");
+    CHECK(answer.status == 503);
+    CHECK(answer.json().at("state") == "disconnected");
+}
+
+TEST_CASE("Probes do not wait for workers") {
+    running_server at;
+    at.failing = true;
+    CHECK(at.get("/healthz").status == 200);
+    CHECK(at.get("/readyz").status == 200);
+}
+
+TEST_CASE("Unknown paths and wrong methods are problems that say what to do") {
+    running_server at;
+    const reply unknown = at.get("/api/database-recovery/nothing");
+    CHECK(unknown.status == 404);
+    CHECK(unknown.header("content-type") == "application/problem+json");
+    CHECK(unknown.json().at("status") == 404);
+    for (const char* method : {"POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"}) {
+        const reply wrong = at.ask(method, "/metrics", "Content-Length: 0\r\n");
+        CHECK_MESSAGE(wrong.status == 405, method);
+        CHECK(wrong.header("allow") == "GET, HEAD");
+    }
+}
+
+TEST_CASE("A connection is used again, for pipelined requests and after refusals too") {
+    running_server at;
+    http_client client(at.server->port());
+    const std::string host = "Host: 127.0.0.1\r\n\r\n";
+    client.send("GET /healthz HTTP/1.1\r\n" + host + "GET /nothing HTTP/1.1\r\n" + host + "HEAD / HTTP/1.1\r\n" + host);
+    CHECK(client.receive().status == 200);
+    CHECK(client.receive().status == 404);
+    CHECK(client.receive(false).status == 200);
+    client.send("GET /readyz HTTP/1.1\r\n" + host);
+    CHECK(client.receive().body == "normal\n");
+}
+
+TEST_CASE("HTTP/1.0 is answered and closed") {
+    running_server at;
+    http_client client(at.server->port());
+    client.send("GET /healthz HTTP/1.0\r\n\r\n");
+    CHECK(client.receive().status == 200);
+    CHECK(client.closed_by_server());
+}
+
+TEST_CASE("A body of 64 KiB is taken, a larger one is refused before it is read") {
+    running_server at;
+    const std::string most(64 * 1024, 'x');
+    CHECK(at.ask("GET", "/healthz", "", most).status == 200);
+    const reply refused = at.ask("GET", "/healthz", "", most + 'x');
+    CHECK(refused.status == 413);
+    CHECK(refused.header("content-type") == "application/problem+json");
+    http_client endless(at.server->port());
+    endless.send("POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n");
+    CHECK(endless.receive().status == 413);
+}
+
+TEST_CASE("A chunked body is limited too") {
+    running_server at;
+    http_client client(at.server->port());
+    client.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (int chunk = 0; chunk < 20 && client.send("2000\r\n" + std::string(0x2000, 'x') + "\r\n"); ++chunk) {}
+    CHECK(client.receive().status == 413);
+}
+
+TEST_CASE("A refused request's body is not waited for, and the answer still arrives") {
+    running_server at;
+    const reply answer = at.ask("POST", "/nothing", "", std::string(200 * 1024, 'x'));
+    CHECK((answer.status == 413 || answer.status == 404));
+    http_client client(at.server->port());
+    client.send("POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\n" + std::string(60'000, 'x'));
+    CHECK(client.receive().status == 404);
+    CHECK(client.closed_by_server());
+}
+
+TEST_CASE("Expect: 100-continue is told to go on, or why not") {
+    running_server at;
+    http_client client(at.server->port());
+    client.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    CHECK(client.receive().status == 100);
+    client.send("{}");
+    CHECK(client.receive().status == 200);
+    client.send("POST /nothing HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    CHECK(client.receive().status == 404);
+}
+
+TEST_CASE("A head beyond 8 KiB is refused, and so is what is not HTTP") {
+    running_server at;
+    CHECK(at.get("/healthz", "X-Long: " + std::string(9000, 'x') + "\r\n").status == 431);
+    CHECK(at.get('/' + std::string(9000, 'x')).status == 431);
+    for (const char* garbage : {"hello\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "GET / HTTP/1.1\r\nHost localhost\r\n\r\n",
+                                "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+                                "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n"}) {
+        http_client client(at.server->port());
+        client.send(garbage);
+        CHECK_MESSAGE(client.receive().status == 400, garbage);
+        CHECK(client.closed_by_server());
+    }
+}
+
+TEST_CASE("A name that loopback does not have is refused") {
+    running_server at;
+    for (const char* host : {"evil.example", "evil.example:6433", ""}) {
+        http_client client(at.server->port());
+        client.send("GET /healthz HTTP/1.1\r\nHost: " + std::string(host) + "\r\n\r\n");
+        CHECK_MESSAGE(client.receive().status == 403, host);
+    }
+    CHECK(at.get("/healthz", "Host: localhost\r\n").status == 403);
+}
+
+TEST_CASE("With a read token, reading needs it; probes and the index do not") {
+    config::admin_settings settings;
+    settings.read_token = "read-secret";
+    settings.operate_token = "operate-secret";
+    running_server at(settings);
+    for (const char* path : {"/metrics", "/api/database-recovery/health", "/api/database-recovery/status",
+                             "/api/database-recovery/connections"}) {
+        INFO(path);
+        const reply none = at.get(path);
+        CHECK(none.status == 401);
+        CHECK(none.header("www-authenticate") == "Bearer realm=\"pgsteady\"");
+        CHECK(at.get(path, "Authorization: Bearer wrong-secret\r\n").status == 401);
+        CHECK(at.get(path, "Authorization: Bearer read-secret\r\n").status == 200);
+        CHECK(at.get(path, "Authorization: Bearer operate-secret\r\n").status == 200);
+        CHECK(at.get(path, "Authorization: Bearer read-secret\r\n").body.find("-secret") == std::string::npos);
+    }
+    for (const char* path : {"/", "/healthz", "/readyz"}) CHECK(at.get(path).status == 200);
+    CHECK(at.warned().find("with 401") != std::string::npos);
+    CHECK(at.warned().find("-secret") == std::string::npos);
+}
+
+TEST_CASE("A failing hook is a 500 that tells nothing, and a warning that does") {
+    running_server at;
+    at.failing = true;
+    const reply answer = at.get("/api/database-recovery/status");
+    CHECK(answer.status == 500);
+    CHECK(answer.body.find("hook-secret") == std::string::npos);
+    CHECK(at.warned().find("hook-secret") != std::string::npos);
+    at.failing = false;
+    CHECK(at.get("/api/database-recovery/status").status == 200);
+}
+
+TEST_CASE("Who is slow is closed: before a byte, within a head, within a body, between requests") {
+    running_server at({}, hasty());
+    for (const char* part : {"", "G", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n",
+                             "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc"}) {
+        http_client client(at.server->port());
+        client.send(part);
+        CHECK_MESSAGE(client.closed_by_server(), part);
+    }
+    http_client idle(at.server->port());
+    idle.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    CHECK(idle.receive().status == 200);
+    CHECK(idle.closed_by_server());
+}
+
+TEST_CASE("Dripping bytes does not win time: the clock is that of the whole request") {
+    running_server at({}, hasty());
+    http_client client(at.server->port());
+    bool open = true;
+    for (int drip = 0; drip < 100 && open; ++drip) {
+        open = client.send("X");
+        std::this_thread::sleep_for(milliseconds(10));
+    }
+    CHECK_FALSE(open);
+}
+
+TEST_CASE("A thousand idle connections hurt nobody") {
+    const std::size_t count = std::min<std::size_t>(1000, (raise_descriptor_limit() - 400) & ~std::size_t{1});
+    running_server at;
+    std::vector<http_client> idle;
+    for (std::size_t each = 0; each < count; ++each) {
+        idle.emplace_back(at.server->port());
+        REQUIRE(idle.back().connected());
+        if (each % 2 == 0) idle.back().send("GET /met");
+    }
+    const auto start = std::chrono::steady_clock::now();
+    CHECK(at.get("/healthz").status == 200);
+    CHECK(at.get("/metrics").status == 200);
+    CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(2));
+    CHECK(idle.front().closed_by_server());  // the longest silence gave way
+    idle.back().send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    CHECK(idle.back().receive().status == 200);
+}
+
+TEST_CASE("When nobody is silent, newcomers are told to come again") {
+    http_limits one;
+    one.connections = 0;
+    running_server at({}, one);
+    http_client client(at.server->port());
+    const reply answer = client.receive();
+    CHECK(answer.status == 503);
+    CHECK(answer.header("retry-after") == "1");
+    CHECK(answer.json().at("status") == 503);
+}
+
+TEST_CASE("Snapshots are shared by requests that come close together") {
+    std::atomic<int> taken = 0;
+    config::admin_settings settings;
+    settings.port = 0;
+    http_limits limits;
+    limits.snapshot_age = std::chrono::hours(1);
+    const auto take = [&] {
+        ++taken;
+        return sample_snapshot();
+    };
+    admin_server server(settings, {.take_snapshot = take, .take_readiness = [] { return readiness{}; }, .warn = {}},
+                        limits);
+    REQUIRE(server.start().empty());
+    http_client client(server.port());
+    for (int each = 0; each < 20; ++each) {
+        client.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        CHECK(client.receive().status == 200);
+    }
+    CHECK(taken.load() == 1);
+}
+
+TEST_CASE("What cannot be opened is said before anything runs") {
+    running_server first;
+    REQUIRE(first.problem == "");
+    const auto problem_with = [&](auto change) {
+        config::admin_settings settings;
+        settings.port = 0;
+        change(settings);
+        return admin_server(settings, first.hooks()).start();
+    };
+    CHECK(problem_with([&](auto& to) { to.port = first.server->port(); }).find("in use") != std::string::npos);
+    CHECK(problem_with([](auto& to) { to.host = "0.0.0.0"; }).find("token") != std::string::npos);
+    CHECK(problem_with([](auto& to) { to.tls.cert_file = "/some/file"; }).find("admin.tls") != std::string::npos);
+    CHECK(problem_with([](auto& to) { to.host = "192.0.2.1"; to.operate_token = "x"; }) != "");
+    CHECK(problem_with([](auto& to) { to.host = "localhost"; }) == "");
+    CHECK(problem_with([](auto& to) { to.host = "*"; to.operate_token = "x"; }) == "");
+}
+
+TEST_CASE("Stopping closes every connection, twice is fine, and so is stopping what never started") {
+    running_server at;
+    http_client idle(at.server->port());
+    http_client half(at.server->port());
+    half.send("GET /hea");
+    CHECK(at.get("/healthz").status == 200);
+    at.server->stop();
+    CHECK(idle.closed_by_server());
+    CHECK(half.closed_by_server());
+    at.server->stop();
+    admin_server never({}, at.hooks());
+    never.stop();
+}
