@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 PAGE = Path(__file__).with_name("exceptions.md")
+EXPECTED = Path(__file__).with_name("expected")
 
 
 @dataclass
@@ -48,3 +49,28 @@ def error_filter(rows):
         else:
             everywhere = words[1]
     return lambda sqlstate: by_state.get(sqlstate, everywhere)
+
+
+def expected_record(script_name):
+    """What `expected/<script>.txt` says, line by line; its comments explain and do not count."""
+    lines = (EXPECTED / f"{script_name}.txt").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def record_expectation(script_name, title, lines):
+    EXPECTED.mkdir(exist_ok=True)
+    text = [f"# {title}", "# Differs from PostgreSQL as exceptions.md says.", "", *lines]
+    (EXPECTED / f"{script_name}.txt").write_text("\n".join(text) + "\n")
+
+
+def without_login(lines):
+    """A record without the messages of successful logins, which change with the server's version."""
+    kept, in_login = [], False
+    for line in lines:
+        if line[2:].startswith(("< Authentication ", "< ParameterStatus ", "< BackendKeyData")):
+            in_login = True
+        else:
+            if not (in_login and line[2:] == "< ReadyForQuery I"):
+                kept.append(line)
+            in_login = False
+    return kept

@@ -154,6 +154,22 @@ class Player:
             self._note(frame=frame)
             count -= frame.type in types
 
+    def _do_Z_or_close(self, _):
+        """Reads until the first ReadyForQuery or the close, and goes on after either."""
+        self._flush()
+        try:
+            while True:
+                frame = self._current.wire.read_frame()
+                self._note(frame=frame)
+                if frame.type == "Z":
+                    return
+        except Closed:
+            self._note(event="closed")
+            self._current.wire.abandon()
+            self._current.wire = None
+        except Timeout as problem:
+            self._give_up(problem)
+
     def _do_expect_close(self, _):
         self._flush()
         try:

@@ -6,7 +6,8 @@ from .wire_client import WireClient
 SECONDS = 8.0
 
 LOOKS = {
-    "settings": "select name || ' = ' || setting from pg_settings where context in ('user', 'superuser') order by 1",
+    "settings": "select name || ' = ' || setting from pg_settings where context in ('user', 'superuser') "
+                "and name not like 'plpgsql.%' order by 1",       # those exist once somebody has used PL/pgSQL
     "roles": "select current_user, session_user",
     "schemas": "select current_schemas(false)",
     "temporary objects": "select relname from pg_class where relpersistence = 't' "

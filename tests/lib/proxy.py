@@ -167,6 +167,11 @@ class Proxy:
     def log_text(self):
         return self.log.read_text(errors="replace")
 
+    def obituary(self):
+        """A line about a process that has died, or nothing."""
+        code = self.process.poll() if self.process else None
+        return "" if code is None else f"THE PROXY HAS DIED with {code}\n"
+
     def log_tail(self, lines=40):
         return f"--- tail of {self.log.name}\n{tail(self.log, lines)}"
 
