@@ -184,18 +184,22 @@ void reply_tracker::skip_to_sync() {
     copies_ = 0;
     bool data_seen = false;
     bool end_seen = false;
+    bool query_discarded = false;
     while (!empty()) {
         const owed kind = front().kind;
         data_seen |= kind == owed::copy_data;
         end_seen |= kind == owed::copy_end;
         if (kind == owed::sync) {
             // A Sync directly behind the Execute was read, and ignored, before any data was (P20).
-            if (!was_copying || end_seen) return;
-            if (data_seen) {
-                ambiguous_ = true;
+            const bool counts = !was_copying || end_seen;
+            if (counts || data_seen) {
+                ambiguous_ |= !counts;
+                // A client's Query that the server discards is answered by the ReadyForQuery of this Sync.
+                if (query_discarded) entries_[head_].injected = false;
                 return;
             }
         }
+        query_discarded |= kind == owed::query && !front().injected;
         remove_front(outcome::skipped);
     }
 }

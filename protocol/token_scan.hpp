@@ -41,6 +41,7 @@ enum class token_hit : std::uint32_t {
     transaction = 1U << 22,       ///< first: BEGIN, START, COMMIT, END, ROLLBACK, ABORT
     savepoint = 1U << 23,         ///< first: SAVEPOINT, RELEASE; also ROLLBACK and ABORT, which may name one
     unicode_quoted = 1U << 24,    ///< U&"…": an identifier that cannot be read without decoding it
+    sequence_use = 1U << 26,      ///< nextval, setval: after them currval and lastval are this session's own
     ambiguous = 1U << 25,         ///< a literal whose end depends on what only the server knows; raw from there on
 };
 

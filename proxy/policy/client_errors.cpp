@@ -102,6 +102,12 @@ error_fields unavailable(std::string_view why, std::string_view incident) {
                        detail(statement_outcome::not_executed, incident));
 }
 
+error_fields sequence_value_lost() {
+    return plain_error(sqlstate::object_not_in_prerequisite_state,
+                       "currval and lastval are not available: the server connection has served other clients since", {},
+                       "Use INSERT ... RETURNING, or call them in the transaction that drew from the sequence.");
+}
+
 error_fields transaction_aborted() {
     return plain_error(sqlstate::in_failed_sql_transaction,
                        "current transaction is aborted, commands ignored until end of transaction block");

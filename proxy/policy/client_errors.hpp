@@ -45,6 +45,8 @@ namespace client_errors {
 /// R16: no server at sign-in; ends the session.
 [[nodiscard]] error_fields unavailable(std::string_view why, std::string_view incident);
 
+/// 55000: lastval() or currval() whose server has served others since (D15).
+[[nodiscard]] error_fields sequence_value_lost();
 /// 25P02, as PostgreSQL words it.
 [[nodiscard]] error_fields transaction_aborted();
 /// 08P01 FATAL: an illegal message from the client.

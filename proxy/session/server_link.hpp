@@ -62,7 +62,8 @@ struct server_link {
     settings_ptr applied;         ///< beyond its login defaults
     server_statements prepared;
     std::uint64_t unnamed_token = 0;  ///< which client's unnamed statement it holds; 0: nobody's
-    std::uint64_t last_client = 0;    ///< the session that used it last (D15)
+    std::uint64_t only_client = 0;    ///< the one session that has used it so far (D15)
+    bool used_by_others = false;      ///< more than one session has
 
     // what it said
     reported_ptr reported;

@@ -77,7 +77,9 @@ void session::wait_for_server() {
 void session::on_server(server_link& link) {
     waiting_ = false;
     link_ = &link;
-    requests_here_ = 0;
+    sequence_used_ = false;
+    if (link.only_client == 0) link.only_client = id_;
+    else if (link.only_client != id_) link.used_by_others = true;
     committed_ = desired_;
     committed_applied_ = link.applied;
     if (phase_ == phase::welcoming) {
@@ -103,18 +105,17 @@ bool session::in_transaction() const {
 }
 
 void session::detach(session_actions::release how) {
-    link_->last_client = id_;
     actions_.give_back = how;
     link_ = nullptr;
     segment_open_ = false;
     restoring_ = false;
-    touched_ = uncertain_ = false;
+    touched_ = uncertain_ = resets_ = ready_held_ = false;
     if (extra_ != nullptr) extra_->portals.clear();
 }
 
 // Only when every reply is accounted for and the server says it is idle (P19, P21).
 void session::release_if_at_rest() {
-    if (link_ == nullptr || pins_ != 0 || segment_open_ || client_frame_left_ != 0 || restoring_ || uncertain_) return;
+    if (link_ == nullptr || pins_ != 0 || segment_open_ || client_frame_left_ != 0 || restoring_ || uncertain_ || ready_held_) return;
     if (pool_.mode == session_mode::session && phase_ != phase::ended) return;
     if (!link_->at_rest()) return;
     detach(session_actions::release::reuse);

@@ -163,8 +163,9 @@ private:
     void keep(std::string_view bytes);
     void skip_rest_of(const client_frame& frame, bool forward);
     void violation(std::string message);
-    effects_ptr effects_of(std::string_view text, token_hits hits);
-    bool refuses_sequence_value(const effects_ptr& effects);
+    taken on_large_query(const client_frame& frame);
+    effects_ptr note_hits(std::string_view text, token_hits hits);
+    bool refuses_sequence_value(const statement_effects& effects) const;
     void finish_large_query();
     void forget_unnamed();
 
@@ -180,7 +181,12 @@ private:
     void inject_unnamed();
     void evict_statements();
     void forward_parse(std::string_view server_name, std::string_view tail);
-    bool rewrite_deallocate(const effects_ptr& effects, std::string& text, statement_ptr& statement);
+    std::vector<std::string> names_to_lend(const statement_effects& effects) const;
+    void lend_names(const std::vector<std::string>& names);
+    void take_names_back(const std::vector<std::string>& names, bool own_segment);
+    void ensure_unnamed();
+    void inject_close(std::string_view name);
+    statement_ptr make_statement(std::string_view name, std::string_view tail, const effects_ptr& effects);
     statement_ptr find_statement(std::string_view name) const;
     void remember_portal(std::string_view portal, const effects_ptr& effects);
     void forget_name(std::string_view name);
@@ -190,7 +196,12 @@ private:
     void on_parameter_status(std::string_view frame, bool forward);
     void on_command_complete(std::string_view body);
     void on_error_reply(std::string_view frame, bool forward);
-    void on_ready(char status);
+    void on_ready_frame(std::string_view frame, bool forward);
+    void settle_transaction(char status);
+    void finish_request(char status);
+    void on_notification(std::string_view frame);
+    bool request_resets() const;
+    void name_as_client(error_fields& fields) const;
     void on_injected_frame(char type, std::string_view body);
     void process_settled();
     void settle(const reply_note& note, outcome how);
@@ -203,6 +214,10 @@ private:
     void on_restored(outcome how);
     void sync_reported();
     void apply_effects(const statement_effects& effects);
+    void apply_settings(const statement_effects& effects);
+    void apply_partly(const statement_effects& effects);
+    void forget_deallocated(const statement_effects& effects, std::size_t completed);
+    std::uint32_t pins_of(const statement_effects& effects) const;
     void change_setting(const std::string& name, std::optional<std::string> value, bool reset);
     void transaction_ended(bool committed);
     void ask_truth();
@@ -240,7 +255,10 @@ private:
     bool forward_large_ = false;      // the large client frame in passage goes to the server
     bool large_is_query_ = false;
     char last_tag_ = 0;               // 'C'ommit, 'R'ollback or 0: what the last tag was
-    std::uint32_t requests_here_ = 0; // requests begun since this server was attached
+    bool sequence_used_ = false;      // since this server was attached: currval and lastval are this client's own
+    bool resets_ = false;             // the request in progress sets settings back to defaults
+    bool ready_held_ = false;         // its ReadyForQuery waits until the client's startup values are back (D16)
+    std::uint32_t completed_ = 0;     // statements of the Query in progress that have completed
     std::uint32_t pins_ = 0;
     std::size_t client_frame_left_ = 0;
     std::int32_t client_pid_;
@@ -270,6 +288,7 @@ private:
         error_fields restore_error;
         error_fields refusal;
         token_scanner scanner;
+        std::vector<std::pair<std::string, std::string>> former_names;  // server's and client's, of statements undone
     };
     extra& more();
     std::unique_ptr<extra> extra_;

@@ -6,6 +6,8 @@
 #include "protocol/wire.hpp"
 #include "proxy/sql/statement_effects.hpp"
 
+#include <algorithm>
+
 namespace pgsteady {
 
 namespace {
@@ -57,25 +59,25 @@ session::taken session::on_parse(const client_frame& frame) {
 
 session::taken session::on_parse_unnamed(const client_frame& frame, std::string_view tail) {
     const std::string_view text(tail.data());
-    const token_hits hits = scan_tokens(text);
-    effects_ptr effects = hits.has(needs_parser_mask) ? effects_of(text, hits) : nullptr;
-    if (pool_.pin_opaque && hits.has(token_hit::call)) pins_ |= static_cast<std::uint32_t>(pin_reason::opaque);
+    const effects_ptr effects = note_hits(text, scan_tokens(text));
     unnamed_tail_.assign(tail);
     unnamed_effects_ = effects;
     link_->unnamed_token = unnamed_token_ = tables_.next_token++;
-    std::string rewritten;
-    statement_ptr deallocated;
-    if (effects != nullptr && rewrite_deallocate(effects, rewritten, deallocated)) {
-        rewritten += '\0';
-        rewritten += tail.substr(text.size() + 1);
-        link_->tracker.push(owed::parse);
-        tables_.to_server.copy(parse_frame({}, rewritten));
-        keep(frame.bytes);
-        return taken::yes;
-    }
     link_->tracker.push(owed::parse);
     send(frame);
     return taken::yes;
+}
+
+/// The shared statement of this text, or one under the client's own name where SQL PREPARE has given the client a
+/// namespace of its own on a server that it keeps (D14).
+statement_ptr session::make_statement(std::string_view name, std::string_view tail, const effects_ptr& effects) {
+    if ((pins_ & static_cast<std::uint32_t>(pin_reason::sql_prepare)) == 0)
+        return tables_.statements.intern(desired_->planner_key(), tail, effects);
+    auto own = std::make_shared<prepared_statement>();
+    own->server_name = name;
+    own->parse_tail = tail;
+    own->effects = effects;
+    return own;
 }
 
 session::taken session::on_parse_named(const client_frame& frame, std::string_view name, std::string_view tail) {
@@ -89,9 +91,8 @@ session::taken session::on_parse_named(const client_frame& frame, std::string_vi
         return taken::yes;
     }
     const std::string_view text(tail.data());
-    const token_hits hits = scan_tokens(text);
-    const effects_ptr effects = hits.has(needs_parser_mask) ? effects_of(text, hits) : nullptr;
-    const statement_ptr statement = tables_.statements.intern(desired_->planner_key(), tail, effects);
+    const effects_ptr effects = note_hits(text, scan_tokens(text));
+    const statement_ptr statement = make_statement(name, tail, effects);
     names_.emplace(name, statement);
     if (!link_->prepared.has(statement)) {
         link_->prepared.add(statement);
@@ -105,15 +106,7 @@ session::taken session::on_parse_named(const client_frame& frame, std::string_vi
     // Whether the transaction has failed is known only when nothing of earlier segments is owed (D14).
     const bool healthy = link_->transaction_status != 'E' && link_->tracker.client_readies_owed() == 0;
     if (!healthy) {
-        link_->notes.push_back({});
-        link_->tracker.push(owed::close, true, false);
-        std::string close;
-        {
-            const frame_builder builder(close, frontend::close);
-            close += 'S';
-            put_cstring(close, statement->server_name);
-        }
-        tables_.to_server.copy(close);
+        inject_close(statement->server_name);
         link_->notes.push_back({reply_note::about::client_parse, std::string(name), statement, nullptr, nullptr, 0});
         link_->tracker.push(owed::parse, false, true);
         forward_parse(statement->server_name, tail);
@@ -149,17 +142,28 @@ void session::inject_unnamed() {
 /// Drops statements over the server's limit, only where no Bind can be waiting for one (P25, P26).
 void session::evict_statements() {
     if (link_->prepared.bytes() <= pool_.prepared_bytes || segment_open_ || !link_->tracker.empty()) return;
-    for (const statement_ptr& victim : link_->prepared.evict(pool_.prepared_bytes)) {
-        link_->notes.push_back({});
-        link_->tracker.push(owed::close, true);
-        std::string out;
-        {
-            const frame_builder frame(out, frontend::close);
-            out += 'S';
-            put_cstring(out, victim->server_name);
-        }
-        tables_.to_server.copy(out);
+    for (const statement_ptr& victim : link_->prepared.evict(pool_.prepared_bytes)) inject_close(victim->server_name);
+}
+
+void session::inject_close(std::string_view name) {
+    link_->notes.emplace_back();
+    link_->tracker.push(owed::close, true);
+    std::string out;
+    {
+        const frame_builder frame(out, frontend::close);
+        out += 'S';
+        put_cstring(out, name);
     }
+    tables_.to_server.copy(out);
+    process_settled();
+}
+
+/// Before the client's next message names the unnamed statement: the server must hold this client's, or none.
+void session::ensure_unnamed() {
+    if (link_->unnamed_token == unnamed_token_) return;
+    if (unnamed_token_ != 0 && !unnamed_tail_.empty()) return inject_unnamed();
+    inject_close({});  // somebody else's must not be bound by mistake
+    link_->unnamed_token = 0;
 }
 
 session::taken session::on_bind(const client_frame& frame) {
@@ -173,7 +177,7 @@ session::taken session::on_bind(const client_frame& frame) {
     evict_statements();
     segment_open_ = true;
     if (name.empty()) {
-        if (link_->unnamed_token != unnamed_token_ && !unnamed_tail_.empty()) inject_unnamed();
+        ensure_unnamed();
         remember_portal(portal, unnamed_effects_);
         link_->tracker.push(owed::bind);
         send(frame);
@@ -223,13 +227,13 @@ session::taken session::on_describe(const client_frame& frame) {
     const char kind = rest.front();
     rest.remove_prefix(1);
     std::string_view name;
-    if (!take_cstring(rest, name) || (kind != 'S' && kind != 'P')) {
+    if (!take_cstring(rest, name)) {
         violation("invalid message format");
         return taken::yes;
     }
     segment_open_ = true;
     const statement_ptr statement = kind == 'S' && !name.empty() ? find_statement(name) : nullptr;
-    if (kind == 'S' && name.empty() && link_->unnamed_token != unnamed_token_ && !unnamed_tail_.empty()) inject_unnamed();
+    if (kind == 'S' && name.empty()) ensure_unnamed();
     if (statement == nullptr) {
         link_->tracker.push(owed::describe);
         send(frame);
@@ -259,10 +263,18 @@ session::taken session::on_execute(const client_frame& frame) {
     effects_ptr effects;
     if (extra_ != nullptr)
         if (const auto at = extra_->portals.find(portal); at != extra_->portals.end()) effects = at->second;
-    if (effects != nullptr) link_->notes.push_back({reply_note::about::execute, {}, nullptr, nullptr, effects, 0});
-    link_->tracker.push(owed::execute, false, effects != nullptr);
+    if (effects == nullptr) {
+        link_->tracker.push(owed::execute);
+        send(frame);
+        return taken::yes;
+    }
+    const std::vector<std::string> lent = names_to_lend(*effects);
+    lend_names(lent);
+    link_->notes.push_back({reply_note::about::execute, {}, nullptr, nullptr, effects, 0});
+    link_->tracker.push(owed::execute, false, true);
     send(frame);
     process_settled();
+    take_names_back(lent, false);
     return taken::yes;
 }
 
@@ -277,7 +289,7 @@ session::taken session::on_close(const client_frame& frame) {
     const char kind = rest.front();
     rest.remove_prefix(1);
     std::string_view name;
-    if (!take_cstring(rest, name) || (kind != 'S' && kind != 'P')) {
+    if (!take_cstring(rest, name)) {
         violation("invalid message format");
         return taken::yes;
     }
@@ -297,20 +309,38 @@ void session::forget_name(std::string_view name) {
     if (const auto at = names_.find(name); at != names_.end()) names_.erase(at);
 }
 
-/// DEALLOCATE of a name that the protocol prepared (P28): the text gets the name that the server knows.
-/// A server without that statement gets an empty one under its name first, so that it answers as expected.
-bool session::rewrite_deallocate(const effects_ptr& effects, std::string& text, statement_ptr& statement) {
-    if (!effects->parsed || effects->statements != 1 || effects->deallocates.size() != 1) return false;
-    statement = find_statement(effects->deallocates.front().name);
-    if (statement == nullptr) return false;
-    if (!link_->prepared.has(statement)) {
-        link_->notes.push_back({});
+/// Names that this text's SQL mentions and that the protocol prepared: one namespace for the client (D14, P28).
+std::vector<std::string> session::names_to_lend(const statement_effects& effects) const {
+    std::vector<std::string> names;
+    const auto add = [&](const std::string& name) {
+        const statement_ptr statement = find_statement(name);
+        if (statement == nullptr || statement->server_name == name) return;
+        if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    };
+    for (const named_step& each : effects.deallocates) add(each.name);
+    for (const named_step& each : effects.executes) add(each.name);
+    for (const sql_prepared& each : effects.prepares) add(each.name);
+    return names;
+}
+
+/// Prepares them under the client's own names, for one request: SQL then finds what the client expects.
+void session::lend_names(const std::vector<std::string>& names) {
+    if (link_->transaction_status == 'E') return;
+    for (const std::string& name : names) {
+        link_->notes.emplace_back();
         link_->tracker.push(owed::parse, true);
-        forward_parse(statement->server_name, std::string_view("\0\0\0", 3));
+        forward_parse(name, find_statement(name)->parse_tail);
         process_settled();
     }
-    text = "DEALLOCATE " + quote_identifier(statement->server_name);
-    return true;
+}
+
+void session::take_names_back(const std::vector<std::string>& names, bool own_segment) {
+    if (names.empty()) return;
+    for (const std::string& name : names) inject_close(name);
+    if (!own_segment) return;
+    link_->notes.emplace_back();
+    link_->tracker.push(owed::sync, true);
+    tables_.to_server.copy(std::string_view("S\0\0\0\4", 5));
 }
 
 }  // namespace pgsteady

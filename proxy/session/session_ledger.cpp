@@ -52,6 +52,8 @@ void session::on_restored(outcome how) {
             welcome();
         } else {
             sync_reported();
+            if (ready_held_) emit_ready('I');
+            ready_held_ = false;
         }
         return;
     }
@@ -83,6 +85,7 @@ void session::sync_reported() {
 
 void session::change_setting(const std::string& name, std::optional<std::string> value, bool reset) {
     if (reset) {
+        resets_ = true;
         const std::string* startup = base_->find(name);
         link_->applied = tables_.settings.with(link_->applied, name, std::nullopt);
         desired_ = tables_.settings.with(desired_, name, startup != nullptr ? std::optional(*startup) : std::nullopt);
@@ -99,25 +102,56 @@ void session::apply_effects(const statement_effects& effects) {
         forget_statements();
         desired_ = committed_ = base_;
         link_->applied = committed_applied_ = tables_.settings.none();
+        link_->only_client = id_;
+        link_->used_by_others = false;
+        resets_ = true;
         return;
     }
-    pins_ |= effects.pins;
+    pins_ |= pins_of(effects);
     if (pool_.pin_opaque && effects.calls_procedure) pins_ |= static_cast<std::uint32_t>(pin_reason::opaque);
     if (effects.deallocate_all) forget_statements();
+    forget_deallocated(effects, effects.statements);
+    apply_settings(effects);
+}
+
+/// EXECUTE of what the protocol prepared needs no server of its own: the name was lent.
+std::uint32_t session::pins_of(const statement_effects& effects) const {
+    const bool only_lent = effects.prepares.empty() &&
+                           std::all_of(effects.executes.begin(), effects.executes.end(), [this](const named_step& each) {
+                               return find_statement(each.name) != nullptr;
+                           });
+    return only_lent ? effects.pins & ~static_cast<std::uint32_t>(pin_reason::sql_prepare) : effects.pins;
+}
+
+/// A string of several statements failed: what its completed ones did beyond their transaction stays done.
+void session::apply_partly(const statement_effects& effects) {
+    if (completed_ == 0) return;
+    pins_ |= pins_of(effects);
+    forget_deallocated(effects, completed_);
+    if (!effects.transaction_control) return;  // one transaction: the settings went back with it
+    const bool had = touched_;
+    apply_settings(effects);
+    if (touched_ && (!had || !effects.settings.empty())) uncertain_ = true;
+}
+
+void session::forget_deallocated(const statement_effects& effects, std::size_t completed) {
     for (const named_step& each : effects.deallocates)
-        if (const statement_ptr statement = find_statement(each.name)) {
-            link_->prepared.remove(statement);
-            forget_name(each.name);
-        }
+        if (each.statement < completed) forget_name(each.name);
+}
+
+void session::apply_settings(const statement_effects& effects) {
     if (effects.reset_all) {
         touched_ = true;
-        for (const auto& [name, value] : settings(*desired_).entries())
-            if (name != "role" && name != "session_authorization") {
+        const settings_ptr before = desired_;
+        const settings_ptr had = link_->applied;
+        for (const settings_ptr& all : {before, had})
+            for (const auto& [name, value] : all->entries()) {
+                if (name == "role" || name == "session_authorization") continue;
                 change_setting(name, std::nullopt, true);
                 more().touched_names.push_back(name);
             }
+        resets_ = true;
     }
-    const bool several = effects.statements > 1;
     for (const setting_change& change : effects.settings) {
         if (change.local) continue;
         touched_ = true;
@@ -125,9 +159,11 @@ void session::apply_effects(const statement_effects& effects) {
         if (change.kind == setting_change::action::reset) change_setting(change.name, std::nullopt, true);
         else if (change.value) change_setting(change.name, change.value, false);
         else uncertain_ = true;
-        if (several) uncertain_ = true;
-        // Changing whose rights apply resets the role with it.
-        if (change.name == "session_authorization") more().touched_names.emplace_back("role"), uncertain_ = true;
+        if (effects.statements > 1) uncertain_ = true;
+        if (change.name == "session_authorization") {  // changing whose rights apply resets the role with it
+            more().touched_names.emplace_back("role");
+            uncertain_ = true;
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 #include "proxy/session/session.hpp"
 
 #include "protocol/frame.hpp"
+#include "protocol/sqlstate.hpp"
 #include "protocol/wire.hpp"
 #include "proxy/policy/client_errors.hpp"
+#include "proxy/sql/statement_effects.hpp"
 
 #include <algorithm>
 
@@ -98,15 +100,8 @@ void session::on_reply(char type, std::string_view frame) {
         case msg::error_response: on_error_reply(frame, forward); break;
         case msg::ready_for_query:
             if (body.size() != 1) return server_violation();
-            if (!forward) {
-                link_->transaction_status = body[0];
-                process_settled();
-                return;
-            }
-            tables_.to_client.view(frame);
-            process_settled();
-            if (link_ != nullptr) on_ready(body[0]);
-            return;
+            return on_ready_frame(frame, forward);
+        case msg::notification_response: return on_notification(frame);
         case msg::command_complete:
             if (forward) on_command_complete(body);
             [[fallthrough]];
@@ -127,14 +122,40 @@ void session::on_parameter_status(std::string_view frame, bool forward) {
     const auto value = body.cstring();
     if (!name || !value) return server_violation();
     link_->reported = tables_.reported.with(link_->reported, *name, *value);
-    if (!forward || phase_ != phase::ready) return;
+    // What a RESET reports is the server's default; the client hears of its own startup value instead (D16).
+    if (!forward || phase_ != phase::ready || request_resets()) return;
     tables_.to_client.view(frame);
     believed_ = link_->reported;
+}
+
+bool session::request_resets() const {
+    if (resets_) return true;
+    const reply_tracker& tracker = link_->tracker;
+    if (tracker.empty() || tracker.front().kind != owed::query || !tracker.front().noted || link_->notes.empty()) return false;
+    const effects_ptr& effects = link_->notes.front().effects;
+    if (effects == nullptr) return false;
+    return effects->reset_all || effects->discard_all ||
+           std::any_of(effects->settings.begin(), effects->settings.end(),
+                       [](const setting_change& each) { return each.kind == setting_change::action::reset; });
+}
+
+/// A notification that the client sent itself carries the process number that the client knows (D18).
+void session::on_notification(std::string_view frame) {
+    if (frame.size() < frame_header_size + 4) return server_violation();
+    const auto sender = static_cast<std::int32_t>(load_u32(frame.data() + frame_header_size));
+    if (sender != link_->backend_pid) return tables_.to_client.view(frame);
+    std::string out(frame.substr(0, frame_header_size));
+    put_i32(out, client_pid_);
+    out += frame.substr(frame_header_size + 4);
+    tables_.to_client.copy(out);
 }
 
 void session::on_command_complete(std::string_view body) {
     const std::string_view tag(body.data(), body.empty() ? 0 : body.size() - 1);
     report_.what = operation_of(tag);
+    ++completed_;
+    if (report_.what == request_report::operation::insert || report_.what == request_report::operation::copy)
+        sequence_used_ = true;
     if (!touched_) return;
     const bool rollback = tag.starts_with("ROLLBACK");
     last_tag_ = rollback ? 'R' : tag.starts_with("COMMIT") || tag.starts_with("PREPARE TRANSACTION") ? 'C' : '\0';
@@ -147,7 +168,12 @@ void session::on_error_reply(std::string_view frame, bool forward) {
     (void)parse_error_fields(body, fields);
     if (fields.is_fatal()) {  // the connection is ending: the loss is answered when it has (recovery.md 2.9)
         link_->last_words = fields.severity + ' ' + fields.sqlstate + ' ' + fields.message;
-        return;
+        if (!forward || !sqlstate::is_class(fields.sqlstate, "08")) return;
+        tables_.to_client.view(frame);  // the client broke the protocol: PostgreSQL has the last word
+        phase_ = phase::ended;
+        actions_.close_client = true;
+        actions_.reason = end_reason::server_fatal;
+        return detach(session_actions::release::discard);
     }
     error_in_request_ = true;
     if (!forward) {
@@ -157,34 +183,71 @@ void session::on_error_reply(std::string_view frame, bool forward) {
     }
     ++report_.errors;
     delivered_ = true;
-    // The name in "prepared statement … already exists" is the client's own, not the shared one.
-    for (const settled_reply& each : link_->tracker.settled()) {
-        if (each.how != outcome::failed || link_->notes.empty()) continue;
-        const reply_note& note = link_->notes.front();
-        if (note.what != reply_note::about::client_parse || note.statement != nullptr || note.previous == nullptr) continue;
-        if (const std::size_t at = fields.message.find(note.previous->server_name); at != std::string::npos) {
-            fields.message.replace(at, note.previous->server_name.size(), note.name);
-            std::string out;
-            append_error_response(out, fields);
-            tables_.to_client.copy(out);
-            return;
+    if (fields.message.find("\"pgsteady_") == std::string::npos) return tables_.to_client.view(frame);
+    name_as_client(fields);
+    std::string out;
+    append_error_response(out, fields);
+    tables_.to_client.copy(out);
+}
+
+/// The statement that an error speaks of has the client's name, not the shared one.
+void session::name_as_client(error_fields& fields) const {
+    const std::size_t begin = fields.message.find("\"pgsteady_") + 1;
+    const std::size_t end = fields.message.find('"', begin);
+    if (end == std::string::npos) return;
+    const std::string shared = fields.message.substr(begin, end - begin);
+    std::string own;
+    for (const auto& [name, statement] : names_)
+        if (statement->server_name == shared) own = name;
+    if (extra_ != nullptr)
+        for (const auto& [server_name, name] : extra_->former_names)
+            if (own.empty() && server_name == shared) own = name;
+    for (const reply_note& note : link_->notes)
+        for (const statement_ptr& each : {note.statement, note.previous})
+            if (each != nullptr && each->server_name == shared && !note.name.empty()) own = note.name;
+    if (!own.empty()) fields.message.replace(begin, end - begin, own);
+}
+
+void session::on_ready_frame(std::string_view frame, bool forward) {
+    const char status = frame.back();
+    if (!forward) {
+        link_->transaction_status = status;
+        return process_settled();
+    }
+    // If nothing else is owed, what the request did is known before the client hears that it is done.
+    if (link_->tracker.empty()) process_settled();
+    if (link_ == nullptr) return;
+    settle_transaction(status);
+    if (resets_ && status == 'I' && link_->tracker.empty() && !uncertain_) {
+        resets_ = false;
+        if (restore_needed()) {
+            (void)restore();
+            restoring_ = ready_held_ = true;
+            return finish_request(status);
         }
+        sync_reported();
     }
     tables_.to_client.view(frame);
+    process_settled();
+    if (link_ != nullptr) finish_request(status);
+}
+
+/// The ledger follows the transaction's end (P36).
+void session::settle_transaction(char status) {
+    const char before = link_->transaction_status;
+    link_->transaction_status = status;
+    if (!touched_) return;
+    if (status == 'I') transaction_ended(!error_in_request_ && (before == 'I' || last_tag_ == 'C'));
+    else if (last_tag_ == 'C' && status == 'T') transaction_ended(true);  // COMMIT AND CHAIN
 }
 
 /// A request of the client's is complete.
-void session::on_ready(char status) {
-    const char before = link_->transaction_status;
-    link_->transaction_status = status;
+void session::finish_request(char status) {
     ++report_.requests;
     delivered_ = false;
-    if (touched_) {
-        if (status == 'I') transaction_ended(!error_in_request_ && (before == 'I' || last_tag_ == 'C'));
-        else if (last_tag_ == 'C' && status == 'T') transaction_ended(true);  // COMMIT AND CHAIN
-    }
     error_in_request_ = false;
     last_tag_ = 0;
+    completed_ = 0;
     if (link_->tracker.empty()) {
         link_->kept_requests.clear();
         link_->kept_complete = true;
@@ -223,6 +286,7 @@ void session::process_settled() {
         link_->notes.erase(link_->notes.begin());
         if (each.how == outcome::done) settle(note, each.how);
         else if (note.what == reply_note::about::restore || note.what == reply_note::about::truth) settle(note, each.how);
+        else if (note.what == reply_note::about::query) apply_partly(*note.effects);
         else undone.push_back(std::move(note));
     }
     // What a failed segment did not do is taken back in reverse, so that names mean what they meant before.
@@ -253,9 +317,12 @@ void session::undo(const reply_note& note) {
             if (note.statement == nullptr) return;
             link_->prepared.remove(note.statement);
             [[fallthrough]];
-        case about::cached_parse:
-            forget_name(note.name);
-            return;
+        case about::cached_parse: {
+            auto& former = more().former_names;
+            if (former.size() >= 16) former.erase(former.begin());
+            former.emplace_back(note.statement->server_name, note.name);
+            return forget_name(note.name);
+        }
         case about::injected_parse: link_->prepared.remove(note.statement); return;
         case about::client_close: names_.insert_or_assign(note.name, note.previous); return;
         case about::injected_unnamed:

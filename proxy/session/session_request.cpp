@@ -67,6 +67,10 @@ std::size_t session::on_client_bytes(std::string_view in) {
                           : "invalid frontend message type " + std::to_string(static_cast<unsigned char>(header.type)));
             break;
         }
+        if (is_control(header.type) && header.total != frame_header_size) {
+            violation("invalid message format");
+            break;
+        }
         const client_frame frame{header.type, rest.substr(0, std::min(rest.size(), header.total)), header.total};
         const bool enough = frame.whole() || (frame.total > inspect_limit && frame.bytes.size() >= large_prefix) ||
                             (frame.type == frontend::copy_data && frame.total > inspect_limit);
@@ -140,54 +144,59 @@ bool session::ready_to_send() {
     if (restoring_) return false;
     if (!link_->tracker.empty() || segment_open_) return true;
     if (link_->transaction_status == 'I' && restore_needed() && !restore()) return false;
-    ++requests_here_;
     return true;
 }
 
 session::taken session::on_query(const client_frame& frame) {
-    effects_ptr effects;
-    if (frame.whole()) {
-        const std::string_view body = frame.body();
-        if (body.empty() || body.back() != '\0') {
-            violation("invalid message format");
-            return taken::yes;
-        }
-        const std::string_view text = body.substr(0, body.size() - 1);
-        const token_hits hits = scan_tokens(text);
-        if (hits.has(needs_parser_mask)) {
-            effects = effects_of(text, hits);
-            if (refuses_sequence_value(effects)) return taken::yes;
-        } else if (pool_.pin_opaque && hits.has(token_hit::call)) {
-            pins_ |= static_cast<std::uint32_t>(pin_reason::opaque);
-        }
-    } else {
-        large_is_query_ = true;
-        more().scanner.reset();
-        more().scanner.feed(frame.body());
+    if (!frame.whole()) return on_large_query(frame);
+    const std::string_view body = frame.body();
+    if (body.empty() || body.back() != '\0') {
+        violation("invalid message format");
+        return taken::yes;
     }
-    segment_open_ = false;
-    forget_unnamed();
+    const std::string_view text = body.substr(0, body.size() - 1);
+    const token_hits hits = scan_tokens(text);
+    const effects_ptr effects = note_hits(text, hits);
     if (effects == nullptr) {
+        segment_open_ = false;
+        forget_unnamed();
         link_->tracker.push(owed::query);
         send(frame);
         return taken::yes;
     }
-    std::string rewritten;
-    statement_ptr deallocated;
-    const bool rewrite = rewrite_deallocate(effects, rewritten, deallocated);
+    if (refuses_sequence_value(*effects)) {
+        const taken done = refuse(frame, client_errors::sequence_value_lost());
+        release_if_at_rest();
+        return done;
+    }
+    const std::vector<std::string> lent = names_to_lend(*effects);
+    if (!lent.empty() && !link_->tracker.empty()) return taken::wait;  // whether the transaction has failed must be known
+    segment_open_ = false;
+    lend_names(lent);
+    forget_unnamed();
     link_->notes.push_back({reply_note::about::query, {}, nullptr, nullptr, effects, 0});
     link_->tracker.push(owed::query, false, true);
-    if (!rewrite) {
-        send(frame);
-        return taken::yes;
-    }
-    std::string out;
-    {
-        const frame_builder query(out, frontend::query);
-        put_cstring(out, rewritten);
-    }
-    tables_.to_server.copy(out);
-    keep(frame.bytes);
+    send(frame);
+    take_names_back(lent, true);
+    return taken::yes;
+}
+
+/// What a text's scan says beyond its effects; the effects, if it has any.
+effects_ptr session::note_hits(std::string_view text, token_hits hits) {
+    if (!hits.any()) return nullptr;
+    if (hits.has(token_hit::sequence_use)) sequence_used_ = true;
+    if (pool_.pin_opaque && hits.has(token_hit::call)) pins_ |= static_cast<std::uint32_t>(pin_reason::opaque);
+    return hits.has(needs_parser_mask) ? tables_.effects.get(text, hits) : nullptr;
+}
+
+session::taken session::on_large_query(const client_frame& frame) {
+    segment_open_ = false;
+    forget_unnamed();
+    large_is_query_ = true;
+    more().scanner.reset();
+    more().scanner.feed(frame.body());
+    link_->tracker.push(owed::query);
+    send(frame);
     return taken::yes;
 }
 
@@ -271,19 +280,10 @@ void session::violation(std::string message) {
     end(client_errors::protocol_violation(std::move(message)), end_reason::protocol_violation);
 }
 
-effects_ptr session::effects_of(std::string_view text, token_hits hits) { return tables_.effects.get(text, hits); }
-
-/// lastval() and currval() on a server that someone else has used since (D15): never forwarded.
-bool session::refuses_sequence_value(const effects_ptr& effects) {
-    if (!effects->uses_lastval || requests_here_ > 1 || link_->last_client == id_ || pins_ != 0) return false;
-    if (link_->last_client == 0 || pool_.mode == session_mode::session) return false;
-    // Answered here; the request is consumed by the caller as if it had been sent.
-    emit_error(plain_error(sqlstate::object_not_in_prerequisite_state,
-                           "lastval and currval are not available: the session's last server connection has served others since",
-                           {}, "Use INSERT ... RETURNING, or call it in the transaction that called nextval."));
-    emit_ready(link_->transaction_status);
-    release_if_at_rest();
-    return true;
+/// lastval() and currval() would answer with another client's value (D15): the server has served others, and nothing
+/// that draws from a sequence has run here since this client got it.
+bool session::refuses_sequence_value(const statement_effects& effects) const {
+    return effects.uses_lastval && !sequence_used_ && link_->used_by_others && link_->tracker.empty() && !segment_open_;
 }
 
 }  // namespace pgsteady

@@ -397,7 +397,8 @@ void server_connection::errand_done() {
             if (errand_failed_) return pool_->lost_idle(*this);
             link.applied = worker_->tables().settings.none();
             link.prepared.clear();
-            link.last_client = 0;
+            link.only_client = 0;
+            link.used_by_others = false;
             break;
         default: break;  // an error of a barrier is the late cancel itself
     }
