@@ -23,7 +23,9 @@ commit;
 
 
 def pgbench(endpoint, *options, clients=8, transactions=50):
-    out = run(["pgbench", "-n", "-c", clients, "-j", 2, "-t", transactions, *options], env=endpoint.environment(),
+    """One thread per client: pgbench prepares with blocking calls, and a thread that waits for a server in them would
+    keep its other clients from ending the transactions that hold the servers."""
+    out = run(["pgbench", "-n", "-c", clients, "-j", clients, "-t", transactions, *options], env=endpoint.environment(),
               timeout=80)
     done = re.search(r"actually processed: (\d+)/(\d+)", out)
     assert done and done[1] == done[2] == str(clients * transactions), out

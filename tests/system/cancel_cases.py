@@ -2,6 +2,7 @@
 
 import os
 import struct
+from itertools import count
 
 from bench import DATABASE, ONE_SERVER
 from lib import messages as msg
@@ -139,14 +140,14 @@ def during_copy_in(bench):
         client.send(msg.query("copy t from stdin /* cancelled */"))
         client.read_until("G")
 
-        def cancelled():
+        send_cancel(proxy.address, client.pid, client.key)
+        numbers = count(1)
+
+        def stopped():
             """PostgreSQL looks up only between rows, so that rows must go on coming."""
-            send_cancel(proxy.address, client.pid, client.key)
-            client.send(msg.copy_data(f"{client.rows}\n"))
-            client.rows += 1
+            client.send(msg.copy_data(f"{next(numbers)}\n"))
             return not client.is_silent()
-        client.rows = 1
-        eventually(cancelled, "the copy is cancelled")
+        eventually(stopped, "the copy is cancelled")
         result = client.read_result()
         assert result.sqlstate == "57014", result.error
         client.send(msg.copy_data("1\n") + msg.copy_done())
