@@ -5,7 +5,9 @@
 namespace pgsteady::admin {
 namespace {
 
-[[nodiscard]] char lower(char letter) { return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter + 32) : letter; }
+[[nodiscard]] char lower(char letter) {
+    return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter + 32) : letter;
+}
 
 [[nodiscard]] std::string lowered(std::string_view text) {
     std::string result(text);
@@ -102,8 +104,6 @@ caller access_rules::caller_of(const request& from) const {
     return {loopback_ && read_token_.empty() ? role::read : role::nobody, false};
 }
 
-bool access_rules::attainable(role needed) const {
-    return needed != role::operate || !operate_token_.empty();
-}
+bool access_rules::attainable(role needed) const { return needed != role::operate || !operate_token_.empty(); }
 
 }  // namespace pgsteady::admin

@@ -2,8 +2,9 @@
 // Pure; never logs or answers a token, and compares them in a time that does not depend on what they hold.
 #pragma once
 
-#include "admin/http_message.hpp"
 #include "config/config.hpp"
+
+#include "admin/http_message.hpp"
 
 #include <cstdint>
 #include <string>

@@ -80,8 +80,9 @@ public:
           watch_(std::move(to.take_snapshot), std::move(to.take_readiness), limits.snapshot_age),
           router_(all_routes(), rules_, watch_),
           sampling_(loop_),
-          server_(loop_, limits, {[this](const request& head) { return screen(head); },
-                                  [this](const request& from) { return answer(from); }}) {}
+          server_(loop_, limits,
+                  {[this](const request& head) { return screen(head); },
+                   [this](const request& from) { return answer(from); }}) {}
 
     [[nodiscard]] std::string start();
     [[nodiscard]] std::uint16_t port() const { return server_.port(); }
@@ -181,7 +182,13 @@ response admin_server::machinery::answer(const request& from) {
 admin_server::admin_server(const config::admin_settings& settings, hooks to, const http_limits& limits)
     : machinery_(std::make_unique<machinery>(settings, std::move(to), limits)) {}
 
-admin_server::~admin_server() { stop(); }
+admin_server::~admin_server() {
+    try {
+        stop();
+    } catch (...) {
+        std::terminate();  // no memory to tell the thread, which uses what is about to be freed
+    }
+}
 
 std::string admin_server::start() { return machinery_->start(); }
 

@@ -3,8 +3,9 @@
 // its share of memory, time or connections. Owned by main.
 #pragma once
 
-#include "admin/snapshot.hpp"
 #include "config/config.hpp"
+
+#include "admin/snapshot.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -21,11 +22,11 @@ struct http_limits {
     std::size_t body_bytes = 64 * 1024;
     /// When they are all taken, whoever has been silent longest gives way; 503 if nobody is.
     std::size_t connections = 256;
-    std::chrono::milliseconds read_timeout{10'000};   ///< for a whole request, from its first byte or the accept
-    std::chrono::milliseconds write_timeout{10'000};  ///< for a whole answer
-    std::chrono::milliseconds idle_timeout{60'000};   ///< between two requests
-    std::chrono::milliseconds snapshot_age{20};       ///< so old may a snapshot be that is shown again
-    std::chrono::milliseconds sample_interval{5'000}; ///< of the totals that means of the last minute are made from
+    std::chrono::milliseconds read_timeout{10'000};    ///< for a whole request, from its first byte or the accept
+    std::chrono::milliseconds write_timeout{10'000};   ///< for a whole answer
+    std::chrono::milliseconds idle_timeout{60'000};    ///< between two requests
+    std::chrono::milliseconds snapshot_age{20};        ///< so old may a snapshot be that is shown again
+    std::chrono::milliseconds sample_interval{5'000};  ///< of the totals that means of the last minute are made from
 };
 
 class admin_server {

@@ -42,9 +42,12 @@ template <class number>
 }
 
 [[nodiscard]] json::object retry_document(const retry_status& retry) {
-    return {{"max_retries", retry.max_retries}, {"initial_delay", retry.initial_delay},
-            {"max_delay", retry.max_delay},     {"multiplier", retry.multiplier},
-            {"strategy", text(retry.strategy)}, {"timeout", retry.timeout},
+    return {{"max_retries", retry.max_retries},
+            {"initial_delay", retry.initial_delay},
+            {"max_delay", retry.max_delay},
+            {"multiplier", retry.multiplier},
+            {"strategy", text(retry.strategy)},
+            {"timeout", retry.timeout},
             {"jitter", retry.jitter}};
 }
 
@@ -90,8 +93,7 @@ template <class number>
 [[nodiscard]] json::array workers_document(const snapshot& now) {
     json::array result;
     for (const worker_status& each : now.workers)
-        result.push_back(
-            json::object{{"worker", each.index}, {"clients", each.clients}, {"answered", each.answered}});
+        result.push_back(json::object{{"worker", each.index}, {"clients", each.clients}, {"answered", each.answered}});
     return result;
 }
 

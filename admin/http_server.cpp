@@ -4,8 +4,8 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/ip/v6_only.hpp>
+#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
@@ -16,8 +16,8 @@ namespace pgsteady::admin {
 namespace {
 
 namespace asio = boost::asio;
-using boost::system::error_code;
 using asio::ip::tcp;
+using boost::system::error_code;
 
 /// A whole answer for those who come while everybody is busy: written at once or not at all.
 constexpr std::string_view full_house =
@@ -43,7 +43,8 @@ constexpr auto address_not_available = boost::system::errc::address_not_availabl
     if (host == "*") return {{tcp::v4(), 0}, {tcp::v6(), 0}};
     tcp::resolver resolver(loop);
     std::vector<tcp::endpoint> result;
-    for (const auto& each : resolver.resolve(host, "", tcp::resolver::passive, error)) result.push_back(each.endpoint());
+    for (const auto& each : resolver.resolve(host, "", tcp::resolver::passive, error))
+        result.push_back(each.endpoint());
     return result;
 }
 

@@ -246,16 +246,14 @@ void add_server_totals(sheet& to, const counter_totals& totals) {
 void add_durations(sheet& to, const snapshot& now) {
     to.begin(MetricType::Histogram, "pgsteady_queue_wait_seconds", "Waits of requests for a server connection.");
     to.add({}, now.wait_seconds);
-    to.begin(MetricType::Histogram, "pgsteady_connect_seconds",
-             "From dialling a server to its first ReadyForQuery.");
+    to.begin(MetricType::Histogram, "pgsteady_connect_seconds", "From dialling a server to its first ReadyForQuery.");
     to.add({}, now.connect_seconds);
 }
 
 void add_recovery(sheet& to, const snapshot& now) {
     add_outcomes(to, "pgsteady_retries_total", "Statements sent again, by how that ended.", now.retries);
     add_outcomes(to, "pgsteady_replays_total", "Transactions replayed, by how that ended.", now.replays);
-    add_outcomes(to, "pgsteady_in_doubt_total", "Commits whose outcome was in doubt, by what was found.",
-                 now.in_doubt);
+    add_outcomes(to, "pgsteady_in_doubt_total", "Commits whose outcome was in doubt, by what was found.", now.in_doubt);
 }
 
 }  // namespace

@@ -8,8 +8,8 @@
 
 #include <optional>
 #include <span>
-#include <utility>
 #include <string_view>
+#include <utility>
 
 namespace pgsteady::admin {
 

@@ -11,7 +11,8 @@ namespace {
 
 [[nodiscard]] response get_index(const request&, const route_context& context) {
     std::string body = "pgsteady, the admin port\n\n";
-    for (const route& each : context.table) body += fmt::format("{:<6} {:<36} {}\n", each.method, each.path, each.summary);
+    for (const route& each : context.table)
+        body += fmt::format("{:<6} {:<36} {}\n", each.method, each.path, each.summary);
     return text_answer(200, std::move(body));
 }
 

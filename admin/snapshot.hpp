@@ -65,7 +65,7 @@ struct operation_totals {
 struct pinned_session {
     std::uint64_t id = 0;
     std::string peer;
-    std::string state;   ///< idle, active, waiting, in_transaction
+    std::string state;  ///< idle, active, waiting, in_transaction
     std::string reason;
 };
 
@@ -73,39 +73,39 @@ struct pinned_session {
 struct pool_status {
     std::string database;
     std::string user;
-    std::string mode;                    ///< session, transaction, statement
-    std::uint32_t size = 0;              ///< lasting server connections it may have
+    std::string mode;        ///< session, transaction, statement
+    std::uint32_t size = 0;  ///< lasting server connections it may have
     std::uint32_t max_overflow = 0;
     std::uint32_t clients = 0;
-    std::uint32_t open = 0;              ///< server connections, signed in: active + idle
+    std::uint32_t open = 0;  ///< server connections, signed in: active + idle
     std::uint32_t active = 0;
     std::uint32_t idle = 0;
     std::uint32_t dialling = 0;
-    std::uint32_t waiting = 0;           ///< clients without the server they need
+    std::uint32_t waiting = 0;  ///< clients without the server they need
     double oldest_wait_seconds = 0;
-    std::uint64_t checkouts = 0;         ///< since start, like the rest of the totals
+    std::uint64_t checkouts = 0;  ///< since start, like the rest of the totals
     std::uint64_t checkins = 0;
-    std::uint64_t waits = 0;             ///< requests that had to wait, and have their server or have given up
-    double wait_seconds = 0;             ///< and how long they waited, in all
+    std::uint64_t waits = 0;  ///< requests that had to wait, and have their server or have given up
+    double wait_seconds = 0;  ///< and how long they waited, in all
     std::uint32_t consecutive_failures = 0;
     std::string last_problem;
     std::vector<pinned_session> pinned;  ///< the proxy bounds it
 };
 
 struct backend_status {
-    std::string address;             ///< host:port, or a socket's path
-    std::optional<bool> reachable{}; ///< absent: not tried yet
+    std::string address;              ///< host:port, or a socket's path
+    std::optional<bool> reachable{};  ///< absent: not tried yet
     std::string last_problem{};
-    std::string role = "unknown";    ///< unknown, primary, standby
+    std::string role = "unknown";  ///< unknown, primary, standby
     std::optional<double> lag_seconds{};
     std::optional<double> latency_seconds{};
     std::optional<std::uint32_t> timeline{};
 };
 
 struct breaker_status {
-    std::string scope;                 ///< all, or what it guards
+    std::string scope;  ///< all, or what it guards
     breaker_state state = breaker_state::closed;
-    std::uint64_t failures = 0;        ///< consecutive
+    std::uint64_t failures = 0;  ///< consecutive
     std::uint64_t threshold = 5;
     std::uint64_t failures_total = 0;
     std::uint64_t trips_total = 0;

@@ -134,8 +134,8 @@ TEST_CASE("A page of another origin changes nothing, even with the token") {
 
 TEST_CASE("On loopback only loopback's names are answered to") {
     const access_rules rules(with_tokens("", ""));
-    for (const char* good : {"localhost", "LOCALHOST:6433", "127.0.0.1", "127.0.0.1:1", "127.1.2.3:6433", "[::1]",
-                             "[::1]:6433"})
+    for (const char* good :
+         {"localhost", "LOCALHOST:6433", "127.0.0.1", "127.0.0.1:1", "127.1.2.3:6433", "[::1]", "[::1]:6433"})
         CHECK_MESSAGE(rules.host_allowed(asking(good)), good);
     for (const char* bad : {"", "evil.example", "evil.example:6433", "127.0.0.1.evil.example", "localhost.evil.example",
                             "localhost:64x", "localhost:6433:1", "[::1", "[::1]x", "[]", "::1", "/", "/tmp", "a b",

@@ -71,8 +71,10 @@ TEST_CASE("The documents come through whole") {
 
 TEST_CASE("D8: ready while holding and read-only, not when offline or draining; the body says which") {
     running_server at;
-    const std::pair<service_mode, unsigned> modes[] = {{service_mode::normal, 200}, {service_mode::holding, 200},
-                                                       {service_mode::read_only, 200}, {service_mode::offline, 503}};
+    const std::pair<service_mode, unsigned> modes[] = {{service_mode::normal, 200},
+                                                       {service_mode::holding, 200},
+                                                       {service_mode::read_only, 200},
+                                                       {service_mode::offline, 503}};
     for (const auto& [mode, status] : modes) {
         at.mode = mode;
         const reply answer = at.get("/readyz");
@@ -152,7 +154,8 @@ TEST_CASE("A chunked body is limited too") {
     running_server at;
     http_client client(at.server->port());
     client.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
-    for (int chunk = 0; chunk < 20 && client.send("2000\r\n" + std::string(0x2000, 'x') + "\r\n"); ++chunk) {}
+    for (int chunk = 0; chunk < 20 && client.send("2000\r\n" + std::string(0x2000, 'x') + "\r\n"); ++chunk) {
+    }
     CHECK(client.receive().status == 413);
 }
 
@@ -161,7 +164,8 @@ TEST_CASE("A refused request's body is not waited for, and the answer still arri
     const reply answer = at.ask("POST", "/nothing", "", std::string(200 * 1024, 'x'));
     CHECK((answer.status == 413 || answer.status == 404));
     http_client client(at.server->port());
-    client.send("POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\n" + std::string(60'000, 'x'));
+    client.send("POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\n" +
+                std::string(60'000, 'x'));
     CHECK(client.receive().status == 404);
     CHECK(client.closed_by_server());
 }
@@ -320,9 +324,15 @@ TEST_CASE("What cannot be opened is said before anything runs") {
     CHECK(problem_with([&](auto& to) { to.port = first.server->port(); }).find("in use") != std::string::npos);
     CHECK(problem_with([](auto& to) { to.host = "0.0.0.0"; }).find("token") != std::string::npos);
     CHECK(problem_with([](auto& to) { to.tls.cert_file = "/some/file"; }).find("admin.tls") != std::string::npos);
-    CHECK(problem_with([](auto& to) { to.host = "192.0.2.1"; to.operate_token = "x"; }) != "");
+    CHECK(problem_with([](auto& to) {
+              to.host = "192.0.2.1";
+              to.operate_token = "x";
+          }) != "");
     CHECK(problem_with([](auto& to) { to.host = "localhost"; }) == "");
-    CHECK(problem_with([](auto& to) { to.host = "*"; to.operate_token = "x"; }) == "");
+    CHECK(problem_with([](auto& to) {
+              to.host = "*";
+              to.operate_token = "x";
+          }) == "");
 }
 
 TEST_CASE("Stopping closes every connection, twice is fine, and so is stopping what never started") {

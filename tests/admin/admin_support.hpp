@@ -55,8 +55,8 @@ inline snapshot sample_snapshot() {
     pool.wait_seconds = 0.01;
     pool.pinned = {{7, "127.0.0.1:5000", "in_transaction", "temporary table"}};
     result.pools = {pool};
-    result.backends = {{.address = "db1:5432", .reachable = true}, {.address = "db2:5432", .reachable = false,
-                                                                    .last_problem = "connection refused"}};
+    result.backends = {{.address = "db1:5432", .reachable = true},
+                       {.address = "db2:5432", .reachable = false, .last_problem = "connection refused"}};
     result.totals.clients_accepted = 12;
     result.operations = {{"select", "success", 199, {{0.001, 0.1}, {150, 40, 9}, 2.46}},
                          {"select", "error", 1, {{0.001, 0.1}, {1, 0, 0}, 0.0}}};
@@ -81,7 +81,7 @@ inline std::vector<std::string> keys_of(const boost::json::value& object) {
 }
 
 struct reply {
-    unsigned status = 0;  ///< 0: the server closed without an answer
+    unsigned status = 0;                         ///< 0: the server closed without an answer
     std::map<std::string, std::string> headers;  ///< names in small letters
     std::string body;
 
@@ -132,7 +132,8 @@ public:
         rest_.erase(0, end + 4);
         const std::size_t length =
             with_body && !result.header("content-length").empty() ? std::stoul(result.header("content-length")) : 0;
-        while (rest_.size() < length && read_more()) {}
+        while (rest_.size() < length && read_more()) {
+        }
         result.body = rest_.substr(0, length);
         rest_.erase(0, length);
         return result;
@@ -155,7 +156,8 @@ private:
             const std::size_t colon = head.find(": ", at);
             const std::size_t end = head.find("\r\n", at);
             std::string name = head.substr(at, colon - at);
-            std::transform(name.begin(), name.end(), name.begin(), [](unsigned char each) { return std::tolower(each); });
+            std::transform(name.begin(), name.end(), name.begin(),
+                           [](unsigned char each) { return std::tolower(each); });
             to.headers[name] = head.substr(colon + 2, end - colon - 2);
             at = end + 2;
         }
@@ -185,7 +187,10 @@ struct running_server {
                         now.draining = draining;
                         return now;
                     },
-                .take_readiness = [this] { return readiness{mode, draining}; },
+                .take_readiness =
+                    [this] {
+                        return readiness{mode, draining};
+                    },
                 .warn =
                     [this](const std::string& line) {
                         const std::lock_guard lock(mutex);

@@ -2,6 +2,7 @@
 #include "admin/documents.hpp"
 
 #include "admin/json_text.hpp"
+
 #include "tests/admin/admin_support.hpp"
 
 using namespace pgsteady::admin;
@@ -52,10 +53,10 @@ TEST_CASE("Status has everything at a glance") {
     CHECK(keys_of(shown) == names{"state", "mode", "draining", "version", "uptime_seconds", "last_check", "clients",
                                   "servers", "memory_resident_bytes", "switches", "retry_config", "circuit_breaker",
                                   "backends", "pools", "retries", "replay", "in_doubt", "workers"});
-    CHECK(keys_of(shown.at("switches")) == names{"recovery.enabled", "breaker.enabled", "read_only.enabled",
-                                                 "replay.enabled", "guard.enabled"});
-    CHECK(keys_of(shown.at("retry_config")) == names{"max_retries", "initial_delay", "max_delay", "multiplier",
-                                                     "strategy", "timeout", "jitter"});
+    CHECK(keys_of(shown.at("switches")) ==
+          names{"recovery.enabled", "breaker.enabled", "read_only.enabled", "replay.enabled", "guard.enabled"});
+    CHECK(keys_of(shown.at("retry_config")) ==
+          names{"max_retries", "initial_delay", "max_delay", "multiplier", "strategy", "timeout", "jitter"});
     CHECK(shown.at_pointer("/circuit_breaker/0/scope") == "all");
     CHECK(shown.at_pointer("/backends/0/backend") == "db1:5432");
     CHECK(shown.at_pointer("/backends/1/reachable") == false);
@@ -67,9 +68,26 @@ TEST_CASE("Status has everything at a glance") {
 TEST_CASE("Connections shows every pool with what waits and what is pinned") {
     const boost::json::value shown = connections_document(sample_observation(), std::nullopt).value();
     const boost::json::value& pool = shown.at_pointer("/pools/0");
-    CHECK(keys_of(pool) == names{"pool", "database", "user", "mode", "size", "max_overflow", "open", "active", "idle",
-                                 "overflow", "waiting", "utilisation_percent", "clients", "dialling", "oldest_wait_ms",
-                                 "wait_time_ms", "checkouts", "checkins", "consecutive_failures", "last_problem",
+    CHECK(keys_of(pool) == names{"pool",
+                                 "database",
+                                 "user",
+                                 "mode",
+                                 "size",
+                                 "max_overflow",
+                                 "open",
+                                 "active",
+                                 "idle",
+                                 "overflow",
+                                 "waiting",
+                                 "utilisation_percent",
+                                 "clients",
+                                 "dialling",
+                                 "oldest_wait_ms",
+                                 "wait_time_ms",
+                                 "checkouts",
+                                 "checkins",
+                                 "consecutive_failures",
+                                 "last_problem",
                                  "pinned"});
     CHECK(pool.at("pool") == "app/alice");
     CHECK(pool.at("overflow") == 2);

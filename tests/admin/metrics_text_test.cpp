@@ -62,8 +62,9 @@ TEST_CASE("Bounds of buckets are written as they were meant") {
     seen.now.wait_seconds = {{1e-5, 2.5e-5, 2.5e-4, 0.1, 60}, {1, 1, 1, 1, 1, 1}, 70};
     const std::string text = metrics_text(seen);
     for (const char* bound : {"1e-05", "2.5e-05", "0.00025", "0.1", "60", "+Inf"})
-        CHECK_MESSAGE(text.find("pgsteady_queue_wait_seconds_bucket{le=\"" + std::string(bound) + "\"}") !=
-                          std::string::npos, bound);
+        CHECK_MESSAGE(
+            text.find("pgsteady_queue_wait_seconds_bucket{le=\"" + std::string(bound) + "\"}") != std::string::npos,
+            bound);
 }
 
 TEST_CASE("A hostile name stays within its label") {

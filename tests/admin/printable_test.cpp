@@ -18,8 +18,8 @@ TEST_CASE("Printable text stays as it is; the rest is replaced") {
     CHECK(printable(std::string_view("\0", 1)) == "\uFFFD");
     CHECK(printable("\xFF") == "\uFFFD");
     CHECK(printable("\xE2\x82") == "\uFFFD\uFFFD");
-    CHECK(printable("\xC0\xAF") == "\uFFFD\uFFFD");              // overlong
-    CHECK(printable("\xED\xA0\x80") == "\uFFFD\uFFFD\uFFFD");    // surrogate
+    CHECK(printable("\xC0\xAF") == "\uFFFD\uFFFD");            // overlong
+    CHECK(printable("\xED\xA0\x80") == "\uFFFD\uFFFD\uFFFD");  // surrogate
     CHECK(printable("\xF4\x90\x80\x80") == "\uFFFD\uFFFD\uFFFD\uFFFD");
 }
 

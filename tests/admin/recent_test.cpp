@@ -72,7 +72,6 @@ TEST_CASE("A pool that was dropped and made anew begins again") {
 TEST_CASE("Frequent samples do not push the base out of the window") {
     recent_window window;
     window.record(start, after(100, 0, 0));
-    for (int at = 0; at < 60'000; at += 100)
-        window.record(start + std::chrono::milliseconds(at), after(100, 0, 0));
+    for (int at = 0; at < 60'000; at += 100) window.record(start + std::chrono::milliseconds(at), after(100, 0, 0));
     CHECK(window.means(start + seconds(60), after(100, 100, 0)).success_percent == 0);
 }
