@@ -108,7 +108,8 @@ void session::detach(session_actions::release how) {
     actions_.give_back = how;
     link_ = nullptr;
     segment_open_ = false;
-    restoring_ = false;
+    restoring_ = flush_sent_ = false;
+    effects_pending_ = 0;
     touched_ = uncertain_ = resets_ = ready_held_ = false;
     if (extra_ != nullptr) extra_->portals.clear();
 }

@@ -258,6 +258,8 @@ private:
     bool sequence_used_ = false;      // since this server was attached: currval and lastval are this client's own
     bool resets_ = false;             // the request in progress sets settings back to defaults
     bool ready_held_ = false;         // its ReadyForQuery waits until the client's startup values are back (D16)
+    bool flush_sent_ = false;         // and the server has been asked for the replies it holds back
+    std::uint32_t effects_pending_ = 0;  // statements with effects whose outcome is not known yet
     std::uint32_t completed_ = 0;     // statements of the Query in progress that have completed
     std::uint32_t pins_ = 0;
     std::size_t client_frame_left_ = 0;

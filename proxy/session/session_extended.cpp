@@ -227,7 +227,7 @@ session::taken session::on_describe(const client_frame& frame) {
     const char kind = rest.front();
     rest.remove_prefix(1);
     std::string_view name;
-    if (!take_cstring(rest, name)) {
+    if (!take_cstring(rest, name) || (kind != 'S' && kind != 'P')) {
         violation("invalid message format");
         return taken::yes;
     }
@@ -270,6 +270,7 @@ session::taken session::on_execute(const client_frame& frame) {
     }
     const std::vector<std::string> lent = names_to_lend(*effects);
     lend_names(lent);
+    ++effects_pending_;
     link_->notes.push_back({reply_note::about::execute, {}, nullptr, nullptr, effects, 0});
     link_->tracker.push(owed::execute, false, true);
     send(frame);
@@ -289,7 +290,7 @@ session::taken session::on_close(const client_frame& frame) {
     const char kind = rest.front();
     rest.remove_prefix(1);
     std::string_view name;
-    if (!take_cstring(rest, name)) {
+    if (!take_cstring(rest, name) || (kind != 'S' && kind != 'P')) {
         violation("invalid message format");
         return taken::yes;
     }

@@ -123,7 +123,8 @@ void session::on_parameter_status(std::string_view frame, bool forward) {
     if (!name || !value) return server_violation();
     link_->reported = tables_.reported.with(link_->reported, *name, *value);
     // What a RESET reports is the server's default; the client hears of its own startup value instead (D16).
-    if (!forward || phase_ != phase::ready || request_resets()) return;
+    if (!forward || phase_ != phase::ready) return;
+    if (base_->find(lower_case(*name)) != nullptr && request_resets()) return;
     tables_.to_client.view(frame);
     believed_ = link_->reported;
 }
@@ -218,9 +219,9 @@ void session::on_ready_frame(std::string_view frame, bool forward) {
     if (link_->tracker.empty()) process_settled();
     if (link_ == nullptr) return;
     settle_transaction(status);
-    if (resets_ && status == 'I' && link_->tracker.empty() && !uncertain_) {
+    if (resets_ && status == 'I') {
         resets_ = false;
-        if (restore_needed()) {
+        if (restore_needed() && link_->tracker.empty() && !uncertain_) {
             (void)restore();
             restoring_ = ready_held_ = true;
             return finish_request(status);
@@ -276,7 +277,7 @@ void session::on_injected_frame(char type, std::string_view body) {
 }
 
 void session::process_settled() {
-    if (link_->tracker.settled().empty()) return;
+    if (link_ == nullptr || link_->tracker.settled().empty()) return;
     const std::vector<settled_reply> settled = link_->tracker.settled();
     link_->tracker.clear_settled();
     std::vector<reply_note> undone;
@@ -284,6 +285,10 @@ void session::process_settled() {
         if (link_ == nullptr || link_->notes.empty()) return;
         reply_note note = std::move(link_->notes.front());
         link_->notes.erase(link_->notes.begin());
+        if (note.what == reply_note::about::query || note.what == reply_note::about::execute) {
+            --effects_pending_;
+            flush_sent_ = false;
+        }
         if (each.how == outcome::done) settle(note, each.how);
         else if (note.what == reply_note::about::restore || note.what == reply_note::about::truth) settle(note, each.how);
         else if (note.what == reply_note::about::query) apply_partly(*note.effects);

@@ -142,6 +142,13 @@ session::taken session::dispatch(const client_frame& frame) {
 /// At the start of a request: are the server's settings the client's? False: not yet, wait.
 bool session::ready_to_send() {
     if (restoring_) return false;
+    // What follows a change of settings or names is looked at when the change is known. The server is asked to say
+    // what it has got so far, since without a Sync it would keep it.
+    if (effects_pending_ > 0) {
+        if (segment_open_ && !flush_sent_) tables_.to_server.copy(std::string_view("H\0\0\0\4", 5));
+        flush_sent_ = true;
+        return false;
+    }
     if (!link_->tracker.empty() || segment_open_) return true;
     if (link_->transaction_status == 'I' && restore_needed() && !restore()) return false;
     return true;
@@ -174,6 +181,7 @@ session::taken session::on_query(const client_frame& frame) {
     segment_open_ = false;
     lend_names(lent);
     forget_unnamed();
+    ++effects_pending_;
     link_->notes.push_back({reply_note::about::query, {}, nullptr, nullptr, effects, 0});
     link_->tracker.push(owed::query, false, true);
     send(frame);
