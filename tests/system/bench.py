@@ -30,12 +30,18 @@ class Bench:
         self._proxies = []
         if not self.cluster.is_running():
             self.cluster.start()
+        self._end_sessions()
         self.sql("truncate t")
         try:
             case(self)
         finally:
             for proxy in self._proxies:
                 proxy.kill()
+
+    def _end_sessions(self):
+        """What an earlier case left running must not be counted in this one."""
+        self.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename like 'app%'")
+        eventually(lambda: not self.server_pids(), "earlier sessions have ended")
 
     def proxy(self, environment=None, **sections):
         """A proxy for the cluster, not yet started; use it with `with`."""
