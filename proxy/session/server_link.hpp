@@ -61,6 +61,7 @@ struct server_link {
     // what it has been told
     settings_ptr applied;         ///< beyond its login defaults
     server_statements prepared;
+    bool names_uncertain = false;     ///< it may hold statements that `prepared` does not list: Close before Parse
     std::uint64_t unnamed_token = 0;  ///< which client's unnamed statement it holds; 0: nobody's
     std::uint64_t only_client = 0;    ///< the one session that has used it so far (D15)
     bool used_by_others = false;      ///< more than one session has

@@ -199,6 +199,7 @@ private:
     void on_ready_frame(std::string_view frame, bool forward);
     void settle_transaction(char status);
     void finish_request(char status);
+    void note_failing_parse();
     void on_notification(std::string_view frame);
     bool request_resets() const;
     void name_as_client(error_fields& fields) const;

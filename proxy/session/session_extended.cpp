@@ -95,6 +95,7 @@ session::taken session::on_parse_named(const client_frame& frame, std::string_vi
     const statement_ptr statement = make_statement(name, tail, effects);
     names_.emplace(name, statement);
     if (!link_->prepared.has(statement)) {
+        if (link_->names_uncertain) inject_close(statement->server_name);
         link_->prepared.add(statement);
         link_->notes.push_back({reply_note::about::client_parse, std::string(name), statement, nullptr, nullptr, 0});
         link_->tracker.push(owed::parse, false, true);
@@ -124,6 +125,7 @@ void session::forward_parse(std::string_view server_name, std::string_view tail)
 }
 
 void session::inject_parse(const statement_ptr& statement) {
+    if (link_->names_uncertain) inject_close(statement->server_name);
     link_->prepared.add(statement);
     link_->notes.push_back({reply_note::about::injected_parse, {}, statement, nullptr, nullptr, 0});
     link_->tracker.push(owed::parse, true);

@@ -103,7 +103,7 @@ void session::apply_effects(const statement_effects& effects) {
         desired_ = committed_ = base_;
         link_->applied = committed_applied_ = tables_.settings.none();
         link_->only_client = id_;
-        link_->used_by_others = false;
+        link_->used_by_others = link_->names_uncertain = false;
         resets_ = true;
         return;
     }
@@ -128,6 +128,10 @@ void session::apply_partly(const statement_effects& effects) {
     if (completed_ == 0) return;
     pins_ |= pins_of(effects);
     forget_deallocated(effects, completed_);
+    if (effects.deallocate_all) {  // before the failure or behind it: who knows
+        forget_statements();
+        link_->names_uncertain = true;
+    }
     if (!effects.transaction_control) return;  // one transaction: the settings went back with it
     const bool had = touched_;
     apply_settings(effects);

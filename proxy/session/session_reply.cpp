@@ -92,6 +92,7 @@ std::size_t session::on_server_bytes(std::string_view in) {
 
 void session::on_reply(char type, std::string_view frame) {
     const std::string_view body = frame.substr(frame_header_size);
+    if (type == msg::error_response) note_failing_parse();
     const reply_meaning meaning = link_->tracker.react(type);
     if (meaning.what == reply_meaning::verdict::unexpected) return server_violation();
     const bool forward = meaning.what == reply_meaning::verdict::forward;
@@ -114,6 +115,14 @@ void session::on_reply(char type, std::string_view frame) {
             }
     }
     process_settled();
+}
+
+/// An unnamed Parse that fails has destroyed the unnamed statement before it.
+void session::note_failing_parse() {
+    const reply_tracker& tracker = link_->tracker;
+    if (tracker.empty() || tracker.front().kind != owed::parse || tracker.front().injected || tracker.front().noted) return;
+    link_->unnamed_token = unnamed_token_ = 0;
+    unnamed_tail_.clear();
 }
 
 void session::on_parameter_status(std::string_view frame, bool forward) {
@@ -307,6 +316,10 @@ void session::settle(const reply_note& note, outcome how) {
             tables_.to_client.copy(out);
             return;
         }
+        case about::client_parse:
+        case about::injected_parse:  // once more: an earlier Parse of the same may have failed meanwhile
+            if (note.statement != nullptr) link_->prepared.add(note.statement);
+            return;
         case about::execute:
         case about::query: return apply_effects(*note.effects);
         case about::restore: return on_restored(how);

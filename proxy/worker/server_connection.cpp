@@ -398,7 +398,7 @@ void server_connection::errand_done() {
             link.applied = worker_->tables().settings.none();
             link.prepared.clear();
             link.only_client = 0;
-            link.used_by_others = false;
+            link.used_by_others = link.names_uncertain = false;
             break;
         default: break;  // an error of a barrier is the late cancel itself
     }
