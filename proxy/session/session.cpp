@@ -109,7 +109,7 @@ void session::detach(session_actions::release how) {
     link_ = nullptr;
     segment_open_ = false;
     restoring_ = flush_sent_ = false;
-    effects_pending_ = 0;
+    effects_pending_ = names_pending_ = 0;
     touched_ = uncertain_ = resets_ = ready_held_ = false;
     if (extra_ != nullptr) extra_->portals.clear();
 }

@@ -185,6 +185,7 @@ private:
     void lend_names(const std::vector<std::string>& names);
     void take_names_back(const std::vector<std::string>& names, bool own_segment);
     void ensure_unnamed();
+    bool names_unsettled() const;
     void inject_close(std::string_view name);
     statement_ptr make_statement(std::string_view name, std::string_view tail, const effects_ptr& effects);
     statement_ptr find_statement(std::string_view name) const;
@@ -260,6 +261,7 @@ private:
     bool resets_ = false;             // the request in progress sets settings back to defaults
     bool ready_held_ = false;         // its ReadyForQuery waits until the client's startup values are back (D16)
     bool flush_sent_ = false;         // and the server has been asked for the replies it holds back
+    std::uint32_t names_pending_ = 0;    // messages that change the client's names, outcome not known yet
     std::uint32_t effects_pending_ = 0;  // statements with effects whose outcome is not known yet
     std::uint32_t completed_ = 0;     // statements of the Query in progress that have completed
     std::uint32_t pins_ = 0;

@@ -36,6 +36,9 @@ statement_ptr session::find_statement(std::string_view name) const {
     return at != names_.end() ? at->second : nullptr;
 }
 
+/// Whether an earlier segment may yet change what the client's names mean: it is waited for.
+bool session::names_unsettled() const { return names_pending_ > 0 && link_->tracker.client_readies_owed() > 0; }
+
 session::taken session::on_parse(const client_frame& frame) {
     std::string_view tail = frame.body();
     std::string_view name;
@@ -43,6 +46,7 @@ session::taken session::on_parse(const client_frame& frame) {
         violation("invalid message format");
         return taken::yes;
     }
+    if (!name.empty() && names_unsettled()) return taken::wait;
     evict_statements();
     segment_open_ = true;
     if (!frame.whole()) {
@@ -85,6 +89,7 @@ session::taken session::on_parse_named(const client_frame& frame, std::string_vi
     if (const statement_ptr existing = find_statement(name)) {
         // Let the server itself say 42P05, in its own order of errors: the shared name is made to exist there.
         if (!link_->prepared.has(existing)) inject_parse(existing);
+        ++names_pending_;
         link_->notes.push_back({reply_note::about::client_parse, std::string(name), nullptr, existing, nullptr, 0});
         link_->tracker.push(owed::parse, false, true);
         forward_parse(existing->server_name, tail);
@@ -97,6 +102,7 @@ session::taken session::on_parse_named(const client_frame& frame, std::string_vi
     if (!link_->prepared.has(statement)) {
         if (link_->names_uncertain) inject_close(statement->server_name);
         link_->prepared.add(statement);
+        ++names_pending_;
         link_->notes.push_back({reply_note::about::client_parse, std::string(name), statement, nullptr, nullptr, 0});
         link_->tracker.push(owed::parse, false, true);
         forward_parse(statement->server_name, tail);
@@ -108,12 +114,14 @@ session::taken session::on_parse_named(const client_frame& frame, std::string_vi
     const bool healthy = link_->transaction_status != 'E' && link_->tracker.client_readies_owed() == 0;
     if (!healthy) {
         inject_close(statement->server_name);
+        ++names_pending_;
         link_->notes.push_back({reply_note::about::client_parse, std::string(name), statement, nullptr, nullptr, 0});
         link_->tracker.push(owed::parse, false, true);
         forward_parse(statement->server_name, tail);
         process_settled();
         return taken::yes;
     }
+    ++names_pending_;
     link_->notes.push_back({reply_note::about::cached_parse, std::string(name), statement, nullptr, nullptr, 0});
     link_->tracker.push_local();
     process_settled();
@@ -176,6 +184,7 @@ session::taken session::on_bind(const client_frame& frame) {
         violation("invalid message format");
         return taken::yes;
     }
+    if (!name.empty() && names_unsettled()) return taken::wait;
     evict_statements();
     segment_open_ = true;
     if (name.empty()) {
@@ -229,10 +238,11 @@ session::taken session::on_describe(const client_frame& frame) {
     const char kind = rest.front();
     rest.remove_prefix(1);
     std::string_view name;
-    if (!take_cstring(rest, name) || (kind != 'S' && kind != 'P')) {
+    if (!take_cstring(rest, name)) {
         violation("invalid message format");
         return taken::yes;
     }
+    if (!name.empty() && names_unsettled()) return taken::wait;
     segment_open_ = true;
     const statement_ptr statement = kind == 'S' && !name.empty() ? find_statement(name) : nullptr;
     if (kind == 'S' && name.empty()) ensure_unnamed();
@@ -292,13 +302,15 @@ session::taken session::on_close(const client_frame& frame) {
     const char kind = rest.front();
     rest.remove_prefix(1);
     std::string_view name;
-    if (!take_cstring(rest, name) || (kind != 'S' && kind != 'P')) {
+    if (!take_cstring(rest, name)) {
         violation("invalid message format");
         return taken::yes;
     }
+    if (!name.empty() && names_unsettled()) return taken::wait;
     segment_open_ = true;
     const statement_ptr statement = kind == 'S' && !name.empty() ? find_statement(name) : nullptr;
     if (statement != nullptr) {
+        ++names_pending_;
         link_->notes.push_back({reply_note::about::client_close, std::string(name), nullptr, statement, nullptr, 0});
         forget_name(name);
     }

@@ -59,6 +59,8 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
             end_reason::server_lost);
         return detach(session_actions::release::discard);
     }
+    // What was under way did not happen, as far as the client's names go.
+    for (auto note = link_->notes.rbegin(); note != link_->notes.rend(); ++note) undo(*note);
     const std::size_t owed_readies = link.tracker.client_readies_owed();
     const bool in_block = link.transaction_status != 'I';
     const bool open = segment_open_;

@@ -193,6 +193,9 @@ void session::on_error_reply(std::string_view frame, bool forward) {
     }
     ++report_.errors;
     delivered_ = true;
+    // The schema changed under a shared statement: whoever prepares it again gets a fresh one (P29).
+    if (fields.sqlstate == sqlstate::feature_not_supported && fields.message.starts_with("cached plan"))
+        for (const auto& [name, statement] : names_) tables_.statements.retire(statement);
     if (fields.message.find("\"pgsteady_") == std::string::npos) return tables_.to_client.view(frame);
     name_as_client(fields);
     std::string out;
@@ -298,6 +301,9 @@ void session::process_settled() {
             --effects_pending_;
             flush_sent_ = false;
         }
+        if (note.what == reply_note::about::client_parse || note.what == reply_note::about::cached_parse ||
+            note.what == reply_note::about::client_close)
+            --names_pending_;
         if (each.how == outcome::done) settle(note, each.how);
         else if (note.what == reply_note::about::restore || note.what == reply_note::about::truth) settle(note, each.how);
         else if (note.what == reply_note::about::query) apply_partly(*note.effects);

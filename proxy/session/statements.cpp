@@ -25,6 +25,10 @@ statement_ptr statement_store::intern(std::string_view planner_key, std::string_
     return made;
 }
 
+void statement_store::retire(const statement_ptr& statement) {
+    std::erase_if(known_, [&](const auto& each) { return each.second.lock() == statement; });
+}
+
 void server_statements::touch(const statement_ptr& statement) {
     if (const auto at = known_.find(statement.get()); at != known_.end()) at->second.used = ++clock_;
 }

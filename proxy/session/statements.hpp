@@ -36,6 +36,9 @@ public:
     [[nodiscard]] statement_ptr intern(std::string_view planner_key, std::string_view parse_tail,
                                        const effects_ptr& effects);
 
+    /// The next Parse of the same makes a new one: this one's plan no longer fits the schema (P29).
+    void retire(const statement_ptr& statement);
+
     [[nodiscard]] std::size_t size() const { return known_.size(); }
 
 private:
