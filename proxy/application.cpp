@@ -61,15 +61,8 @@ std::vector<std::string> application::start() {
         workers_.push_back(std::make_unique<worker>(state_, static_cast<unsigned>(i)));
         state_.workers.push_back(workers_.back().get());
     }
-    config::listen_settings where = settings_->listen;
-    for (const auto& each : workers_) {
-        std::string problem = each->listen(where, count > 1);
-        if (!problem.empty()) {
-            problems.push_back(std::move(problem));
-            break;
-        }
-        where.port = each->port();  // the first one may have been given any port
-    }
+    if (std::string problem = workers_.front()->listen(settings_->listen); !problem.empty())
+        problems.push_back(std::move(problem));
     if (settings_->admin.enabled && problems.empty()) {
         admin::admin_server::hooks hooks;
         hooks.take_snapshot = [this] { return take_snapshot(); };

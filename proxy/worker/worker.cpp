@@ -35,7 +35,7 @@ worker::~worker() {
     listeners_.clear();
 }
 
-std::string worker::listen(const config::listen_settings& settings, bool share_port) {
+std::string worker::listen(const config::listen_settings& settings) {
     const auto open = [&](net::listen_settings where) {
         where.backlog = static_cast<int>(settings.backlog);
         net::listener::callbacks to;
@@ -48,10 +48,9 @@ std::string worker::listen(const config::listen_settings& settings, bool share_p
     net::listen_settings tcp;
     tcp.host = settings.host;
     tcp.port = settings.port;
-    tcp.reuse_port = share_port;
     tcp.keepalive_idle = std::chrono::duration_cast<std::chrono::seconds>(settings.keepalive.idle);
     if (std::string problem = open(tcp); !problem.empty()) return problem;
-    if (settings.unix_socket_dir.empty() || index_ != 0) return {};
+    if (settings.unix_socket_dir.empty()) return {};
     net::listen_settings local;
     local.host = settings.unix_socket_dir;
     local.port = port();
@@ -95,18 +94,37 @@ void worker::accept(int fd, std::string peer) {
     std::string cap;
     if (!shared_.clients.try_take()) cap = "limits.max_clients";
     else if (!shared_.unauthenticated.try_take()) cap = "limits.max_unauthenticated", shared_.clients.give_back();
-    if (!cap.empty() || draining_) {
-        counters_.clients_refused.add();
-        std::string farewell;
-        append_error_response(farewell, draining_ ? client_errors::shutting_down() : client_errors::too_many_clients(cap));
-        (void)!::write(fd, farewell.data(), farewell.size());
-        ::close(fd);
-        if (cap.empty()) shared_.unauthenticated.give_back(), shared_.clients.give_back();
-        return;
-    }
+    if (cap.empty() && !draining_) return hand_out(fd, std::move(peer));
+    counters_.clients_refused.add();
+    std::string farewell;
+    append_error_response(farewell, draining_ ? client_errors::shutting_down() : client_errors::too_many_clients(cap));
+    (void)!::write(fd, farewell.data(), farewell.size());
+    ::close(fd);
+    if (cap.empty()) shared_.unauthenticated.give_back(), shared_.clients.give_back();
+}
+
+/// To the worker with the fewest clients; among equals they take turns.
+void worker::hand_out(int fd, std::string peer) {
+    const std::vector<worker*>& all = shared_.workers;
+    worker* chosen = all[next_worker_++ % all.size()];
+    for (worker* each : all)
+        if (each->load() < chosen->load()) chosen = each;
+    chosen->load_.fetch_add(1, std::memory_order_relaxed);
+    if (chosen == this) return adopt(fd, std::move(peer));
+    chosen->post([chosen, owned = std::make_shared<net::unique_fd>(fd), peer = std::move(peer)]() mutable {
+        chosen->adopt(owned->release(), std::move(peer));
+    });
+}
+
+void worker::adopt(int fd, std::string peer) {
     const std::uint64_t serial = next_client_++ * shared_.workers.size() + index_;
     const auto client = std::make_shared<client_connection>(*this, serial, std::move(peer));
-    if (client->begin(fd)) clients_.emplace(serial, client);
+    if (!client->begin(fd)) {
+        load_.fetch_sub(1, std::memory_order_relaxed);
+        return;
+    }
+    clients_.emplace(serial, client);
+    if (draining_) client->drain(forcing_);  // the order to drain overtook it
 }
 
 void worker::remove_client(client_connection& client) {
@@ -114,6 +132,7 @@ void worker::remove_client(client_connection& client) {
     if (at == clients_.end()) return;
     loop_.defer([gone = at->second] { (void)gone; });  // it may be on the call stack
     clients_.erase(at);
+    load_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 local_pool* worker::pool_for(const std::string& database, const std::string& user) {

@@ -11,6 +11,7 @@
 #include "proxy/worker/proxy_state.hpp"
 #include "proxy/worker/snapshot.hpp"
 
+#include <atomic>
 #include <functional>
 #include <future>
 #include <memory>
@@ -29,8 +30,10 @@ public:
     worker(proxy_state& shared, unsigned index);
     ~worker();
 
-    /// Opens the listeners; the problem, or empty. Before start().
-    [[nodiscard]] std::string listen(const config::listen_settings& settings, bool share_port);
+    /// Opens the listeners of the process; the problem, or empty. Before start(), on one worker: it accepts for all.
+    /// One socket that is not shared is refused when another process has the port, and lets the least busy worker
+    /// have each client, where the kernel's hash over one socket per worker does neither.
+    [[nodiscard]] std::string listen(const config::listen_settings& settings);
     [[nodiscard]] std::uint16_t port() const;
     void start();
     // Thread-safe.
@@ -49,7 +52,8 @@ public:
     [[nodiscard]] const worker_counters& counters() const { return counters_; }
     [[nodiscard]] std::string& scratch() { return scratch_; }
     [[nodiscard]] unsigned index() const { return index_; }
-    [[nodiscard]] std::size_t client_count() const { return clients_.size(); }
+    /// Clients that are here or on their way here. Thread-safe.
+    [[nodiscard]] std::uint32_t load() const { return load_.load(std::memory_order_relaxed); }
 
     [[nodiscard]] local_pool* pool_for(const std::string& database, const std::string& user);
     [[nodiscard]] local_pool& part_of(const std::shared_ptr<shared_pool>& shared);
@@ -73,6 +77,8 @@ public:
 private:
     friend class cancel_dial;
     void accept(int fd, std::string peer);
+    void hand_out(int fd, std::string peer);
+    void adopt(int fd, std::string peer);
     void tick();
     void arm_tick();
     void cancel_here(std::int32_t pid, const std::string& key);
@@ -91,6 +97,8 @@ private:
     std::unordered_map<std::int32_t, client_connection*> by_pid_;
     std::vector<std::unique_ptr<cancel_dial>> cancels_;
     std::vector<std::pair<client_connection*, server_connection*>> granted_;
+    std::atomic<std::uint32_t> load_{0};
+    std::size_t next_worker_ = 0;  // where hand_out() begins to look
     std::uint64_t next_client_ = 1;
     std::uint32_t next_pid_ = 1;
     std::uint64_t next_incident_ = 1;
