@@ -20,6 +20,7 @@ using namespace pgsteady;
 
 std::atomic<int> stop_requests{0};
 std::atomic<bool> reload_requested{false};
+std::atomic<unsigned> signals_taken{0};  // what run() sleeps on
 
 /// Signals are blocked in every thread and taken here, on one of their own.
 void watch_signals(const sigset_t& set) {
@@ -28,7 +29,8 @@ void watch_signals(const sigset_t& set) {
         if (sigwait(&set, &number) != 0) continue;
         if (number == SIGHUP) reload_requested = true;
         else if (++stop_requests > 2) std::_Exit(1);  // a third one does not ask any more
-        stop_requests.notify_all();
+        ++signals_taken;
+        signals_taken.notify_all();
     }
 }
 
@@ -36,7 +38,23 @@ void print_problems(const config::load_result& loaded) {
     for (const config::problem& each : loaded.problems) fmt::print(stderr, "{}\n", config::describe(each));
 }
 
-int run(const config::load_result& loaded) {
+/// SIGHUP: says what is wrong with the file as it is now. The configuration in use stays.
+void judge_file(const std::optional<std::filesystem::path>& file) {
+    const config::load_result now = config::load(file, config::process_environment());
+    for (const config::problem& each : now.problems) log::warning("reload: {}", config::describe(each));
+    if (!now.ok()) log::error("reload: the configuration has errors; the one in use stays");
+    else log::warning("reload is not supported yet: the configuration is valid, and takes effect at the next start");
+}
+
+void wait_for_stop(const std::optional<std::filesystem::path>& file) {
+    while (stop_requests == 0) {
+        const unsigned seen = signals_taken;
+        if (reload_requested.exchange(false)) judge_file(file);
+        if (stop_requests == 0) signals_taken.wait(seen);
+    }
+}
+
+int run(const config::load_result& loaded, const std::optional<std::filesystem::path>& file) {
     auto settings = std::make_shared<const config::settings>(loaded.settings);
     log::set_up(settings->log);
     for (const config::problem& each : loaded.problems) log::warning("configuration: {}", config::describe(each));
@@ -57,9 +75,7 @@ int run(const config::load_result& loaded) {
     notify_service_manager("READY=1");
 
     std::thread(watch_signals, set).detach();
-    while (stop_requests == 0) {
-        stop_requests.wait(0);
-    }
+    wait_for_stop(file);
     log::info("draining: no new clients; open transactions may finish");
     notify_service_manager("STOPPING=1");
     product.drain(stop_requests);
@@ -88,7 +104,7 @@ int main(int argc, char** argv) {
         if (check && loaded.ok()) fmt::print("configuration is valid\n");
         if (!loaded.ok()) return 1;
         if (check || print) return 0;
-        return run(loaded);
+        return run(loaded, chosen);
     } catch (const std::exception& failure) {
         fmt::print(stderr, "pgsteady: {}\n", failure.what());
         return 1;
