@@ -18,11 +18,6 @@ namespace pgsteady::net {
 
 namespace {
 
-// A server that stops answering is noticed within about ten seconds, idle (keepalive) or not (user timeout).
-constexpr int keepalive_idle_s = 5;
-constexpr int keepalive_interval_s = 2;
-constexpr int keepalive_count = 3;
-constexpr int user_timeout_ms = 10'000;
 // A Unix socket whose backlog is full answers EAGAIN and gives no event when there is room.
 constexpr std::chrono::milliseconds unix_retry_interval{10};
 // More addresses than this for one name are not worth the wait.
@@ -30,21 +25,20 @@ constexpr std::size_t most_addresses = 16;
 
 void set_option(int fd, int level, int name, int value) { ::setsockopt(fd, level, name, &value, sizeof value); }
 
-void tune(int fd) {
+void tune(int fd, const dial_options& options) {
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, keepalive_idle_s);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, keepalive_interval_s);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, keepalive_count);
-    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, user_timeout_ms);
+    apply_keepalive(fd, options.keepalive);
+    if (options.user_timeout.count() > 0)
+        set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(options.user_timeout.count()));
 }
 
 }  // namespace
 
 class dial_handle::operation final : public readiness_target, public std::enable_shared_from_this<operation> {
 public:
-    operation(event_loop& loop, std::string host, time_point deadline, std::function<void(dial_result)> done)
-        : loop_(loop), host_(std::move(host)), deadline_(deadline), done_(std::move(done)) {}
+    operation(event_loop& loop, std::string host, time_point deadline, const dial_options& options,
+              std::function<void(dial_result)> done)
+        : loop_(loop), host_(std::move(host)), deadline_(deadline), options_(options), done_(std::move(done)) {}
     ~operation() { abandon_attempt(); }
     operation(const operation&) = delete;
     operation& operator=(const operation&) = delete;
@@ -70,6 +64,7 @@ private:
     event_loop& loop_;
     std::string host_;
     time_point deadline_;
+    dial_options options_;
     std::function<void(dial_result)> done_;  // empty: finished or cancelled
     std::optional<boost::asio::ip::tcp::resolver> resolver_;
     std::vector<socket_address> addresses_;
@@ -155,7 +150,7 @@ void dial_handle::operation::attempt() {
     if (loop_.now() >= give_up_at_) return attempt_failed(ETIMEDOUT);
     fd_.reset(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!fd_) return attempt_failed(errno);
-    if (!address.is_unix()) tune(fd_.get());
+    if (!address.is_unix()) tune(fd_.get(), options_);
     if (::connect(fd_.get(), address.data(), address.size()) == 0) return attempt_succeeded();
     if (errno == EAGAIN && address.is_unix()) {
         return arm(std::min(give_up_at_, loop_.now() + unix_retry_interval), &operation::attempt);
@@ -234,8 +229,8 @@ void dial_handle::cancel() {
 bool dial_handle::in_progress() const { return dialling_ != nullptr && dialling_->in_progress(); }
 
 dial_handle dial(event_loop& loop, const std::string& host, std::uint16_t port, time_point deadline,
-                 std::function<void(dial_result)> done) {
-    auto dialling = std::make_shared<dial_handle::operation>(loop, host, deadline, std::move(done));
+                 const dial_options& options, std::function<void(dial_result)> done) {
+    auto dialling = std::make_shared<dial_handle::operation>(loop, host, deadline, options, std::move(done));
     dialling->start(port);
     return dial_handle(std::move(dialling));
 }

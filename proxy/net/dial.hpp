@@ -5,6 +5,7 @@
 #pragma once
 
 #include "proxy/net/event_loop.hpp"
+#include "proxy/net/keepalive.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -38,8 +39,15 @@ private:
     std::shared_ptr<operation> dialling_;
 };
 
-/// Loop thread only. `host` that starts with '/' is a directory. Keepalive 5 s + 3 × 2 s, TCP_USER_TIMEOUT 10 s.
+/// What is set on a TCP socket before it connects. The defaults notice a server that stops answering within about ten
+/// seconds, whether it is idle (keepalive) or not (TCP_USER_TIMEOUT; 0: the system's own).
+struct dial_options {
+    keepalive_rules keepalive{std::chrono::seconds(5), std::chrono::seconds(2), 3};
+    std::chrono::milliseconds user_timeout{10'000};
+};
+
+/// Loop thread only. `host` that starts with '/' is a directory.
 [[nodiscard]] dial_handle dial(event_loop& loop, const std::string& host, std::uint16_t port, time_point deadline,
-                               std::function<void(dial_result)> done);
+                               const dial_options& options, std::function<void(dial_result)> done);
 
 }  // namespace pgsteady::net

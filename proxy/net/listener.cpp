@@ -54,12 +54,7 @@ void set_option(int fd, int level, int name, int value) { ::setsockopt(fd, level
 /// Linux hands these down to accepted sockets, which saves the calls per connection.
 void set_inherited_options(int fd, const listen_settings& settings) {
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    const auto idle = static_cast<int>(settings.keepalive_idle.count());
-    if (idle <= 0) return;
-    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, std::max(1, idle / 3));
-    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+    apply_keepalive(fd, settings.keepalive);
 }
 
 /// A socket file whose owner is gone refuses connections; only such a one is removed.

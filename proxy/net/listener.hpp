@@ -4,6 +4,7 @@
 #pragma once
 
 #include "proxy/net/event_loop.hpp"
+#include "proxy/net/keepalive.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -22,7 +23,7 @@ struct listen_settings {
     unsigned unix_permissions = 0777;  ///< of the socket file
     int accepts_per_turn = 64;
     std::chrono::milliseconds retry_after{100};  ///< pause after descriptors ran out
-    std::chrono::seconds keepalive_idle{30};     ///< dead clients are noticed after about twice this; 0: off
+    keepalive_rules keepalive{std::chrono::seconds(30), std::chrono::seconds(10), 3};
 };
 
 class socket_address;

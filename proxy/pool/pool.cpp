@@ -7,11 +7,11 @@ namespace pgsteady {
 
 using namespace std::chrono_literals;
 
-pool_duration redial_pause(std::uint32_t failures, pool_duration failing_for, double chance) {
-    constexpr pool_duration first = 25ms;
-    const pool_duration cap = failing_for > 10s ? pool_duration(5s) : pool_duration(1s);
+pool_duration redial_pause(const redial_rules& rules, std::uint32_t failures, pool_duration failing_for,
+                           double chance) {
+    const pool_duration cap = failing_for > rules.late_after ? rules.late_max : rules.max;
     const std::uint32_t doublings = std::min<std::uint32_t>(failures > 0 ? failures - 1 : 0, 16);
-    const pool_duration ceiling = std::min(cap, first * (1 << doublings));
+    const pool_duration ceiling = std::min(cap, rules.initial * (1 << doublings));
     return std::max<pool_duration>(1ms, std::chrono::duration_cast<pool_duration>(ceiling * chance));
 }
 
@@ -86,7 +86,7 @@ void pool::dial_ended(bool succeeded, pool_time now, double chance) {
     permits_.give_back();
     process_.give_back();
     if (failures_++ == 0) failing_since_ = now;
-    next_dial_ = now + redial_pause(failures_, now - failing_since_, chance);
+    next_dial_ = now + redial_pause(rules_.redial, failures_, now - failing_since_, chance);
 }
 
 void pool::dial_now() {

@@ -17,6 +17,14 @@ namespace pgsteady {
 using pool_time = std::chrono::steady_clock::time_point;
 using pool_duration = std::chrono::steady_clock::duration;
 
+/// Pauses between dials that fail (D4): `initial` doubling to `max`, and to `late_max` once they have failed for `late_after`.
+struct redial_rules {
+    pool_duration initial = std::chrono::milliseconds(25);
+    pool_duration max = std::chrono::seconds(1);
+    pool_duration late_after = std::chrono::seconds(10);
+    pool_duration late_max = std::chrono::seconds(5);
+};
+
 /// What a pool may do. 0 durations mean "off" (P51).
 struct pool_rules {
     std::uint32_t size = 20;
@@ -29,6 +37,7 @@ struct pool_rules {
     pool_duration overflow_idle_timeout = std::chrono::seconds(10);
     pool_duration probe_after_idle = std::chrono::seconds(30);
     std::uint32_t dial_limit = 8;  ///< dials in progress at a time
+    redial_rules redial;
 };
 
 /// What the pool knows of a server connection. The owner of the socket derives from it.
@@ -122,7 +131,8 @@ private:
     pool_time failing_since_{};
 };
 
-/// Pause before the next dial: full jitter, from 25 ms doubling to 1 s; after ten seconds of failing up to 5 s (D4).
-[[nodiscard]] pool_duration redial_pause(std::uint32_t failures, pool_duration failing_for, double chance);
+/// The pause after so many failures in a row, with full jitter: a share of `chance` in [0, 1) of what the rules allow.
+[[nodiscard]] pool_duration redial_pause(const redial_rules& rules, std::uint32_t failures, pool_duration failing_for,
+                                         double chance);
 
 }  // namespace pgsteady

@@ -22,6 +22,7 @@ void cancel_dial::start() {
     const net::time_point deadline = worker_.loop().now() + patience;
     timer_ = worker_.loop().add_timer(deadline, [this] { finish(); });
     dialling_ = net::dial(worker_.loop(), target_->host().host, target_->host().port, deadline,
+                          dial_options_of(worker_.shared().settings().connect),
                           [this](net::dial_result result) { on_dialled(std::move(result)); });
 }
 

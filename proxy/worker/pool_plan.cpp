@@ -100,7 +100,7 @@ client_login::credentials credentials_of(const config::settings& all, std::strin
     return found;
 }
 
-pool_rules rules_of(const pool_plan& plan) {
+pool_rules rules_of(const pool_plan& plan, const config::connect_backoff_settings& redial) {
     const config::pool_settings& from = plan.policies.pool;
     pool_rules rules;
     rules.size = from.size;
@@ -112,6 +112,7 @@ pool_rules rules_of(const pool_plan& plan) {
     rules.idle_timeout = from.idle_timeout;
     rules.overflow_idle_timeout = from.overflow_idle_timeout;
     rules.probe_after_idle = from.probe_after_idle;
+    rules.redial = {redial.initial, redial.max, redial.late_after, redial.late_max};
     return rules;
 }
 

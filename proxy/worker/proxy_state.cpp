@@ -23,6 +23,16 @@ double random_share() {
     return std::uniform_real_distribution<double>(0.0, 1.0)(generator);
 }
 
+net::keepalive_rules keepalive_of(const config::keepalive_settings& from) {
+    using std::chrono::ceil;
+    using std::chrono::seconds;  // the kernel knows no less
+    return {ceil<seconds>(from.idle), ceil<seconds>(from.interval), static_cast<int>(from.count)};
+}
+
+net::dial_options dial_options_of(const config::connect_settings& from) {
+    return {keepalive_of(from.keepalive), from.tcp_user_timeout};
+}
+
 namespace {
 
 std::string digest_of(const std::string& salt, const std::string& password) {

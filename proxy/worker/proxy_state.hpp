@@ -4,6 +4,7 @@
 
 #include "config/config.hpp"
 #include "protocol/scram_common.hpp"
+#include "proxy/net/dial.hpp"
 #include "proxy/net/tls_context.hpp"
 #include "proxy/pool/permits.hpp"
 #include "proxy/worker/pool_plan.hpp"
@@ -91,6 +92,9 @@ private:
     std::map<std::string, std::uint32_t, std::less<>> clients_of_database_;
     std::map<std::string, scram_verifier, std::less<>> verifiers_;
 };
+
+[[nodiscard]] net::keepalive_rules keepalive_of(const config::keepalive_settings& from);
+[[nodiscard]] net::dial_options dial_options_of(const config::connect_settings& from);
 
 /// `count` bytes nobody can guess.
 [[nodiscard]] std::string random_bytes(std::size_t count);

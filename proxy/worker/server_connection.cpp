@@ -60,7 +60,8 @@ server_connection::server_connection(worker& at, local_pool& pool) : worker_(&at
 server_connection::~server_connection() = default;
 
 net::time_point server_connection::deadline() const {
-    return open_started_ + worker_->shared().settings().connect.timeout;
+    const auto limit = worker_->shared().settings().connect.timeout;
+    return open_started_ + (limit.count() > 0 ? limit : std::chrono::milliseconds(std::chrono::hours(24 * 365)));
 }
 
 // ------------------------------------------------------------------------------------------ opening
@@ -81,6 +82,7 @@ void server_connection::dial_host() {
     host_ = pool_->shared->plan.hosts[host_index_];
     link.backend_name = host_.host + ':' + std::to_string(host_.port);
     dialling_ = net::dial(worker_->loop(), host_.host, host_.port, deadline(),
+                          dial_options_of(worker_->shared().settings().connect),
                           [this](net::dial_result result) { on_dialled(std::move(result)); });
 }
 

@@ -48,7 +48,7 @@ std::string worker::listen(const config::listen_settings& settings) {
     net::listen_settings tcp;
     tcp.host = settings.host;
     tcp.port = settings.port;
-    tcp.keepalive_idle = std::chrono::duration_cast<std::chrono::seconds>(settings.keepalive.idle);
+    tcp.keepalive = keepalive_of(settings.keepalive);
     if (std::string problem = open(tcp); !problem.empty()) return problem;
     if (settings.unix_socket_dir.empty()) return {};
     net::listen_settings local;

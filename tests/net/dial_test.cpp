@@ -27,7 +27,7 @@ struct dialler {
     int calls = 0;
 
     [[nodiscard]] dial_handle start(const std::string& host, std::uint16_t port, clock::duration within = seconds(5)) {
-        return dial(loop, host, port, loop.now() + within, [this](dial_result got) {
+        return dial(loop, host, port, loop.now() + within, dial_options{}, [this](dial_result got) {
             ++calls;
             fd.reset(got.fd);
             result = std::move(got);
@@ -231,12 +231,12 @@ TEST_CASE("a handle may be dropped or replaced from its own callback") {
     dial_handle handle;
     std::function<void(dial_result)> again = [&](dial_result) {
         if (++failures < 3) {
-            handle = dial(loop, "127.0.0.1", dead.port, loop.now() + seconds(5), again);
+            handle = dial(loop, "127.0.0.1", dead.port, loop.now() + seconds(5), dial_options{}, again);
         } else {
             handle = dial_handle();
         }
     };
-    handle = dial(loop, "127.0.0.1", dead.port, loop.now() + seconds(5), again);
+    handle = dial(loop, "127.0.0.1", dead.port, loop.now() + seconds(5), dial_options{}, again);
     CHECK(run_until(loop, [&] { return failures == 3; }));
 }
 
@@ -245,8 +245,8 @@ TEST_CASE("a loop may die while a dial is resolving or queued") {
     std::optional<event_loop> loop(std::in_place);
     const auto never = [](const dial_result&) { CHECK(false); };
     {
-        const dial_handle queued = dial(*loop, "127.0.0.1", dead.port, loop->now() + seconds(5), never);
-        const dial_handle resolving = dial(*loop, "localhost", dead.port, loop->now() + seconds(5), never);
+        const dial_handle queued = dial(*loop, "127.0.0.1", dead.port, loop->now() + seconds(5), dial_options{}, never);
+        const dial_handle resolving = dial(*loop, "localhost", dead.port, loop->now() + seconds(5), dial_options{}, never);
     }
     loop.reset();
 }
