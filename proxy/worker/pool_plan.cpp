@@ -1,6 +1,7 @@
 // See pool_plan.hpp.
 #include "proxy/worker/pool_plan.hpp"
 
+#include "config/resolve.hpp"
 #include "protocol/md5_auth.hpp"
 
 namespace pgsteady {
@@ -16,13 +17,10 @@ session_mode session_mode_of(config::pool_mode mode) {
 
 namespace {
 
-void add_server_credentials(const config::settings& all, const config::database_settings* entry, pool_plan& plan) {
-    plan.server_user = plan.user;
-    if (entry != nullptr && !entry->user.empty()) {
-        plan.server_user = entry->user;
-        plan.server_password = entry->password;
-        return;
-    }
+void add_server_credentials(const config::settings& all, const config::route& way, pool_plan& plan) {
+    plan.server_user = way.server_user.empty() ? plan.user : way.server_user;
+    plan.server_password = way.server_password;
+    if (!way.server_user.empty()) return;
     if (const auto user = all.users.find(plan.user); user != all.users.end()) {
         plan.server_password = user->second.password;
         if (user->second.verifier.starts_with("md5")) plan.server_verifier = user->second.verifier;
@@ -31,41 +29,20 @@ void add_server_credentials(const config::settings& all, const config::database_
     plan.password_from_client = plan.server_password.empty() && all.auth.method == config::auth_method::passthrough;
 }
 
-void add_user_overrides(const config::settings& all, pool_plan& plan) {
-    const auto user = all.users.find(plan.user);
-    if (user == all.users.end()) return;
-    const config::user_settings& own = user->second;
-    if (own.mode) plan.policies.pool.mode = *own.mode;
-    if (own.pool_size) plan.policies.pool.size = *own.pool_size;
-    if (own.statement_timeout) plan.policies.timeouts.statement = *own.statement_timeout;
-    if (own.transaction_timeout) plan.policies.timeouts.transaction = *own.transaction_timeout;
-    if (own.idle_in_transaction_timeout) plan.policies.timeouts.idle_in_transaction = *own.idle_in_transaction_timeout;
-    if (own.client_idle_timeout) plan.policies.timeouts.client_idle = *own.client_idle_timeout;
-}
-
 }  // namespace
 
 std::optional<pool_plan> plan_pool(const config::settings& all, std::string_view database, std::string_view user) {
+    std::optional<config::route> way = config::resolve(all, database, user);
+    if (!way || way->hosts.empty()) return std::nullopt;
     pool_plan plan;
     plan.database = database;
     plan.user = user;
-    plan.server_database = database;
-    plan.hosts = all.backends.hosts;
-    plan.policies = all;
-    auto entry = all.databases.find(database);
-    plan.named = entry != all.databases.end();
-    if (entry == all.databases.end()) entry = all.databases.find("*");
-    const config::database_settings* found = entry != all.databases.end() ? &entry->second : nullptr;
-    if (found == nullptr && !all.auto_pools.enabled) return std::nullopt;
-    if (found != nullptr) {
-        plan.policies = *found;
-        if (!found->hosts.empty()) plan.hosts = found->hosts;
-        if (!found->dbname.empty()) plan.server_database = found->dbname;
-    }
-    if (plan.hosts.empty()) return std::nullopt;
-    add_server_credentials(all, found, plan);
-    add_user_overrides(all, plan);
+    add_server_credentials(all, *way, plan);
+    plan.server_database = std::move(way->dbname);
+    plan.hosts = std::move(way->hosts);
+    plan.policies = std::move(way->rules);
     plan.mode = session_mode_of(plan.policies.pool.mode);
+    plan.named = way->named;
     return plan;
 }
 
@@ -105,7 +82,7 @@ pool_rules rules_of(const pool_plan& plan, const config::connect_backoff_setting
     pool_rules rules;
     rules.size = from.size;
     rules.max_overflow = from.max_overflow;
-    rules.min_size = plan.named ? from.min_size : 0;
+    rules.min_size = from.min_size;
     rules.hold_timeout = from.hold_timeout;
     rules.lifetime = from.lifetime;
     rules.lifetime_jitter = from.lifetime_jitter;

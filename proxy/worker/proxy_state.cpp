@@ -1,6 +1,7 @@
 // See proxy_state.hpp.
 #include "proxy/worker/proxy_state.hpp"
 
+#include "config/resolve.hpp"
 #include "protocol/constant_time.hpp"
 
 #include <openssl/rand.h>
@@ -141,14 +142,9 @@ std::optional<scram_verifier> proxy_state::verifier_of(std::string_view user) {
 }
 
 bool proxy_state::admit(const std::string& user, const std::string& database, std::string& cap) {
-    const config::limit_settings& limits = settings_->limits;
-    std::uint32_t per_user = limits.max_clients_per_user;
-    std::uint32_t per_database = limits.max_clients_per_database;
-    if (const auto own = settings_->users.find(user); own != settings_->users.end() && own->second.max_clients != 0)
-        per_user = own->second.max_clients;
-    if (const auto own = settings_->databases.find(database);
-        own != settings_->databases.end() && own->second.max_clients != 0)
-        per_database = own->second.max_clients;
+    const std::optional<config::route> way = config::resolve(*settings_, database, user);
+    const std::uint32_t per_user = way ? way->max_clients_of_user : 0;
+    const std::uint32_t per_database = way ? way->max_clients_of_database : 0;
     const std::scoped_lock lock(mutex_);
     std::uint32_t& of_user = clients_of_user_[user];
     std::uint32_t& of_database = clients_of_database_[database];
