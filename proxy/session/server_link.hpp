@@ -22,7 +22,7 @@ struct reply_note {
         nothing,            ///< injected, and its outcome is of no interest
         client_parse,       ///< a named Parse of the client was forwarded
         cached_parse,       ///< a named Parse of the client is answered by us
-        client_unnamed,     ///< an unnamed Parse of the client was forwarded
+        client_unnamed,     ///< an unnamed Parse of the client, behind other messages of its segment
         client_close,       ///< a Close of a named statement
         injected_parse,     ///< we prepared a statement that the client's next message needs
         injected_unnamed,   ///< we prepared the client's unnamed statement again
@@ -38,6 +38,7 @@ struct reply_note {
     statement_ptr previous;   ///< what the name meant before
     effects_ptr effects;
     std::uint64_t token = 0;  ///< identity of an unnamed statement
+    std::uint64_t link_token = 0;  ///< which one the server held before
 };
 
 struct server_link {
@@ -72,7 +73,7 @@ struct server_link {
 
     /// Nothing is owed and no transaction is open.
     [[nodiscard]] bool at_rest() const {
-        return tracker.empty() && transaction_status == 'I' && frame_left == 0 && !tracker.ambiguous();
+        return tracker.empty() && !tracker.skipping() && transaction_status == 'I' && frame_left == 0 && !tracker.ambiguous();
     }
 };
 

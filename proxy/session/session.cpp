@@ -76,6 +76,7 @@ void session::wait_for_server() {
 
 void session::on_server(server_link& link) {
     waiting_ = false;
+    claimed_ = phase_ == phase::ready;
     link_ = &link;
     sequence_used_ = false;
     if (link.only_client == 0) link.only_client = id_;
@@ -116,7 +117,7 @@ void session::detach(session_actions::release how) {
 
 // Only when every reply is accounted for and the server says it is idle (P19, P21).
 void session::release_if_at_rest() {
-    if (link_ == nullptr || pins_ != 0 || segment_open_ || client_frame_left_ != 0 || restoring_ || uncertain_ || ready_held_) return;
+    if (link_ == nullptr || claimed_ || pins_ != 0 || segment_open_ || client_frame_left_ != 0 || restoring_ || uncertain_ || ready_held_) return;
     if (pool_.mode == session_mode::session && phase_ != phase::ended) return;
     if (!link_->at_rest()) return;
     detach(session_actions::release::reuse);

@@ -201,6 +201,7 @@ private:
     void settle_transaction(char status);
     void finish_request(char status);
     void note_failing_parse();
+    void note_unnamed_gone();
     void on_notification(std::string_view frame);
     bool request_resets() const;
     void name_as_client(error_fields& fields) const;
@@ -243,6 +244,7 @@ private:
 
     phase phase_ = phase::welcoming;
     bool waiting_ = false;
+    bool claimed_ = false;            // a server was given for a request that has not been taken yet
     bool segment_open_ = false;       // extended messages sent, Sync not yet (D17)
     bool skip_to_sync_ = false;       // we answered an error ourselves: discard until Sync
     bool restoring_ = false;          // settings are being brought over and the outcome is awaited

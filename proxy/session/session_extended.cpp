@@ -64,11 +64,19 @@ session::taken session::on_parse(const client_frame& frame) {
 session::taken session::on_parse_unnamed(const client_frame& frame, std::string_view tail) {
     const std::string_view text(tail.data());
     const effects_ptr effects = note_hits(text, scan_tokens(text));
+    // Behind other messages it may be skipped, and what it would have replaced then lives on.
+    const bool may_be_skipped = !link_->tracker.empty();
+    if (may_be_skipped) {
+        reply_note note{reply_note::about::client_unnamed, unnamed_tail_, nullptr, nullptr, unnamed_effects_, unnamed_token_};
+        note.link_token = link_->unnamed_token;
+        link_->notes.push_back(std::move(note));
+    }
     unnamed_tail_.assign(tail);
     unnamed_effects_ = effects;
     link_->unnamed_token = unnamed_token_ = tables_.next_token++;
-    link_->tracker.push(owed::parse);
+    link_->tracker.push(owed::parse, false, may_be_skipped);
     send(frame);
+    process_settled();
     return taken::yes;
 }
 

@@ -121,6 +121,10 @@ void session::on_reply(char type, std::string_view frame) {
 void session::note_failing_parse() {
     const reply_tracker& tracker = link_->tracker;
     if (tracker.empty() || tracker.front().kind != owed::parse || tracker.front().injected || tracker.front().noted) return;
+    note_unnamed_gone();
+}
+
+void session::note_unnamed_gone() {
     link_->unnamed_token = unnamed_token_ = 0;
     unnamed_tail_.clear();
 }
@@ -210,8 +214,9 @@ void session::name_as_client(error_fields& fields) const {
     if (end == std::string::npos) return;
     const std::string shared = fields.message.substr(begin, end - begin);
     std::string own;
+    if (!link_->tracker.settled().empty() && !link_->notes.empty()) own = link_->notes.front().name;
     for (const auto& [name, statement] : names_)
-        if (statement->server_name == shared) own = name;
+        if (own.empty() && statement->server_name == shared) own = name;
     if (extra_ != nullptr)
         for (const auto& [server_name, name] : extra_->former_names)
             if (own.empty() && server_name == shared) own = name;
@@ -307,6 +312,7 @@ void session::process_settled() {
         if (each.how == outcome::done) settle(note, each.how);
         else if (note.what == reply_note::about::restore || note.what == reply_note::about::truth) settle(note, each.how);
         else if (note.what == reply_note::about::query) apply_partly(*note.effects);
+        else if (note.what == reply_note::about::client_unnamed && each.how == outcome::failed) note_unnamed_gone();
         else undone.push_back(std::move(note));
     }
     // What a failed segment did not do is taken back in reverse, so that names mean what they meant before.
@@ -348,6 +354,12 @@ void session::undo(const reply_note& note) {
             return forget_name(note.name);
         }
         case about::injected_parse: link_->prepared.remove(note.statement); return;
+        case about::client_unnamed:
+            unnamed_tail_ = note.name;
+            unnamed_effects_ = note.effects;
+            unnamed_token_ = note.token;
+            link_->unnamed_token = note.link_token;
+            return;
         case about::client_close: names_.insert_or_assign(note.name, note.previous); return;
         case about::injected_unnamed:
             if (link_->unnamed_token == note.token) link_->unnamed_token = 0;

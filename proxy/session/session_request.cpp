@@ -126,6 +126,7 @@ session::taken session::take_attached(const client_frame& frame) {
 }
 
 session::taken session::dispatch(const client_frame& frame) {
+    claimed_ = false;
     switch (frame.type) {
         case frontend::query: return on_query(frame);
         case frontend::parse: return on_parse(frame);
