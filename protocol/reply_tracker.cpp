@@ -67,12 +67,19 @@ std::size_t reply_tracker::client_readies_owed() const {
     return count;
 }
 
+bool reply_tracker::wants_sync() const {
+    if (!skipping_ && !sync_eaten_) return false;
+    for (std::size_t i = entries_.size(); i > head_; --i)
+        if (entries_[i - 1].kind == owed::sync) return false;
+    return true;
+}
+
 void reply_tracker::reset() {
     entries_.clear();
     settled_.clear();
     head_ = 0;
     copies_ = 0;
-    skipping_ = copy_in_ = ambiguous_ = false;
+    skipping_ = copy_in_ = sync_eaten_ = ambiguous_ = false;
 }
 
 reply_meaning reply_tracker::of_front() const { return front().injected ? swallowed : forwarded; }
@@ -160,6 +167,7 @@ void reply_tracker::finish_copy_of_execute() {
 void reply_tracker::drop_through_copy_end() {
     for (bool ended = false; !ended && !empty();) {
         ended = front().kind == owed::copy_end;
+        sync_eaten_ |= front().kind == owed::sync;
         remove_front(outcome::done);
     }
 }
@@ -212,6 +220,7 @@ reply_meaning reply_tracker::on_ready() {
     if (first.kind == owed::sync) skipping_ = false;
     pop(first.errored ? outcome::failed : outcome::done);
     if (first.kind == owed::query) finish_query(first.errored);
+    sync_eaten_ = false;
     return meaning;
 }
 

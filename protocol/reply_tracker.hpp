@@ -80,6 +80,10 @@ public:
     /// True if the server discards everything until the next Sync.
     [[nodiscard]] bool skipping() const { return skipping_; }
 
+    /// True if the server is in the middle of a segment although no Sync is owed a reply: it skips to the next one,
+    /// or COPY has eaten the one that was sent behind its Execute (P20). The client has to send another.
+    [[nodiscard]] bool wants_sync() const;
+
     /// True once it cannot be known how many ReadyForQuery the server owes (an error during COPY with a
     /// Sync between the data, P20): the connection must never serve anyone else.
     [[nodiscard]] bool ambiguous() const { return ambiguous_; }
@@ -114,6 +118,7 @@ private:
     unsigned copies_ = 0;  // CopyInResponses of the message at the front
     bool skipping_ = false;
     bool copy_in_ = false;
+    bool sync_eaten_ = false;  // by a COPY, since the last Sync
     bool ambiguous_ = false;
 };
 

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -51,7 +52,7 @@ struct server_link {
 
     // conversation
     reply_tracker tracker;
-    std::vector<reply_note> notes;
+    std::deque<reply_note> notes;
     char transaction_status = 'I';
     std::vector<std::size_t> kept_ends;  ///< where each kept request ends
     std::string kept_requests;    ///< client frames not yet answered by ReadyForQuery, if they fit (D13)

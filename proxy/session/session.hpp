@@ -202,6 +202,7 @@ private:
     void finish_request(char status);
     void note_failing_parse();
     void note_unnamed_gone();
+    void set_unnamed(std::string_view tail, const effects_ptr& effects, std::uint64_t token, std::uint64_t link_token);
     void on_notification(std::string_view frame);
     bool request_resets() const;
     void name_as_client(error_fields& fields) const;

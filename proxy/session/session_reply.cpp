@@ -98,12 +98,16 @@ void session::on_reply(char type, std::string_view frame) {
     const bool forward = meaning.what == reply_meaning::verdict::forward;
     switch (type) {
         case msg::parameter_status: return on_parameter_status(frame, forward);
-        case msg::error_response: on_error_reply(frame, forward); break;
+        case msg::error_response:
+            if (link_->tracker.wants_sync()) segment_open_ = true;
+            on_error_reply(frame, forward);
+            break;
         case msg::ready_for_query:
             if (body.size() != 1) return server_violation();
             return on_ready_frame(frame, forward);
         case msg::notification_response: return on_notification(frame);
         case msg::command_complete:
+            if (link_->tracker.wants_sync()) segment_open_ = true;
             if (forward) on_command_complete(body);
             [[fallthrough]];
         default:
@@ -124,9 +128,22 @@ void session::note_failing_parse() {
     note_unnamed_gone();
 }
 
-void session::note_unnamed_gone() {
-    link_->unnamed_token = unnamed_token_ = 0;
-    unnamed_tail_.clear();
+void session::note_unnamed_gone() { set_unnamed({}, nullptr, 0, 0); }
+
+/// What the unnamed statement turns out to be: now, or for the next Parse of one that is still owed, before that.
+void session::set_unnamed(std::string_view tail, const effects_ptr& effects, std::uint64_t token, std::uint64_t link_token) {
+    for (reply_note& later : link_->notes) {
+        if (later.what != reply_note::about::client_unnamed) continue;
+        later.name = tail;
+        later.effects = effects;
+        later.token = token;
+        later.link_token = link_token;
+        return;
+    }
+    unnamed_tail_ = tail;
+    unnamed_effects_ = effects;
+    unnamed_token_ = token;
+    link_->unnamed_token = link_token;
 }
 
 void session::on_parameter_status(std::string_view frame, bool forward) {
@@ -301,7 +318,7 @@ void session::process_settled() {
     for (const settled_reply& each : settled) {
         if (link_ == nullptr || link_->notes.empty()) return;
         reply_note note = std::move(link_->notes.front());
-        link_->notes.erase(link_->notes.begin());
+        link_->notes.pop_front();
         if (note.what == reply_note::about::query || note.what == reply_note::about::execute) {
             --effects_pending_;
             flush_sent_ = false;
@@ -355,11 +372,7 @@ void session::undo(const reply_note& note) {
         }
         case about::injected_parse: link_->prepared.remove(note.statement); return;
         case about::client_unnamed:
-            unnamed_tail_ = note.name;
-            unnamed_effects_ = note.effects;
-            unnamed_token_ = note.token;
-            link_->unnamed_token = note.link_token;
-            return;
+            return set_unnamed(note.name, note.effects, note.token, note.link_token);
         case about::client_close: names_.insert_or_assign(note.name, note.previous); return;
         case about::injected_unnamed:
             if (link_->unnamed_token == note.token) link_->unnamed_token = 0;

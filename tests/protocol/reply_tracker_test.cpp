@@ -278,6 +278,32 @@ TEST_CASE("P20: COPY refused before it began: the Sync right behind Execute coun
     CHECK_FALSE(tracker.ambiguous());
 }
 
+TEST_CASE("P20: a Sync that COPY has eaten is still to come: the segment is open") {
+    reply_tracker tracker;
+    push(tracker, "PBE S d e");
+    CHECK(feed(tracker, "12G") == "+++");
+    CHECK_FALSE(tracker.wants_sync());
+    CHECK(feed(tracker, "C") == "+");
+    CHECK(tracker.empty());
+    CHECK(tracker.wants_sync());
+    push(tracker, "S");
+    CHECK_FALSE(tracker.wants_sync());
+    CHECK(feed(tracker, "Z") == "Z");
+    CHECK_FALSE(tracker.wants_sync());
+    push(tracker, "PBE S d e");
+    CHECK(feed(tracker, "12G E") == "++++");
+    CHECK(tracker.wants_sync());
+    push(tracker, "S");
+    CHECK(feed(tracker, "Z") == "Z");
+    push(tracker, "PBE S d e S");
+    CHECK(feed(tracker, "12GC") == "++++");
+    CHECK_FALSE(tracker.wants_sync());
+    CHECK(feed(tracker, "Z") == "Z");
+    push(tracker, "Q S d e");
+    CHECK(feed(tracker, "GCZ") == "++Z");
+    CHECK_FALSE(tracker.wants_sync());
+}
+
 TEST_CASE("P20: COPY data that no COPY wants owes nothing, wherever it stands") {
     check_rows({
         {"de", "", ""},

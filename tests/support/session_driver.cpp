@@ -1,0 +1,216 @@
+// See session_driver.hpp.
+#include "tests/support/session_driver.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+namespace pgsteady::testing {
+
+// ------------------------------------------------------------------------------------------ world
+
+session_world::session_world(std::size_t count, session_mode mode) : tables(0) {
+    facts.mode = mode;
+    for (std::size_t i = 0; i < count; ++i) {
+        servers.push_back(std::make_unique<world_server>());
+        replace(*servers.back());
+    }
+}
+
+session_world::~session_world() = default;
+
+void session_world::replace(world_server& server) {
+    server = world_server();
+    server.process = std::make_unique<scripted_server>(database);
+    server.link.applied = tables.settings.none();
+    const auto reported = server.process->reported();
+    server.link.reported = tables.reported.of({reported.begin(), reported.end()});
+}
+
+world_server* session_world::take() {
+    for (std::size_t tries = 0; tries < servers.size(); ++tries) {
+        world_server& candidate = *servers[next_++ % servers.size()];
+        if (candidate.taken) continue;
+        if (before_grant) before_grant(candidate);
+        candidate.taken = true;
+        return &candidate;
+    }
+    return nullptr;
+}
+
+// As the shell does it: what is reused must be as clean as it claims to be.
+void session_world::give_back(world_server& server, session_actions::release how) {
+    server.taken = false;
+    if (how == session_actions::release::discard) {
+        server.process->disconnect();
+        return replace(server);
+    }
+    const bool clean = server.link.at_rest() && server.link.notes.empty() && server.said.empty() &&
+                       server.arrived.empty() && !server.process->in_transaction();
+    if (!clean) FAIL_CHECK("a server was given back that is not at rest");
+    if (how == session_actions::release::reset) {
+        ++resets;
+        replace(server);
+        return;
+    }
+    if (server.process->has_temporary_tables()) FAIL_CHECK("a server was given back with temporary tables");
+}
+
+std::string_view session_world::pass_input(std::string_view bytes) {
+    if (lose_now) return {};
+    const std::size_t left = plan.after_input - std::min(plan.after_input, input_bytes);
+    input_bytes += bytes.size();
+    if (bytes.size() < left) return bytes;
+    plan.after_input = loss_plan::never;
+    lose_now = true;
+    return bytes.substr(0, left);
+}
+
+std::string_view session_world::pass_output(std::string_view bytes) {
+    if (lose_now) return {};
+    const std::size_t left = plan.after_output - std::min(plan.after_output, output_bytes);
+    output_bytes += bytes.size();
+    if (bytes.size() < left) return bytes;
+    plan.after_output = loss_plan::never;
+    lose_now = true;
+    return bytes.substr(0, left);
+}
+
+// ------------------------------------------------------------------------------------------ one client
+
+session_driver::session_driver(session_world& world, const scripted_server::startup_list& startup)
+    : conversation(world.tables, world.facts, 4711, "key!"), world_(world) {
+    conversation.begin(startup);
+    run();
+    welcome = received();
+}
+
+session_driver::~session_driver() {
+    if (!closed) vanish();
+}
+
+void session_driver::send(std::string_view bytes) {
+    while (!bytes.empty() && !closed) {
+        std::size_t piece = std::min(bytes.size(), client_piece);
+        if (first_client_piece > 0) piece = std::min(bytes.size(), std::exchange(first_client_piece, 0));
+        unread_ += bytes.substr(0, piece);
+        bytes.remove_prefix(piece);
+        run();
+    }
+}
+
+void session_driver::vanish() {
+    if (closed) return;
+    conversation.on_client_gone();
+    flush();
+    closed = true;
+    (void)act();
+}
+
+void session_driver::run() {
+    grants_ = 0;
+    for (bool moved = true; moved;) {
+        flush();
+        moved = act();
+        if (closed) return;
+        if (world_.lose_now) {
+            world_.lose_now = false;
+            ++world_.losses;
+            if (server != nullptr) lose_server();
+            moved = true;
+            continue;
+        }
+        moved = offer_client() || moved;
+        moved = act() || moved;
+        if (closed) return;
+        moved = deliver() || moved;
+        moved = act() || moved;
+        if (closed) return;
+        if (server != nullptr && server->process->closed() && server->said.empty() && !world_.lose_now) {
+            lose_server();
+            moved = true;
+        }
+    }
+}
+
+bool session_driver::offer_client() {
+    if (unread_.empty() || conversation.ended()) return false;
+    const std::size_t used = conversation.on_client_bytes(unread_);
+    if (used > unread_.size()) FAIL("the session used more than it was given");
+    flush();
+    unread_.erase(0, used);
+    return used > 0;
+}
+
+bool session_driver::deliver() {
+    if (server == nullptr || server->said.empty() || world_.lose_now) return false;
+    std::size_t piece = std::min(server->said.size(), server_piece);
+    if (first_server_piece > 0) piece = std::min(server->said.size(), std::exchange(first_server_piece, 0));
+    const std::string_view through = world_.pass_output(std::string_view(server->said).substr(0, piece));
+    server->arrived += through;
+    server->said.erase(0, piece);
+    if (server->arrived.empty()) return true;
+    world_server& from = *server;
+    const std::size_t used = conversation.on_server_bytes(from.arrived);
+    if (used > from.arrived.size()) FAIL("the session used more than it was given");
+    flush();
+    from.arrived.erase(0, used);
+    return true;
+}
+
+void session_driver::flush() {
+    received_ += world_.tables.to_client.str();
+    const std::string bytes = world_.tables.to_server.str();
+    world_.tables.to_client.clear();
+    world_.tables.to_server.clear();
+    if (bytes.empty()) return;
+    if (server == nullptr) FAIL("output for a server that nobody has");
+    server->said += server->process->feed(world_.pass_input(bytes));
+}
+
+void session_driver::lose_server(std::string_view words) {
+    server->said.clear();
+    conversation.on_server_lost(words, "test-1");
+    flush();
+    (void)act();
+    if (server != nullptr) world_.give_back(*std::exchange(server, nullptr), session_actions::release::discard);
+}
+
+bool session_driver::act() {
+    const session_actions asked = conversation.take_actions();
+    bool changed = false;
+    if (asked.give_back != session_actions::release::no) {
+        REQUIRE(server != nullptr);
+        world_.give_back(*std::exchange(server, nullptr), asked.give_back);
+        changed = true;
+    }
+    if (asked.close_client) {
+        closed = true;
+        reason = asked.reason;
+        if (server != nullptr) {
+            conversation.on_client_gone();
+            const session_actions last = conversation.take_actions();
+            REQUIRE(last.give_back != session_actions::release::no);
+            world_.give_back(*std::exchange(server, nullptr), last.give_back);
+        }
+        return true;
+    }
+    if ((asked.want_server || (conversation.waiting() && server == nullptr)) && !starved) {
+        REQUIRE(server == nullptr);
+        world_server* given = only != nullptr ? only : world_.take();
+        if (given == nullptr) return changed;
+        if (++grants_ > 1000) {
+            std::string wants;
+            for (const auto& [name, value] : conversation.desired()->entries()) wants += name + '=' + value + ' ';
+            FAIL("the session never comes to rest; settings: " << wants << "unread: " << unread_.substr(0, 100));
+        }
+        server = given;
+        server->taken = true;
+        conversation.on_server(server->link);
+        flush();
+        return true;
+    }
+    return changed;
+}
+
+}  // namespace pgsteady::testing
