@@ -84,16 +84,18 @@ void application::drain(const std::atomic<int>& hurry) {
     for (const auto& each : workers_) each->stop_listening();
     for (const auto& each : workers_) each->drain(false);
     const auto deadline = std::chrono::steady_clock::now() + settings_->shutdown.drain_timeout;
-    const auto clients_left = [this] {
+    const auto work_left = [this] {
         std::uint64_t left = 0;
         for (const auto& each : workers_) {
             auto answer = each->ask_snapshot();
-            if (answer.wait_for(1s) == std::future_status::ready) left += answer.get().clients;
+            if (answer.wait_for(1s) != std::future_status::ready) continue;
+            const worker_snapshot said = answer.get();
+            left += said.clients + said.cancels;
         }
         return left;
     };
     bool forced = false;
-    while (clients_left() > 0) {
+    while (work_left() > 0) {
         const auto now = std::chrono::steady_clock::now();
         if (!forced && (now >= deadline || hurry > 1)) {
             forced = true;

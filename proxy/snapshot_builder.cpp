@@ -47,18 +47,13 @@ void add(admin::counter_totals& sum, const worker_counters& from) {
 }
 
 void add_operations(admin::snapshot& all, const std::vector<std::unique_ptr<worker>>& workers) {
-    for (std::size_t operation = 0; operation < operation_names.size(); ++operation) {
-        admin::operation_totals good{operation_names[operation], "success", 0, {}};
-        admin::operation_totals bad{operation_names[operation], "error", 0, {}};
-        for (const auto& each : workers) {
-            const worker_counters& counters = each->counters();
-            good.count += counters.requests[operation][0].get();
-            bad.count += counters.requests[operation][1].get();
-            add(good.seconds, counters.request_seconds[operation]);
+    for (std::size_t operation = 0; operation < operation_names.size(); ++operation)
+        for (const std::size_t outcome : {0U, 1U}) {
+            admin::operation_totals row{operation_names[operation], outcome == 0 ? "success" : "error", 0, {}};
+            for (const auto& each : workers) add(row.seconds, each->counters().requests[operation][outcome]);
+            row.count = row.seconds.count();
+            all.operations.push_back(std::move(row));
         }
-        all.operations.push_back(std::move(good));
-        all.operations.push_back(std::move(bad));
-    }
 }
 
 admin::pool_status& pool_of(admin::snapshot& all, const pool_snapshot& row) {

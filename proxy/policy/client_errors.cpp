@@ -126,6 +126,17 @@ error_fields too_many_clients(std::string_view which) {
     return fatal_error(sqlstate::too_many_connections, "sorry, too many clients already (" + std::string(which) + ")");
 }
 
+error_fields too_many_tries(std::string_view which) {
+    return fatal_error(sqlstate::configuration_limit_exceeded,
+                       "too many passwords are being tried from this address (auth.passthrough." + std::string(which) + ")",
+                       {}, "Wait and try again, or raise the limit.");
+}
+
+error_fields certificate_mismatch(std::string_view user) {
+    return fatal_error(sqlstate::invalid_authorization_specification,
+                       "certificate authentication failed for user \"" + std::string(user) + "\"");
+}
+
 error_fields idle_timeout() {
     return fatal_error(sqlstate::idle_session_timeout, "terminating connection due to idle-session timeout");
 }

@@ -55,6 +55,10 @@ namespace client_errors {
 [[nodiscard]] error_fields no_transactions_in_statement_mode();
 /// 53300 FATAL: a cap on clients is reached; `which` names it.
 [[nodiscard]] error_fields too_many_clients(std::string_view which);
+/// 53400 FATAL: too many passwords from one source (D38); `which` names the limit.
+[[nodiscard]] error_fields too_many_tries(std::string_view which);
+/// 28000 FATAL: the client's certificate is somebody else's.
+[[nodiscard]] error_fields certificate_mismatch(std::string_view user);
 /// 57P05/25P03 FATAL: a timeout of ours, with PostgreSQL's codes.
 [[nodiscard]] error_fields idle_timeout();
 [[nodiscard]] error_fields idle_in_transaction_timeout();

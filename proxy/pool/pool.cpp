@@ -58,33 +58,42 @@ std::vector<pool_waiter*> pool::dismiss_all() {
     return all;
 }
 
-bool pool::may_dial(pool_time now) {
-    const std::size_t wanted = std::max<std::size_t>(
-        waiters_.size(), open_ + dialling_ < rules_.min_size ? rules_.min_size - open_ - dialling_ : 0);
-    if (dialling_ >= wanted || now < next_dial_) return false;
+pool::dial_answer pool::may_dial(pool_time now, bool keep_warm) {
+    const std::uint32_t everywhere = permits_.used();  // dials in progress included
+    const bool for_waiter = waiters_.size() > dialling_;
+    const bool for_later = keep_warm && everywhere < rules_.min_size;
+    if ((!for_waiter && !for_later) || now < next_dial_) return dial_answer::no;
     // A backend that does not answer is tried by one dial at a time, so that an outage is no stampede (recovery.md 2.11).
-    if (dialling_ >= (failures_ > 0 ? 1 : rules_.dial_limit)) return false;
+    if (dialling_ >= (failures_ > 0 ? 1 : rules_.dial_limit)) return dial_answer::no;
+    if (!permits_.try_take()) return dial_answer::no;
+    if (!process_.try_take()) {
+        permits_.give_back();
+        return for_waiter ? dial_answer::process_full : dial_answer::no;
+    }
+    ++dialling_;
+    return dial_answer::yes;
+}
+
+bool pool::may_dial_extra() {
     if (!take_both(permits_, process_)) return false;
     ++dialling_;
     return true;
 }
 
-bool pool::may_dial_extra(pool_time now) {
-    if (now < next_dial_ && failures_ > 3) return false;
-    if (!take_both(permits_, process_)) return false;
-    ++dialling_;
-    return true;
+void pool::dial_abandoned() {
+    --dialling_;
+    permits_.give_back();
+    process_.give_back();
 }
 
 void pool::dial_ended(bool succeeded, pool_time now, double chance) {
-    --dialling_;
     if (succeeded) {
+        --dialling_;
         failures_ = 0;
         next_dial_ = {};
         return;
     }
-    permits_.give_back();
-    process_.give_back();
+    dial_abandoned();
     if (failures_++ == 0) failing_since_ = now;
     next_dial_ = now + redial_pause(rules_.redial, failures_, now - failing_since_, chance);
 }
@@ -126,15 +135,13 @@ bool pool::remove_idle(pooled_server& server) { return std::erase(idle_, &server
 std::vector<pooled_server*> pool::to_close(pool_time now) {
     std::vector<pooled_server*> old;
     // Front: longest idle. What exceeds the pool's size goes soon, the rest after idle_timeout, never below min_size.
-    std::size_t left = open_;
     std::uint32_t everywhere = permits_.used();
     std::erase_if(idle_, [&](pooled_server* server) {
         const pool_duration idle_for = now - server->idle_since;
         const bool over = everywhere > rules_.size && idle_for >= rules_.overflow_idle_timeout;
-        const bool unused = rules_.idle_timeout.count() > 0 && idle_for >= rules_.idle_timeout && left > rules_.min_size;
+        const bool unused = rules_.idle_timeout.count() > 0 && idle_for >= rules_.idle_timeout && everywhere > rules_.min_size;
         if (!over && !unused && !is_spent(*server, now)) return false;
         old.push_back(server);
-        --left;
         --everywhere;
         return true;
     });

@@ -80,11 +80,21 @@ public:
     /// All waiters, removed (the pool cannot serve anyone: sign-in refused).
     [[nodiscard]] std::vector<pool_waiter*> dismiss_all();
 
-    /// A permit was taken and a dial may start. Called until it says no.
-    [[nodiscard]] bool may_dial(pool_time now);
+    enum class dial_answer : std::uint8_t {
+        no,
+        yes,           ///< permits were taken and a dial must start
+        process_full,  ///< wanted and allowed, but the process has no permit left
+    };
+    /// Called until it does not say yes. `keep_warm`: this part sees to it that min_size servers are open over all
+    /// workers together.
+    [[nodiscard]] dial_answer may_dial(pool_time now, bool keep_warm);
     /// As may_dial(), for a connection that no waiter asked for (a password is tried with it).
-    [[nodiscard]] bool may_dial_extra(pool_time now);
+    [[nodiscard]] bool may_dial_extra();
     void dial_ended(bool succeeded, pool_time now, double chance);
+    /// The dial has failed for a reason that says nothing about the backend (a wrong password was tried).
+    void dial_abandoned();
+    /// So many dials have failed that another one has to wait.
+    [[nodiscard]] bool backing_off(pool_time now) const { return failures_ > 3 && now < next_dial_; }
     /// When dialling may be tried again after failures.
     [[nodiscard]] pool_time next_dial() const { return next_dial_; }
     [[nodiscard]] std::uint32_t consecutive_failures() const { return failures_; }
@@ -105,6 +115,8 @@ public:
     bool remove_idle(pooled_server& server);
     /// Idle servers that are too old, idle too long, or beyond `size`; removed from the idle ones.
     [[nodiscard]] std::vector<pooled_server*> to_close(pool_time now);
+    /// The server that has been idle longest; null: none is idle. It stays where it is.
+    [[nodiscard]] pooled_server* longest_idle() const { return idle_.empty() ? nullptr : idle_.front(); }
     /// Every idle server, removed.
     [[nodiscard]] std::vector<pooled_server*> take_all_idle();
     /// Condemns every connection opened so far: RECONNECT.
@@ -115,7 +127,7 @@ public:
     [[nodiscard]] std::size_t open() const { return open_; }
     [[nodiscard]] std::size_t dialling() const { return dialling_; }
     [[nodiscard]] const pool_rules& rules() const { return rules_; }
-    [[nodiscard]] permit_counter& permits() { return permits_; }
+    [[nodiscard]] permit_counter& permits() const { return permits_; }
 
 private:
     pool_rules rules_;

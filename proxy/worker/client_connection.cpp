@@ -95,6 +95,7 @@ void client_connection::take(std::string_view in) {
 
 /// Gives the session bytes until it wants no more, doing in between what it asks for.
 void client_connection::converse(std::string_view in) {
+    last_activity_ = worker_.loop().now();
     while (!closed_) {
         const std::size_t used = session_->on_client_bytes(in);
         in.remove_prefix(used);
@@ -104,6 +105,7 @@ void client_connection::converse(std::string_view in) {
         if (in.empty() || (used == 0 && !went_on) || session_->waiting()) break;
         if (server_ != nullptr && server_->write_blocked()) break;
     }
+    count_requests();  // those that needed no server
     if (active_since_ == pool_time{} && (session_->busy() || session_->waiting())) active_since_ = worker_.loop().now();
     if (in.empty()) {
         if (!pending_in_.empty()) pending_in_.clear(), pending_in_.shrink_to_fit();
@@ -172,6 +174,7 @@ void client_connection::refuse(const error_fields& why) {
 
 void client_connection::server_bytes(std::string_view in, std::size_t& used) {
     const auto self = shared_from_this();
+    last_activity_ = worker_.loop().now();
     used = session_->on_server_bytes(in);
     flush();
     count_requests();
@@ -207,12 +210,13 @@ void client_connection::count_requests() {
     if (done.requests == 0) return;
     worker_counters& counters = worker_.counters();
     const auto operation = static_cast<std::size_t>(done.what);
+    const pool_time now = worker_.loop().now();
+    const pool_duration took = active_since_ != pool_time{} ? now - active_since_ : pool_duration::zero();
     const std::uint32_t errors = std::min(done.errors, done.requests);
-    if (done.requests > errors) counters.requests[operation][0].add(done.requests - errors);
-    if (errors > 0) counters.requests[operation][1].add(errors);
-    if (active_since_ != pool_time{}) counters.request_seconds[operation].observe(worker_.loop().now() - active_since_);
-    active_since_ = {};
-    last_activity_ = worker_.loop().now();
+    counters.requests[operation][0].observe(took, done.requests - errors);
+    counters.requests[operation][1].observe(took, errors);
+    // What a pipeline still has in it begins where this one ends.
+    active_since_ = session_->busy() || session_->waiting() ? now : pool_time{};
     statement_cancelled_ = false;
 }
 
@@ -295,7 +299,9 @@ void client_connection::check_timeouts(pool_time now) {
     const bool in_transaction = session_->in_transaction();
     if (!in_transaction) transaction_since_ = {};
     else if (transaction_since_ == pool_time{}) transaction_since_ = now;
-    if (active_since_ != pool_time{}) {
+    // A segment left open without Sync is idle once its replies have come (D17).
+    const bool working = session_->waiting() || (server_ != nullptr && !server_->link.tracker.empty());
+    if (working) {
         if (over(active_since_, limits.statement) && session_->busy() && !statement_cancelled_) {
             statement_cancelled_ = true;
             worker_.cancel_on_server(*server_);
@@ -323,17 +329,19 @@ void client_connection::give_up_server() {
     worker_.withdraw_grant(*this);
     if (session_ != nullptr) session_->on_client_gone();
     const session_actions asked = session_ != nullptr ? session_->take_actions() : session_actions{};
-    if (server_ != nullptr) {
-        server_connection* server = std::exchange(server_, nullptr);
-        pool_->give_back(*server, asked.give_back != session_actions::release::no ? asked.give_back
-                                                                                   : session_actions::release::discard);
-    }
+    if (server_ == nullptr) return;
+    server_connection* server = std::exchange(server_, nullptr);
+    const bool wanted = asked.give_back == session_actions::release::reuse || asked.give_back == session_actions::release::reset;
+    if (wanted) pool_->give_back(*server, asked.give_back);
+    else if (server->link.tracker.client_readies_owed() > 0) pool_->abandon(*server);
+    else pool_->give_back(*server, session_actions::release::discard);
 }
 
 void client_connection::close(end_reason reason) {
     if (closed_) return;
     const auto self = shared_from_this();
     closed_ = true;
+    end_check();
     give_up_server();
     if (pool_ != nullptr) {
         pool_->abandon_verification(*this);

@@ -69,6 +69,9 @@ private:
     void login_step(client_login::step step, std::string& out);
     void look_up_user(std::string& out);
     void check_password(std::string& out);
+    [[nodiscard]] bool find_pool(error_fields& why);
+    [[nodiscard]] bool peer_is_unix() const { return peer_ == "unix" || peer_.starts_with('/'); }
+    void end_check();
     void finish_login(std::string& out);
     void continue_handshake();
     void send_cancel();
@@ -98,6 +101,7 @@ private:
     std::string pending_in_;
     std::string unsent_;
     std::string tried_password_;
+    std::string source_;            ///< whose tries are being counted; empty: none is
     net::timer_id login_timer_;
     pool_time active_since_{};      ///< when the request in progress began; the epoch: none
     pool_time last_activity_{};

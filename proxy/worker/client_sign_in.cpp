@@ -22,7 +22,7 @@ bool client_connection::begin(int fd) {
     stream_ = net::stream::adopt(worker_.loop(), fd, this, net::stream::preparation::prepared);
     if (stream_ == nullptr) return false;
     const config::settings& all = worker_.shared().settings();
-    const bool is_unix = peer_ == "unix";
+    const bool is_unix = peer_is_unix();
     client_login::settings how;
     how.tls_available = worker_.shared().client_tls != nullptr && !is_unix;
     how.tls_required = all.listen.tls.required() && !is_unix;
@@ -100,11 +100,30 @@ void client_connection::continue_handshake() {
 void client_connection::look_up_user(std::string& out) {
     user_ = login_->user();
     database_ = login_->database();
-    client_login::credentials found = credentials_of(worker_.shared().settings(), user_);
+    const config::settings& all = worker_.shared().settings();
+    const bool certified = all.listen.tls.mode != config::client_tls_mode::verify_full || peer_is_unix() ||
+                           stream_->tls_peer_common_name() == user_;
+    if (!certified)
+        return login_step(login_->refuse(client_errors::certificate_mismatch(user_), out), out);
+    client_login::credentials found = credentials_of(all, user_);
     if (found.method == client_login::auth_method::scram && found.known_user && !found.verifier)
         found.verifier = worker_.shared().verifier_of(user_);
     const client_login::step next = login_->provide_credentials(std::move(found), random_bytes(32), out);
     login_step(next, out);
+}
+
+/// Finds this worker's part of the pool; false: `why` is the FATAL error that ends the sign-in.
+bool client_connection::find_pool(error_fields& why) {
+    if (pool_ != nullptr) return true;
+    bool crowded = false;
+    pool_ = worker_.pool_for(database_, user_, crowded);
+    if (pool_ != nullptr) {
+        pool_->client_added();
+        return true;
+    }
+    why = crowded ? client_errors::too_many_clients("auto_pools.max")
+                  : fatal_error(sqlstate::invalid_catalog_name, "database \"" + database_ + "\" does not exist");
+    return false;
 }
 
 /// passthrough (D38): the password is tried on the server, unless it was a moment ago.
@@ -112,24 +131,34 @@ void client_connection::check_password(std::string& out) {
     send(out);
     out.clear();
     std::string password = login_->take_password();
-    pool_ = worker_.pool_for(database_, user_);
-    if (pool_ == nullptr) {
-        const error_fields why = fatal_error(sqlstate::invalid_catalog_name, "database \"" + database_ + "\" does not exist");
+    error_fields why;
+    if (!find_pool(why)) return login_step(login_->password_checked(false, &why, out), out);
+    const config::passthrough_settings& rules = worker_.shared().settings().auth.passthrough;
+    const pool_time now = worker_.loop().now();
+    if (pool_->shared->recently_verified(password, now, rules.reverify))
+        return login_step(login_->password_checked(true, nullptr, out), out);
+    source_ = source_of(peer_);
+    if (const auto answer = worker_.shared().sources.begin(source_, now); answer != source_limits::answer::admitted) {
+        source_.clear();
+        why = client_errors::too_many_tries(answer == source_limits::answer::too_many_tries ? "max_tries_per_minute"
+                                                                                             : "max_concurrent");
         return login_step(login_->password_checked(false, &why, out), out);
     }
-    pool_->client_added();
-    const config::passthrough_settings& rules = worker_.shared().settings().auth.passthrough;
-    if (pool_->shared->recently_verified(password, worker_.loop().now(), rules.reverify))
-        return login_step(login_->password_checked(true, nullptr, out), out);
     checking_ = true;
     tried_password_ = password;
     pool_->verify_password(*this, std::move(password));
 }
 
+void client_connection::end_check() {
+    checking_ = false;
+    if (!source_.empty()) worker_.shared().sources.ended(source_);
+    source_.clear();
+}
+
 void client_connection::password_verdict(bool ok, const error_fields* why) {
     const auto self = shared_from_this();
-    checking_ = false;
     if (closed_) return;
+    end_check();
     if (ok) pool_->shared->remember_verified(tried_password_, worker_.loop().now());
     tried_password_.clear();
     std::string out;
@@ -151,13 +180,9 @@ void client_connection::finish_login(std::string& out) {
         return close_when_flushed(end_reason::login_refused);
     }
     admitted_ = true;
-    if (pool_ == nullptr) {
-        pool_ = worker_.pool_for(database_, user_);
-        if (pool_ != nullptr) pool_->client_added();
-    }
-    if (pool_ == nullptr) {
+    if (error_fields why; !find_pool(why)) {
         std::string farewell;
-        append_error_response(farewell, fatal_error(sqlstate::invalid_catalog_name, "database \"" + database_ + "\" does not exist"));
+        append_error_response(farewell, why);
         send(farewell);
         return close_when_flushed(end_reason::login_failed);
     }

@@ -29,12 +29,13 @@ public:
                                                            2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 1e-1, 2.5e-1,
                                                            5e-1, 1, 2.5, 5, 10, 30, 60};
 
-    void observe(std::chrono::nanoseconds duration) {
+    void observe(std::chrono::nanoseconds duration, std::uint64_t times = 1) {
+        if (times == 0) return;
         const double seconds = std::chrono::duration<double>(duration).count();
         std::size_t at = 0;
         while (at < bounds_seconds.size() && seconds > bounds_seconds[at]) ++at;
-        buckets_[at].add();
-        sum_nanoseconds_.add(static_cast<std::uint64_t>(duration.count() > 0 ? duration.count() : 0));
+        buckets_[at].add(times);
+        sum_nanoseconds_.add(times * static_cast<std::uint64_t>(duration.count() > 0 ? duration.count() : 0));
     }
     [[nodiscard]] std::uint64_t bucket(std::size_t index) const { return buckets_[index].get(); }
     [[nodiscard]] double sum_seconds() const { return static_cast<double>(sum_nanoseconds_.get()) * 1e-9; }
@@ -70,8 +71,7 @@ struct worker_counters {
     counter cancels_forwarded;
     counter restores;               ///< settings brought to a server
     counter pins;
-    std::array<std::array<counter, 2>, operation_names.size()> requests;  ///< by operation; [1]: ended in an error
-    std::array<duration_histogram, operation_names.size()> request_seconds;
+    std::array<std::array<duration_histogram, 2>, operation_names.size()> requests;  ///< [1]: ended in an error
     duration_histogram wait_seconds;
     duration_histogram connect_seconds;
 };

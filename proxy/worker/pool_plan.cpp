@@ -21,12 +21,13 @@ void add_server_credentials(const config::settings& all, const config::route& wa
     plan.server_user = way.server_user.empty() ? plan.user : way.server_user;
     plan.server_password = way.server_password;
     if (!way.server_user.empty()) return;
-    if (const auto user = all.users.find(plan.user); user != all.users.end()) {
+    const bool asks_server = all.auth.method == config::auth_method::passthrough;
+    if (const auto user = all.users.find(plan.user); user != all.users.end() && !asks_server) {
         plan.server_password = user->second.password;
         if (user->second.verifier.starts_with("md5")) plan.server_verifier = user->second.verifier;
     }
     if (plan.server_password.empty() && plan.user == all.backends.user) plan.server_password = all.backends.password;
-    plan.password_from_client = plan.server_password.empty() && all.auth.method == config::auth_method::passthrough;
+    plan.password_from_client = plan.server_password.empty() && asks_server;
 }
 
 }  // namespace
@@ -58,9 +59,8 @@ client_login::credentials credentials_of(const config::settings& all, std::strin
             return found;
         case config::auth_method::md5: found.method = method::md5; break;
         case config::auth_method::passthrough:
-            found.method = found.known_user ? method::scram : method::passthrough;
-            if (!found.known_user) return found;
-            break;
+            found.method = method::passthrough;  // the server is asked, whatever is configured
+            return found;
         case config::auth_method::automatic:
         case config::auth_method::scram_sha_256: found.method = method::scram; break;
     }

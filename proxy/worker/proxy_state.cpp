@@ -7,6 +7,7 @@
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 
+#include <algorithm>
 #include <random>
 #include <stdexcept>
 
@@ -49,14 +50,18 @@ std::string digest_of(const std::string& salt, const std::string& password) {
 shared_pool::shared_pool(pool_plan from, std::size_t workers)
     : plan(std::move(from)),
       permits(plan.policies.pool.size + plan.policies.pool.max_overflow),
-      idle(workers),
-      waiting(workers) {
+      parts(workers) {
     secrets_.password = plan.server_password;
 }
 
 shared_pool::secrets shared_pool::current_secrets() const {
     const std::scoped_lock lock(mutex_);
     return secrets_;
+}
+
+bool shared_pool::has_credentials() const {
+    const std::scoped_lock lock(mutex_);
+    return !secrets_.password.empty() || secrets_.scram || !plan.server_verifier.empty();
 }
 
 void shared_pool::learn_password(std::string password) {
@@ -85,7 +90,7 @@ void shared_pool::forget_secrets() {
 
 bool shared_pool::recently_verified(const std::string& password, pool_time now, pool_duration reverify) const {
     const std::scoped_lock lock(mutex_);
-    if (verified_digest_.empty() || now - verified_at_ > reverify) return false;
+    if (verified_digest_.empty() || reverify.count() == 0 || now - verified_at_ > reverify) return false;
     return constant_time_equal(verified_digest_, digest_of(plan.label(), password));
 }
 
@@ -99,26 +104,29 @@ proxy_state::proxy_state(std::shared_ptr<const config::settings> all, std::size_
     : clients(all->limits.max_clients),
       unauthenticated(all->limits.max_unauthenticated),
       servers(all->limits.max_server_connections),
+      cancels(all->limits.max_cancels),
+      checks(all->limits.max_handshakes),
+      sources(all->auth.passthrough),
       mock_secret(random_bytes(32)),
       settings_(std::move(all)) {
     workers.reserve(workers_count);
 }
 
-std::shared_ptr<shared_pool> proxy_state::pool_for(std::string_view database, std::string_view user) {
+proxy_state::pool_answer proxy_state::pool_for(std::string_view database, std::string_view user) {
     std::optional<pool_plan> plan = plan_pool(*settings_, database, user);
-    if (!plan) return nullptr;
+    if (!plan) return {};
     const std::scoped_lock lock(mutex_);
     const auto at = pools_.find(plan->key());
-    if (at != pools_.end()) return at->second;
-    if (!plan->named) {
-        std::erase_if(pools_, [](const auto& each) {  // automatic pools that nobody uses make room
-            return !each.second->plan.named && each.second.use_count() == 1 && each.second->clients == 0 &&
-                   each.second->permits.used() == 0;
-        });
-        if (pools_.size() >= settings_->auto_pools.max) return nullptr;
+    if (at != pools_.end()) return {at->second};
+    const auto is_automatic = [](const auto& each) { return !each.second->plan.named; };
+    if (!plan->named && settings_->auto_pools.max != 0) {
+        // Those that no worker has a part of any more make room.
+        std::erase_if(pools_, [&](const auto& each) { return is_automatic(each) && each.second.use_count() == 1; });
+        const auto automatic = std::count_if(pools_.begin(), pools_.end(), is_automatic);
+        if (static_cast<std::size_t>(automatic) >= settings_->auto_pools.max) return {nullptr, true};
     }
     const std::string key = plan->key();
-    return pools_.emplace(key, std::make_shared<shared_pool>(std::move(*plan), workers.size())).first->second;
+    return {pools_.emplace(key, std::make_shared<shared_pool>(std::move(*plan), workers.size())).first->second};
 }
 
 std::vector<std::shared_ptr<shared_pool>> proxy_state::pools() const {

@@ -8,6 +8,7 @@
 #include "proxy/net/tls_context.hpp"
 #include "proxy/pool/permits.hpp"
 #include "proxy/worker/pool_plan.hpp"
+#include "proxy/worker/source_limits.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -30,8 +31,15 @@ public:
 
     const pool_plan plan;
     permit_counter permits;
-    std::vector<std::atomic<std::uint32_t>> idle;     ///< by worker
-    std::vector<std::atomic<std::uint32_t>> waiting;  ///< by worker
+
+    /// What the others may know of one worker's part. Lines of their own: the first is written at every checkout, the
+    /// second is read by all at every checkin and changes only when somebody waits.
+    struct part_state {
+        alignas(64) std::atomic<std::uint32_t> idle{0};
+        alignas(64) std::atomic<std::int64_t> waiting_since{0};  ///< of the first waiter, on the steady clock; 0: nobody waits
+    };
+    std::vector<part_state> parts;          ///< by worker
+    std::atomic<int> warmer{-1};            ///< the worker that keeps min_size servers open; -1: none yet
     std::atomic<std::uint32_t> clients{0};
     std::atomic<std::size_t> preferred_host{0};       ///< where the primary was found last
 
@@ -41,6 +49,8 @@ public:
         std::optional<scram_secret> scram;
     };
     [[nodiscard]] secrets current_secrets() const;
+    /// There is something to sign in with before any client has come.
+    [[nodiscard]] bool has_credentials() const;
     void learn_password(std::string password);
     void learn_scram(const scram_secret& secret);
     /// Keys recovered from a client's own sign-in: used where no password is known (verifier pass-through).
@@ -64,8 +74,12 @@ public:
 
     [[nodiscard]] const config::settings& settings() const { return *settings_; }
 
-    /// The pool for this database and user; null if the configuration admits none, or automatic pools are at their cap.
-    [[nodiscard]] std::shared_ptr<shared_pool> pool_for(std::string_view database, std::string_view user);
+    struct pool_answer {
+        std::shared_ptr<shared_pool> pool;
+        bool crowded = false;  ///< there is none because automatic pools are at their cap
+    };
+    /// The pool for this database and user; null if the configuration admits none or there are too many.
+    [[nodiscard]] pool_answer pool_for(std::string_view database, std::string_view user);
     [[nodiscard]] std::vector<std::shared_ptr<shared_pool>> pools() const;
 
     /// Verifiers of configured users, derived once (D40). Null: no such user or no SCRAM.
@@ -78,6 +92,9 @@ public:
     permit_counter clients;           ///< all of them, from accept on
     permit_counter unauthenticated;
     permit_counter servers;           ///< limits.max_server_connections
+    permit_counter cancels;           ///< limits.max_cancels: requests on their way to servers
+    permit_counter checks;            ///< passwords being tried on connections outside of any pool
+    source_limits sources;            ///< passwords being tried, by where the clients come from
     std::atomic<bool> draining{false};
     std::shared_ptr<const net::tls_context> client_tls;
     std::shared_ptr<const net::tls_context> server_tls;

@@ -66,8 +66,8 @@ net::time_point server_connection::deadline() const {
 
 // ------------------------------------------------------------------------------------------ opening
 
-void server_connection::open(std::optional<std::string> password) {
-    password_ = std::move(password);
+void server_connection::open(std::optional<trial> trying) {
+    trial_ = std::move(trying);
     host_index_ = pool_->shared->preferred_host.load() % pool_->shared->plan.hosts.size();
     open_started_ = worker_->loop().now();
     open_timer_ = worker_->loop().add_timer(deadline(), [this] {
@@ -96,13 +96,13 @@ void server_connection::on_dialled(net::dial_result result) {
     const config::settings& all = worker_->shared().settings();
     const shared_pool::secrets secrets = pool_->shared->current_secrets();
     server_login::settings how;
-    how.user = pool_->shared->plan.server_user;
+    how.user = trial_ ? pool_->shared->plan.user : pool_->shared->plan.server_user;
     how.database = pool_->shared->plan.server_database;
     how.tls = host_.host.starts_with('/') ? tls_mode::disable : tls_override_.value_or(mode_of(all.backends.tls.sslmode));
     how.peer_is_loopback_or_unix = stream_->peer_is_local();
-    how.password = password_.value_or(secrets.password);
-    if (!password_) how.secret = secrets.scram;
-    how.md5_hash = password_ ? std::string() : pool_->shared->plan.server_verifier;
+    how.password = trial_ ? trial_->password : secrets.password;
+    if (!trial_) how.secret = secrets.scram;
+    if (!trial_) how.md5_hash = pool_->shared->plan.server_verifier;
     how.nonce_material = random_bytes(24);
     login_ = std::make_unique<server_login>(std::move(how));
     phase_ = phase::signing_in;
@@ -112,42 +112,45 @@ void server_connection::on_dialled(net::dial_result result) {
 }
 
 void server_connection::sign_in(std::string_view in, std::size_t& used) {
+    if (login_ == nullptr || handshaking_) return;
     std::string out;
-    while (login_ != nullptr && !handshaking_) {
-        std::size_t consumed = 0;
-        const server_login::step step = login_->feed(in.substr(used), consumed, out);
-        used += consumed;
-        send(out);
-        out.clear();
-        switch (step) {
-            case server_login::step::need_more: return;
-            case server_login::step::start_tls:
-                if (used < in.size()) {  // bytes in clear behind the S (P2)
-                    return fail_open({plain_error(sqlstate::protocol_violation, "unexpected data before the TLS handshake")});
-                }
-                handshaking_ = true;
-                if (worker_->shared().server_tls == nullptr ||
-                    !stream_->start_tls_client(*worker_->shared().server_tls, host_.host))
-                    return fail_open({plain_error(sqlstate::sqlclient_unable_to_establish_connection,
-                                                  "TLS to " + link.backend_name + ": " + stream_->handshake_problem())});
-                return finish_handshake();
-            case server_login::step::ready: return begin_setup();
-            case server_login::step::failed: {
-                const error_fields why = login_->failure();
-                const bool refused = login_->failure_is_from_server() &&
-                                     (sqlstate::is_class(why.sqlstate, "28") || why.sqlstate == sqlstate::invalid_catalog_name);
-                return refused ? fail_open({why, true, true}) : try_next_host({why, login_->failure_is_from_server(), false});
-            }
-        }
+    const server_login::step step = login_->feed(in, used, out);
+    send(out);
+    if (step == server_login::step::start_tls && used < in.size())  // bytes in clear behind the S (P2)
+        return fail_open({plain_error(sqlstate::protocol_violation, "unexpected data before the TLS handshake")});
+    login_step(step);
+}
+
+void server_connection::login_step(server_login::step step) {
+    switch (step) {
+        case server_login::step::need_more: return;
+        case server_login::step::start_tls:
+            handshaking_ = true;
+            if (worker_->shared().server_tls == nullptr ||
+                !stream_->start_tls_client(*worker_->shared().server_tls, host_.host))
+                return fail_open({plain_error(sqlstate::sqlclient_unable_to_establish_connection,
+                                              "TLS to " + link.backend_name + ": " + stream_->handshake_problem())});
+            return finish_handshake();
+        case server_login::step::ready: return begin_setup();
+        case server_login::step::failed: break;
     }
+    const error_fields why = login_->failure();
+    const bool from_server = login_->failure_is_from_server();
+    if (from_server && try_other_encryption(why.sqlstate)) return;
+    const bool refused =
+        from_server && (sqlstate::is_class(why.sqlstate, "28") || why.sqlstate == sqlstate::invalid_catalog_name);
+    return refused ? fail_open({why, true, true}) : try_next_host({why, from_server, false});
 }
 
 void server_connection::finish_handshake() {
     switch (stream_->continue_handshake()) {
         case net::stream::handshake::in_progress: return;
-        case net::stream::handshake::failed:
+        case net::stream::handshake::failed: {
+            const std::string problem = stream_->handshake_problem();
+            if (try_other_encryption({})) return;
             return try_next_host({plain_error(sqlstate::sqlclient_unable_to_establish_connection,
-                                              "TLS to " + link.backend_name + ": " + stream_->handshake_problem())});
+                                              "TLS to " + link.backend_name + ": " + problem)});
+        }
         case net::stream::handshake::done: break;
     }
     handshaking_ = false;
@@ -156,12 +159,33 @@ void server_connection::finish_handshake() {
     send(out);
 }
 
+/// libpq's second attempt on a new connection: prefer goes on in clear when the handshake fails (`refusal` empty) or
+/// the server admits nobody this way, allow goes on with TLS when it admits nobody in clear.
+bool server_connection::try_other_encryption(std::string_view refusal) {
+    if (tls_override_ || host_.host.starts_with('/')) return false;
+    if (!refusal.empty() && refusal != sqlstate::invalid_authorization_specification) return false;
+    const tls_mode mode = mode_of(worker_->shared().settings().backends.tls.sslmode);
+    const bool encrypted = handshaking_ || login_->tls_in_use();
+    if (mode == tls_mode::prefer && encrypted) tls_override_ = tls_mode::disable;
+    else if (mode == tls_mode::allow && !encrypted) tls_override_ = tls_mode::require;
+    else return false;
+    leave_host();
+    dial_host();
+    return true;
+}
+
 void server_connection::begin_setup() {
     link.backend_pid = login_->backend_pid();
     link.cancel_key = login_->cancel_key();
     link.server_version_num = version_number(login_->parameters());
     link.reported = worker_->tables().reported.of(login_->parameters());
-    if (login_->scram_secret_for_cache() && !password_) pool_->shared->learn_scram(*login_->scram_secret_for_cache());
+    if (trial_ && !trial_->pooled) {
+        worker_->loop().cancel_timer(open_timer_);
+        phase_ = phase::idle;
+        login_.reset();
+        return pool_->trial_passed(*this);
+    }
+    if (login_->scram_secret_for_cache() && !trial_) pool_->shared->learn_scram(*login_->scram_secret_for_cache());
     login_.reset();
     errand(setup_query, phase::setting_up);
 }
@@ -186,14 +210,13 @@ void server_connection::on_setup_done() {
     pool_->shared->preferred_host = host_index_;
     worker_->loop().cancel_timer(open_timer_);
     phase_ = phase::idle;
-    if (password_) pool_->shared->learn_password(*std::exchange(password_, std::nullopt));
     worker_->counters().servers_opened.add();
     worker_->counters().connect_seconds.observe(worker_->loop().now() - open_started_);
     pool_->opened(*this);
+    trial_.reset();
 }
 
-void server_connection::try_next_host(open_failure why) {
-    const std::size_t hosts = pool_->shared->plan.hosts.size();
+void server_connection::leave_host() {
     stream_.reset();
     login_.reset();
     handshaking_ = false;
@@ -201,6 +224,12 @@ void server_connection::try_next_host(open_failure why) {
     unsent_.clear();
     link.tracker.reset();
     link.notes.clear();
+}
+
+void server_connection::try_next_host(open_failure why) {
+    const std::size_t hosts = pool_->shared->plan.hosts.size();
+    leave_host();
+    tls_override_.reset();
     if (++hosts_tried_ >= hosts) return fail_open(std::move(why));
     host_index_ = (host_index_ + 1) % hosts;
     dial_host();
@@ -291,6 +320,8 @@ void server_connection::read_some() {
         std::size_t used = 0;
         if (phase_ == phase::signing_in) {
             sign_in(in, used);
+        } else if (phase_ == phase::abandoned) {
+            used = in.size();  // nobody wants it
         } else if (client_ != nullptr) {
             client_->server_bytes(in, used);
         } else {
@@ -343,7 +374,14 @@ void server_connection::cool_down() { phase_ = phase::cooling; }
 
 void server_connection::cancel_ended() {
     --cancels_;
-    if (phase_ == phase::cooling && cancels_ == 0) start_barrier();
+    if (cancels_ > 0) return;
+    if (phase_ == phase::cooling) start_barrier();
+    else if (phase_ == phase::abandoned) pool_->lost_idle(*this);
+}
+
+void server_connection::wait_for_cancel() {
+    phase_ = phase::abandoned;
+    resume_reading();
 }
 
 std::size_t server_connection::take_unattached(std::string_view in) {

@@ -44,6 +44,7 @@ public:
         resetting,
         probing,
         barrier,     ///< an empty query proves that no cancel is left behind (D19)
+        abandoned,   ///< its client has left; the cancel of what it does is on its way, then it is closed
         closed,
     };
 
@@ -52,8 +53,17 @@ public:
     server_connection(const server_connection&) = delete;
     server_connection& operator=(const server_connection&) = delete;
 
-    /// Dials, signs in, looks around; the pool hears opened() or open_failed(). `password`: instead of the pool's.
-    void open(std::optional<std::string> password);
+    /// A client's password that is tried on the server, as that client (D38).
+    struct trial {
+        std::string password;
+        bool pooled = false;  ///< has a permit: becomes a server of the pool if it is right
+    };
+
+    /// Dials, signs in, looks around; the pool hears opened() or open_failed(), or trial_passed() if it is a trial
+    /// outside of the pool.
+    void open(std::optional<trial> trying);
+    /// Only of a trial.
+    [[nodiscard]] const trial& tried() const { return *trial_; }
 
     void attach(client_connection& client);
     void detach();
@@ -71,6 +81,7 @@ public:
     void cancel_ended();
     [[nodiscard]] bool has_cancel() const { return cancels_ > 0; }
     void cool_down();
+    void wait_for_cancel();
 
     /// Says Terminate if that makes sense, and closes. The object is freed later.
     void close();
@@ -98,6 +109,9 @@ private:
     void on_setup_done();
     void fail_open(open_failure why);
     void try_next_host(open_failure why);
+    [[nodiscard]] bool try_other_encryption(std::string_view refusal);
+    void leave_host();
+    void login_step(server_login::step step);
     void read_some();
     void on_lost(std::string_view what);
     std::size_t take_unattached(std::string_view in);
@@ -117,7 +131,7 @@ private:
     client_connection* client_ = nullptr;
     std::string pending_in_;
     std::string unsent_;
-    std::optional<std::string> password_;
+    std::optional<trial> trial_;
     config::host_port host_;
     std::size_t host_index_ = 0;
     std::size_t hosts_tried_ = 0;

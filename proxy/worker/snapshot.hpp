@@ -41,6 +41,7 @@ struct session_snapshot {
 struct worker_snapshot {
     unsigned index = 0;
     std::uint64_t clients = 0;
+    std::uint64_t cancels = 0;  ///< requests on their way to servers
     std::vector<pool_snapshot> pools;
     std::vector<session_snapshot> pinned;  ///< at most 1000
 };

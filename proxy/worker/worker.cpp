@@ -12,7 +12,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <set>
 
 namespace pgsteady {
 
@@ -21,6 +23,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr std::size_t scratch_size = 192 * 1024;
+constexpr auto shortest_tick = 20ms;
 
 }  // namespace
 
@@ -62,6 +65,7 @@ std::uint16_t worker::port() const { return listeners_.empty() ? std::uint16_t{0
 void worker::start() {
     thread_ = std::thread([this] {
         arm_tick();
+        if (index_ == 0) warm_up();
         loop_.run();
     });
 }
@@ -135,9 +139,12 @@ void worker::remove_client(client_connection& client) {
     load_.fetch_sub(1, std::memory_order_relaxed);
 }
 
-local_pool* worker::pool_for(const std::string& database, const std::string& user) {
-    const std::shared_ptr<shared_pool> shared = shared_.pool_for(database, user);
-    return shared != nullptr ? &part_of(shared) : nullptr;
+local_pool* worker::pool_for(const std::string& database, const std::string& user, bool& crowded) {
+    const proxy_state::pool_answer found = shared_.pool_for(database, user);
+    crowded = found.crowded;
+    if (crowded)  // too late for this client; the next one finds room if any can be made
+        for (worker* each : shared_.workers) each->post([each] { each->drop_unused_pools(true); });
+    return found.pool != nullptr ? &part_of(found.pool) : nullptr;
 }
 
 local_pool& worker::part_of(const std::shared_ptr<shared_pool>& shared) {
@@ -175,7 +182,7 @@ void worker::cancel_here(std::int32_t pid, const std::string& key) {
 }
 
 void worker::cancel_on_server(server_connection& server) {
-    if (cancels_.size() >= shared_.settings().limits.max_cancels || server.link.cancel_key.empty()) return;
+    if (server.link.cancel_key.empty() || !shared_.cancels.try_take()) return;
     cancels_.push_back(std::make_unique<cancel_dial>(*this, server.shared_from_this()));
     cancels_.back()->start();
 }
@@ -183,8 +190,62 @@ void worker::cancel_on_server(server_connection& server) {
 void worker::end_cancel(cancel_dial* done) {
     const auto at = std::find_if(cancels_.begin(), cancels_.end(), [done](const auto& each) { return each.get() == done; });
     if (at == cancels_.end()) return;
+    shared_.cancels.give_back();
     loop_.defer([gone = std::shared_ptr<cancel_dial>(std::move(*at))] { (void)gone; });
     cancels_.erase(at);
+}
+
+// -------------------------------------------------------------------------------------------- pools
+
+/// Pools of listed databases and users with known credentials have min_size servers before anybody asks (D7).
+void worker::warm_up() {
+    const config::settings& all = shared_.settings();
+    std::set<std::string> users;
+    for (const auto& [name, entry] : all.users) users.insert(name);
+    if (!all.backends.user.empty()) users.insert(all.backends.user);
+    for (const auto& [database, entry] : all.databases) {
+        if (entry.pool.min_size == 0) continue;
+        for (const std::string& user : users) {
+            const std::shared_ptr<shared_pool> pool = shared_.pool_for(database, user).pool;
+            if (pool != nullptr && pool->has_credentials()) part_of(pool).start_dials();
+        }
+    }
+}
+
+bool worker::close_longest_idle(const local_pool* except) {
+    local_pool* owner = nullptr;
+    const pooled_server* longest = nullptr;
+    for (const auto& [key, pool] : pools_) {
+        const pooled_server* candidate = pool.get() != except ? pool->core().longest_idle() : nullptr;
+        if (candidate == nullptr || (longest != nullptr && candidate->idle_since >= longest->idle_since)) continue;
+        longest = candidate;
+        owner = pool.get();
+    }
+    if (owner == nullptr) return false;
+    owner->close_longest_idle();
+    return true;
+}
+
+void worker::find_room(const std::shared_ptr<shared_pool>& pool, unsigned asking) {
+    const auto next = static_cast<unsigned>((index_ + 1) % shared_.workers.size());
+    worker* other = shared_.workers[next];
+    other->post([other, pool, asking] {
+        if (other->index() == asking) return other->part_of(pool).room_was_sought();
+        if (!other->close_longest_idle(&other->part_of(pool))) return other->find_room(pool, asking);
+        worker* asker = other->shared().workers[asking];
+        asker->post([asker, pool] { asker->part_of(pool).room_was_sought(); });
+    });
+}
+
+void worker::drop_unused_pools(bool at_once) {
+    const auto limit = shared_.settings().auto_pools.idle_timeout;
+    if (limit.count() == 0 && !at_once) return;
+    std::erase_if(pools_, [&](const auto& each) {
+        local_pool& pool = *each.second;
+        if (!at_once && loop_.now() - pool.unused_since() < limit) return false;
+        pool.close_idle_if_unused();
+        return pool.unused();
+    });
 }
 
 // ------------------------------------------------------------------------------------------- grants
@@ -210,13 +271,26 @@ void worker::settle() {
 
 // --------------------------------------------------------------------------------------------- time
 
+std::chrono::milliseconds worker::tick_interval() const {
+    for (const auto& [key, pool] : pools_)
+        if (pool->needs_attention()) return shortest_tick;
+    const auto precise = [](const config::timeout_settings& limits) {
+        return limits.statement.count() > 0 || limits.idle_in_transaction.count() > 0 ||
+               limits.transaction.count() > 0 || limits.client_idle.count() > 0;
+    };
+    for (const auto& [key, pool] : pools_)
+        if (precise(pool->shared->plan.policies.timeouts)) return 100ms;
+    return 500ms;
+}
+
 void worker::arm_tick() {
-    bool waiting = false;
-    for (const auto& [key, pool] : pools_) waiting |= pool->core().waiting() > 0;
-    const config::timeout_settings& limits = shared_.settings().timeouts;
-    const bool precise = limits.statement.count() > 0 || limits.idle_in_transaction.count() > 0 ||
-                         limits.transaction.count() > 0 || limits.client_idle.count() > 0;
-    loop_.add_timer(loop_.now() + (waiting ? 20ms : precise ? 100ms : 500ms), [this] { tick(); });
+    tick_timer_ = loop_.add_timer(loop_.now() + tick_interval(), [this] { tick(); });
+}
+
+void worker::tick_soon() {
+    if (tick_timer_.due <= loop_.now() + shortest_tick) return;
+    loop_.cancel_timer(tick_timer_);
+    tick_timer_ = loop_.add_timer(loop_.now() + shortest_tick, [this] { tick(); });
 }
 
 void worker::tick() {
@@ -228,6 +302,7 @@ void worker::tick() {
         if (client->has_timeouts()) timed.push_back(client);
     for (const auto& client : timed) client->check_timeouts(now);
     settle();
+    drop_unused_pools(false);
     arm_tick();
 }
 
@@ -244,6 +319,7 @@ worker_snapshot worker::take_snapshot() {
     worker_snapshot mine;
     mine.index = index_;
     mine.clients = clients_.size();
+    mine.cancels = cancels_.size();
     for (const auto& [key, each] : pools_) {
         const pool_plan& plan = each->shared->plan;
         pool_snapshot row;

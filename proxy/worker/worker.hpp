@@ -55,14 +55,15 @@ public:
     /// Clients that are here or on their way here. Thread-safe.
     [[nodiscard]] std::uint32_t load() const { return load_.load(std::memory_order_relaxed); }
 
-    [[nodiscard]] local_pool* pool_for(const std::string& database, const std::string& user);
+    /// This worker's part of the pool; null if there is none to be had (see proxy_state).
+    [[nodiscard]] local_pool* pool_for(const std::string& database, const std::string& user, bool& crowded);
     [[nodiscard]] local_pool& part_of(const std::shared_ptr<shared_pool>& shared);
 
     /// A positive number that names this client's connection to cancel requests (P40).
     [[nodiscard]] std::int32_t new_client_pid();
     void register_cancel(std::int32_t pid, client_connection& client);
     void forget_cancel(std::int32_t pid);
-    /// Sends a CancelRequest to the server that works for a client.
+    /// Sends a CancelRequest to the server that works for a client, if limits.max_cancels allows (has_cancel() tells).
     void cancel_on_server(server_connection& server);
     [[nodiscard]] std::string new_incident();
 
@@ -74,6 +75,14 @@ public:
 
     void remove_client(client_connection& client);
 
+    /// Closes the server that has been idle longest in any pool but `except`: its place under
+    /// limits.max_server_connections is wanted. False: none is idle.
+    [[nodiscard]] bool close_longest_idle(const local_pool* except);
+    /// Asks the workers other than `asking`, one after the other, to do that. Thread-safe.
+    void find_room(const std::shared_ptr<shared_pool>& pool, unsigned asking);
+    /// Somebody has begun to wait: time is looked at more often.
+    void tick_soon();
+
 private:
     friend class cancel_dial;
     void accept(int fd, std::string peer);
@@ -83,6 +92,9 @@ private:
     void arm_tick();
     void cancel_here(std::int32_t pid, const std::string& key);
     void end_cancel(cancel_dial* done);
+    void warm_up();
+    void drop_unused_pools(bool at_once);
+    [[nodiscard]] std::chrono::milliseconds tick_interval() const;
     [[nodiscard]] worker_snapshot take_snapshot();
 
     proxy_state& shared_;
@@ -102,6 +114,7 @@ private:
     std::uint64_t next_client_ = 1;
     std::uint32_t next_pid_ = 1;
     std::uint64_t next_incident_ = 1;
+    net::timer_id tick_timer_;
     bool settling_ = false;
     bool draining_ = false;
     bool forcing_ = false;
