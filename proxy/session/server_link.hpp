@@ -39,6 +39,7 @@ struct reply_note {
     statement_ptr previous;   ///< what the name meant before
     effects_ptr effects;
     std::uint64_t token = 0;  ///< identity of an unnamed statement
+    bool had_before = false;  ///< the server had the statement already; a Close went before the Parse
     std::uint64_t link_token = 0;  ///< which one the server held before
 };
 

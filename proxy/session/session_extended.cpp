@@ -124,6 +124,7 @@ session::taken session::on_parse_named(const client_frame& frame, std::string_vi
         inject_close(statement->server_name);
         ++names_pending_;
         link_->notes.push_back({reply_note::about::client_parse, std::string(name), statement, nullptr, nullptr, 0});
+        link_->notes.back().had_before = true;
         link_->tracker.push(owed::parse, false, true);
         forward_parse(statement->server_name, tail);
         process_settled();

@@ -330,7 +330,10 @@ void session::process_settled() {
         else if (note.what == reply_note::about::restore || note.what == reply_note::about::truth) settle(note, each.how);
         else if (note.what == reply_note::about::query) apply_partly(*note.effects);
         else if (note.what == reply_note::about::client_unnamed && each.how == outcome::failed) note_unnamed_gone();
-        else undone.push_back(std::move(note));
+        else {
+            if (each.how == outcome::failed) note.had_before = false;  // the Close before it was carried out
+            undone.push_back(std::move(note));
+        }
     }
     // What a failed segment did not do is taken back in reverse, so that names mean what they meant before.
     for (auto note = undone.rbegin(); note != undone.rend() && link_ != nullptr; ++note) undo(*note);
@@ -362,7 +365,7 @@ void session::undo(const reply_note& note) {
     switch (note.what) {
         case about::client_parse:
             if (note.statement == nullptr) return;
-            link_->prepared.remove(note.statement);
+            if (!note.had_before) link_->prepared.remove(note.statement);
             [[fallthrough]];
         case about::cached_parse: {
             auto& former = more().former_names;
