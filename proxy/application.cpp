@@ -61,6 +61,7 @@ std::vector<std::string> application::start() {
         workers_.push_back(std::make_unique<worker>(state_, static_cast<unsigned>(i)));
         state_.workers.push_back(workers_.back().get());
     }
+    state_.derive_verifiers();
     if (std::string problem = workers_.front()->listen(settings_->listen); !problem.empty())
         problems.push_back(std::move(problem));
     if (settings_->admin.enabled && problems.empty()) {
@@ -109,6 +110,7 @@ void application::drain(const std::atomic<int>& hurry) {
 
 void application::stop() {
     if (admin_ != nullptr) admin_->stop();
+    state_.helper.stop();
     for (const auto& each : workers_) each->stop();
     for (const auto& each : workers_) each->join();
     workers_.clear();

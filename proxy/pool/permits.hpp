@@ -20,6 +20,14 @@ public:
         } while (!used_.compare_exchange_weak(used, used + 1, std::memory_order_relaxed));
         return true;
     }
+    /// Gives one back unless that would leave fewer than `floor`: of several who want to, only as many do.
+    [[nodiscard]] bool try_give_back_above(std::uint32_t floor) {
+        std::uint32_t used = used_.load(std::memory_order_relaxed);
+        do {
+            if (used <= floor) return false;
+        } while (!used_.compare_exchange_weak(used, used - 1, std::memory_order_relaxed));
+        return true;
+    }
     void give_back() { used_.fetch_sub(1, std::memory_order_relaxed); }
 
     [[nodiscard]] std::uint32_t used() const { return used_.load(std::memory_order_relaxed); }

@@ -124,9 +124,9 @@ bool pool::put_idle(pooled_server& server, pool_time now) {
     return true;
 }
 
-void pool::closed() {
+void pool::closed(const pooled_server& server) {
     --open_;
-    permits_.give_back();
+    if (!server.permit_returned) permits_.give_back();
     process_.give_back();
 }
 
@@ -134,15 +134,17 @@ bool pool::remove_idle(pooled_server& server) { return std::erase(idle_, &server
 
 std::vector<pooled_server*> pool::to_close(pool_time now) {
     std::vector<pooled_server*> old;
-    // Front: longest idle. What exceeds the pool's size goes soon, the rest after idle_timeout, never below min_size.
-    std::uint32_t everywhere = permits_.used();
+    // Front: longest idle. What exceeds the pool's size goes soon, the rest after idle_timeout, never below min_size. The
+    // pool's permit is given back right here, so that the parts on several workers do not all close the last ones.
     std::erase_if(idle_, [&](pooled_server* server) {
         const pool_duration idle_for = now - server->idle_since;
-        const bool over = everywhere > rules_.size && idle_for >= rules_.overflow_idle_timeout;
-        const bool unused = rules_.idle_timeout.count() > 0 && idle_for >= rules_.idle_timeout && everywhere > rules_.min_size;
-        if (!over && !unused && !is_spent(*server, now)) return false;
+        const bool unused = rules_.idle_timeout.count() > 0 && idle_for >= rules_.idle_timeout;
+        const bool over = idle_for >= rules_.overflow_idle_timeout;
+        const bool spare = (over && permits_.try_give_back_above(rules_.size)) ||
+                           (unused && permits_.try_give_back_above(rules_.min_size));
+        server->permit_returned = spare;
+        if (!spare && !is_spent(*server, now)) return false;
         old.push_back(server);
-        --everywhere;
         return true;
     });
     return old;

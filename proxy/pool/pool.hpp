@@ -46,6 +46,7 @@ struct pooled_server {
     pool_time idle_since{};
     pool_time retire_at{};      ///< lifetime with jitter; the epoch: never
     std::uint64_t generation = 0;
+    bool permit_returned = false;  ///< to the pool, before it was closed
     bool condemned = false;     ///< closed as soon as it is given back (reconnect, drain)
 };
 
@@ -107,7 +108,7 @@ public:
     [[nodiscard]] bool is_spent(const pooled_server& server, pool_time now) const;
     /// A server of this pool was opened (counted from its dial on) or has been closed; its permits are returned.
     void adopt(pooled_server& server, pool_time now, double chance);
-    void closed();
+    void closed(const pooled_server& server);
     /// An open server went to, or came from, this pool's part on another worker; its permits go with it.
     void moved_away() { --open_; }
     void moved_here() { ++open_; }

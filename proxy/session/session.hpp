@@ -231,11 +231,18 @@ private:
     // session_loss.cpp
     taken take_in_lost_transaction(const client_frame& frame);
     taken answer_lost_query(const client_frame& frame);
-    void answer_lost_parse(const client_frame& frame);
+    bool answer_lost_parse(const client_frame& frame);
     void answer_lost_execute();
     taken refuse(const client_frame& frame, const error_fields& why);
     void emit_error(const error_fields& why);
     void emit_ready(char status);
+    void emit_empty(char type);
+    struct answers {
+        std::size_t readies = 0;
+        bool open = false;
+    };
+    answers answers_owed() const;
+    std::string_view text_of_statement(std::string_view in) const;
     void answer_owed(const error_fields& why, char status);
     bool commit_was_sent() const;
 

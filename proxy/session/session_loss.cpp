@@ -61,10 +61,17 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
     }
     // What was under way did not happen, as far as the client's names go.
     for (auto note = link_->notes.rbegin(); note != link_->notes.rend(); ++note) undo(*note);
-    const std::size_t owed_readies = link.tracker.client_readies_owed();
+    const auto [owed_readies, open] = answers_owed();
     const bool in_block = link.transaction_status != 'I';
-    const bool open = segment_open_;
-    if (owed_readies == 0 && !open && !in_block) return detach(session_actions::release::discard);
+    if (owed_readies == 0 && !open && !in_block) {
+        if (ready_held_) {  // the request is done; what it waited for comes with the next server
+            emit_ready('I');
+        } else if (uncertain_) {  // a setting was changed, and only the lost server knew to what
+            end(client_errors::session_lost(describe_pins(static_cast<std::uint32_t>(pin_reason::computed_setting)), words, incident),
+                end_reason::server_lost);
+        }
+        return detach(session_actions::release::discard);
+    }
 
     if (touched_ || uncertain_) desired_ = committed_;
     if (in_block && !commit_was_sent()) {
@@ -77,19 +84,49 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
     if (lost_unannounced_) more().refusal = why;
     const char status = lost_transaction_ ? 'E' : 'I';
     for (std::size_t i = 0; i < owed_readies; ++i) {
-        emit_error(why);
+        const bool told = i == 0 && error_in_request_;  // by the server itself: only ReadyForQuery is missing
+        if (!told) emit_error(why);
         emit_ready(status);
         ++report_.errors;
         ++report_.requests;
     }
     if (open) {
-        emit_error(why);
+        if (owed_readies > 0 || !error_in_request_) emit_error(why);
         skip_to_sync_ = true;
     } else if (client_frame_left_ > 0) {
         forward_large_ = false;
         large_is_query_ = false;
     }
     detach(session_actions::release::discard);
+}
+
+/// What the client must still be told if the next message that is owed a reply fails: how many ReadyForQuery, and
+/// whether a segment is left that its Sync has yet to end. Counted as a server would that fails there (P18, P20).
+session::answers session::answers_owed() const {
+    const reply_tracker& tracker = link_->tracker;
+    answers left;
+    bool failed = false;
+    bool copying = tracker.copying_in();
+    for (std::size_t i = 0; i < tracker.size(); ++i) {
+        const owed_reply& entry = tracker.at(i);
+        if (entry.injected) continue;
+        switch (entry.kind) {
+            case owed::copy_data: break;
+            case owed::copy_end: copying = false; break;
+            case owed::sync:
+                if (copying) break;  // eaten
+                ++left.readies;
+                failed = false;
+                break;
+            case owed::query:
+            case owed::function_call:
+                if (!failed) ++left.readies;
+                break;
+            default: failed = true;
+        }
+    }
+    left.open = failed || segment_open_;
+    return left;
 }
 
 /// Whether a COMMIT may have reached the server among the requests that are still owed.
@@ -124,28 +161,33 @@ session::taken session::take_in_lost_transaction(const client_frame& frame) {
     }
     if (lost_unannounced_ && frame.type != frontend::flush) {
         lost_unannounced_ = false;
-        const std::string_view body = frame.body();
-        const bool ends = frame.type == frontend::query && ends_transaction(body);
-        if (!ends) return refuse(frame, more().refusal);
+        const bool ends = frame.type == frontend::query && ends_transaction(frame.body());
+        const bool commits = ends && contains_commit(frame.body());
+        if (commits) lost_transaction_ = false;  // it ends here, and its COMMIT must not look like a success
+        if (!ends || commits) return refuse(frame, more().refusal);
     }
     switch (frame.type) {
         case frontend::query: return answer_lost_query(frame);
-        case frontend::parse: answer_lost_parse(frame); break;
+        case frontend::parse:
+            if (!answer_lost_parse(frame)) return taken::yes;
+            break;
         case frontend::bind:
-        case frontend::close: {
-            const char type = frame.type == frontend::bind ? backend_message::bind_complete : backend_message::close_complete;
-            const bool allowed = frame.type == frontend::close || lost_ends_;
-            if (!allowed) return refuse(frame, client_errors::transaction_aborted());
-            const char reply[] = {type, 0, 0, 0, 4};
-            tables_.to_client.copy(std::string_view(reply, sizeof reply));
-            break;
-        }
-        case frontend::describe: {
+            lost_ends_ = ends_transaction(text_of_statement(frame.body().substr(frame.body().find('\0') + 1)));
             if (!lost_ends_) return refuse(frame, client_errors::transaction_aborted());
-            const char reply[] = {backend_message::no_data, 0, 0, 0, 4};
-            tables_.to_client.copy(std::string_view(reply, sizeof reply));
+            emit_empty(backend_message::bind_complete);
+            break;
+        case frontend::describe: {
+            const bool statement = frame.body().starts_with('S');
+            if (statement) lost_ends_ = ends_transaction(text_of_statement(frame.body().substr(1)));
+            if (!lost_ends_) return refuse(frame, client_errors::transaction_aborted());
+            if (statement) tables_.to_client.copy(std::string_view("t\0\0\0\6\0\0", 7));
+            emit_empty(backend_message::no_data);
             break;
         }
+        case frontend::close:
+            if (frame.body().starts_with('S')) forget_name(frame.body().substr(1, frame.body().find('\0') - 1));
+            emit_empty(backend_message::close_complete);
+            break;
         case frontend::execute:
             if (!lost_ends_) return refuse(frame, client_errors::transaction_aborted());
             answer_lost_execute();
@@ -164,8 +206,7 @@ session::taken session::answer_lost_query(const client_frame& frame) {
         answer_lost_execute();
         emit_ready('I');
     } else if (leading_word(text).empty()) {  // probes by drivers pass (P32)
-        const char reply[] = {backend_message::empty_query_response, 0, 0, 0, 4};
-        tables_.to_client.copy(std::string_view(reply, sizeof reply));
+        emit_empty(backend_message::empty_query_response);
         emit_ready('E');
     } else {
         return refuse(frame, client_errors::transaction_aborted());
@@ -174,17 +215,38 @@ session::taken session::answer_lost_query(const client_frame& frame) {
     return taken::yes;
 }
 
-void session::answer_lost_parse(const client_frame& frame) {
-    std::string_view tail = frame.body();
-    tail.remove_prefix(std::min(tail.size(), tail.find('\0') + 1));
-    lost_ends_ = ends_transaction(tail.substr(0, tail.find('\0')));
+/// ROLLBACK and COMMIT may be prepared, and exist afterwards. False: the segment has failed.
+bool session::answer_lost_parse(const client_frame& frame) {
+    const std::string_view body = frame.body();
+    const std::string_view name = body.substr(0, body.find('\0'));
+    const std::string_view tail = body.substr(std::min(body.size(), name.size() + 1));
+    lost_ends_ = frame.whole() && ends_transaction(tail.substr(0, tail.find('\0')));
     if (!lost_ends_) {
-        emit_error(client_errors::transaction_aborted());
-        skip_to_sync_ = true;
-        return;
+        (void)refuse(frame, client_errors::transaction_aborted());
+        return false;
     }
-    const char reply[] = {backend_message::parse_complete, 0, 0, 0, 4};
-    tables_.to_client.copy(std::string_view(reply, sizeof reply));
+    if (name.empty()) {
+        unnamed_tail_ = tail;
+        unnamed_effects_ = nullptr;
+        unnamed_token_ = tables_.next_token++;
+    } else if (!names_.contains(name)) {
+        names_.emplace(name, make_statement(name, tail, nullptr));
+    }
+    emit_empty(backend_message::parse_complete);
+    return true;
+}
+
+/// The text that the client has prepared under the name at the front of `in`; empty if it has none.
+std::string_view session::text_of_statement(std::string_view in) const {
+    const std::string_view name = in.substr(0, in.find('\0'));
+    if (name.empty()) return unnamed_tail_.c_str();
+    const statement_ptr statement = find_statement(name);
+    return statement != nullptr ? statement->text() : std::string_view();
+}
+
+void session::emit_empty(char type) {
+    const char frame[] = {type, 0, 0, 0, 4};
+    tables_.to_client.copy(std::string_view(frame, sizeof frame));
 }
 
 // COMMIT of a failed transaction is answered ROLLBACK, as PostgreSQL does (T9).

@@ -29,11 +29,7 @@ void client_connection::on_readable() {
 
 void client_connection::on_writable() {
     const auto self = shared_from_this();
-    if (handshaking_) {
-        continue_handshake();
-        return worker_.settle();
-    }
-    if (closed_) return;
+    if (closed_ || handshaking_) return;
     if (!unsent_.empty()) {
         const net::io_result sent = stream_->write(unsent_);
         if (sent.result == net::io_result::kind::error) return close(end_reason::client_gone);
@@ -48,10 +44,7 @@ void client_connection::on_writable() {
 }
 
 void client_connection::read_some() {
-    if (handshaking_) {
-        continue_handshake();
-        if (handshaking_ || closed_) return;
-    }
+    if (handshaking_) return;
     std::string& scratch = worker_.scratch();
     for (int round = 0; round < reads_per_turn && !closed_; ++round) {
         if (closing_ != end_reason::none) return discard_input();
@@ -317,7 +310,7 @@ void client_connection::check_timeouts(pool_time now) {
 
 void client_connection::close_when_flushed(end_reason reason) {
     if (closed_) return;
-    if (unsent_.empty() && stream_->pending_ciphertext() == 0) return close(reason);
+    if (stream_ == nullptr || (unsent_.empty() && stream_->pending_ciphertext() == 0)) return close(reason);
     closing_ = reason;  // on_writable() finishes; a client that never reads is bounded by its socket's timeouts
     give_up_server();
 }

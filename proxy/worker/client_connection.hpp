@@ -73,7 +73,8 @@ private:
     [[nodiscard]] bool peer_is_unix() const { return peer_ == "unix" || peer_.starts_with('/'); }
     void end_check();
     void finish_login(std::string& out);
-    void continue_handshake();
+    void begin_handshake();
+    void handshake_done(std::unique_ptr<net::stream> stream, net::stream::handshake result);
     void send_cancel();
     void converse(std::string_view in);
     void discard_input();
@@ -91,7 +92,7 @@ private:
     worker& worker_;
     std::uint64_t serial_;
     std::string peer_;
-    std::unique_ptr<net::stream> stream_;
+    std::unique_ptr<net::stream> stream_;  ///< null while the helper shakes hands
     std::unique_ptr<client_login> login_;
     std::unique_ptr<session> session_;
     local_pool* pool_ = nullptr;

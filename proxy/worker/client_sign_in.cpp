@@ -66,9 +66,7 @@ void client_connection::login_step(client_login::step step, std::string& out) {
         case client_login::step::need_more: send(out); return;
         case client_login::step::start_tls:
             send(out);
-            handshaking_ = true;
-            if (!stream_->start_tls_server(*worker_.shared().client_tls)) return close(end_reason::login_failed);
-            return continue_handshake();
+            return begin_handshake();
         case client_login::step::lookup_user: return look_up_user(out);
         case client_login::step::check_password: return check_password(out);
         case client_login::step::cancel_request: return send_cancel();
@@ -84,17 +82,34 @@ void client_connection::login_step(client_login::step step, std::string& out) {
     }
 }
 
-void client_connection::continue_handshake() {
-    switch (stream_->continue_handshake()) {
-        case net::stream::handshake::in_progress: return;
-        case net::stream::handshake::failed:
-            log::info("client {} from {}: TLS handshake failed: {}", serial_, peer_, stream_->handshake_problem());
-            return close(end_reason::login_failed);
-        case net::stream::handshake::done: break;
-    }
+/// The stream goes to the helper and comes back encrypted, or broken (D40).
+void client_connection::begin_handshake() {
+    handshaking_ = true;
+    if (!stream_->start_tls_server(*worker_.shared().client_tls)) return close(end_reason::login_failed);
+    stream_->set_handler(nullptr);
+    stream_->leave_loop();
+    worker_.shared().helper.shake_hands(
+        std::move(stream_), [home = &worker_, client = weak_from_this()](auto stream, net::stream::handshake result) {
+            auto letter = std::make_shared<std::unique_ptr<net::stream>>(std::move(stream));
+            home->post([client, letter, result] {
+                if (const auto alive = client.lock()) alive->handshake_done(std::move(*letter), result);
+            });
+        });
+}
+
+void client_connection::handshake_done(std::unique_ptr<net::stream> stream, net::stream::handshake result) {
+    if (closed_) return;
     handshaking_ = false;
+    stream_ = std::move(stream);
+    stream_->set_handler(this);
+    if (result != net::stream::handshake::done || !stream_->move_to(worker_.loop())) {
+        const std::string problem = stream_->handshake_problem();
+        log::info("client {} from {}: TLS handshake failed: {}", serial_, peer_, problem.empty() ? "timed out" : problem);
+        worker_.counters().logins_failed.add();
+        return close(end_reason::login_failed);
+    }
     login_->tls_established({});
-    if (stream_->readable()) read_some();
+    if (stream_->readable()) on_readable();
 }
 
 void client_connection::look_up_user(std::string& out) {

@@ -186,7 +186,7 @@ void local_pool::lost_idle(server_connection& server) {
 }
 
 void local_pool::forget(server_connection& server, bool counted) {
-    if (counted) core_.closed();
+    if (counted) core_.closed(server);
     // The object may be on the call stack: it is freed at the end of the turn.
     if (std::shared_ptr<server_connection> gone = release(server)) worker_.loop().defer([gone] { (void)gone; });
 }
@@ -221,20 +221,20 @@ void local_pool::start_dials() {
         const pool::dial_answer answer = core_.may_dial(worker_.loop().now(), warm);
         if (answer == pool::dial_answer::no) return;
         if (answer == pool::dial_answer::yes) add_server().open(std::nullopt);
-        else if (!worker_.close_longest_idle(this)) return ask_for_room();
+        else return ask_for_room();
     }
 }
 
-/// The process may open no more, and no other pool here has a server to spare: the other workers are asked in turn.
+/// The process may open no more: an idle server of another pool must go, here or on another worker.
 void local_pool::ask_for_room() {
-    if (asking_for_room_ || shared->parts.size() == 1) return;
+    if (asking_for_room_) return;
     asking_for_room_ = true;
-    worker_.find_room(shared, worker_.index());
+    if (!worker_.close_longest_idle(this)) worker_.find_room(shared, worker_.index());
 }
 
-void local_pool::room_was_sought() {
+void local_pool::room_made() {
+    asking_for_room_ = false;
     start_dials();
-    worker_.settle();
 }
 
 // ------------------------------------------------------------------------------------ trying passwords
@@ -350,7 +350,16 @@ void local_pool::close_idle() {
 }
 
 void local_pool::close_longest_idle() {
-    if (pooled_server* server = core_.longest_idle()) lost_idle(*static_cast<server_connection*>(server));
+    pooled_server* server = core_.longest_idle();
+    if (server == nullptr) return;
+    (void)core_.remove_idle(*server);
+    static_cast<server_connection*>(server)->leave();
+    publish();
+}
+
+void local_pool::left(server_connection& server) {
+    lost_idle(server);
+    for (worker* each : worker_.shared().workers) each->post([each] { each->room_made(); });
 }
 
 void local_pool::close_idle_if_unused() {

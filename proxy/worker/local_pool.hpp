@@ -48,12 +48,15 @@ public:
 
     void tick(pool_time now);
     void close_idle();
+    /// Its place under limits.max_server_connections is wanted: the worker hears room_made() when it is free.
     void close_longest_idle();
+    /// From server_connection: a server that was sent away is gone.
+    void left(server_connection& server);
     void close_idle_if_unused();
     /// Dials what waiters and min_size ask for.
     void start_dials();
-    /// The other workers have been asked to make room under limits.max_server_connections.
-    void room_was_sought();
+    /// A place under limits.max_server_connections has become free.
+    void room_made();
     void take_migrant(const std::shared_ptr<server_connection>& server);
     void give_to(worker& other);
     /// Every connection opened so far is closed as soon as it is free: its credentials are refused by now.

@@ -108,6 +108,7 @@ proxy_state::proxy_state(std::shared_ptr<const config::settings> all, std::size_
       checks(all->limits.max_handshakes),
       sources(all->auth.passthrough),
       mock_secret(random_bytes(32)),
+      helper(all->limits.max_handshakes),
       settings_(std::move(all)) {
     workers.reserve(workers_count);
 }
@@ -136,17 +137,16 @@ std::vector<std::shared_ptr<shared_pool>> proxy_state::pools() const {
     return all;
 }
 
-std::optional<scram_verifier> proxy_state::verifier_of(std::string_view user) {
-    const auto known = settings_->users.find(user);
-    if (known == settings_->users.end()) return std::nullopt;
-    if (!known->second.verifier.empty()) return parse_scram_verifier(known->second.verifier);
-    {
-        const std::scoped_lock lock(mutex_);
-        if (const auto at = verifiers_.find(user); at != verifiers_.end()) return at->second;
-    }
-    scram_verifier made = make_scram_verifier(known->second.password, random_bytes(16), 4096);
-    const std::scoped_lock lock(mutex_);
-    return verifiers_.emplace(user, std::move(made)).first->second;
+void proxy_state::derive_verifiers() {
+    if (settings_->auth.method != config::auth_method::scram_sha_256) return;
+    for (const auto& [name, user] : settings_->users)
+        if (user.verifier.empty() && !user.password.empty())
+            verifiers_.emplace(name, make_scram_verifier(user.password, random_bytes(16), 4096));
+}
+
+std::optional<scram_verifier> proxy_state::verifier_of(std::string_view user) const {
+    const auto at = verifiers_.find(user);
+    return at != verifiers_.end() ? std::optional(at->second) : std::nullopt;
 }
 
 bool proxy_state::admit(const std::string& user, const std::string& database, std::string& cap) {

@@ -7,6 +7,7 @@
 #include "proxy/net/dial.hpp"
 #include "proxy/net/tls_context.hpp"
 #include "proxy/pool/permits.hpp"
+#include "proxy/worker/helper_thread.hpp"
 #include "proxy/worker/pool_plan.hpp"
 #include "proxy/worker/source_limits.hpp"
 
@@ -82,8 +83,10 @@ public:
     [[nodiscard]] pool_answer pool_for(std::string_view database, std::string_view user);
     [[nodiscard]] std::vector<std::shared_ptr<shared_pool>> pools() const;
 
-    /// Verifiers of configured users, derived once (D40). Null: no such user or no SCRAM.
-    [[nodiscard]] std::optional<scram_verifier> verifier_of(std::string_view user);
+    /// Derives the verifiers of configured users that have plain passwords: a PBKDF2 each, so before listening (D40).
+    void derive_verifiers();
+    /// Null: no such user, or none that could sign in by SCRAM.
+    [[nodiscard]] std::optional<scram_verifier> verifier_of(std::string_view user) const;
 
     /// Counts one more client of this user and database; false names the cap that is reached.
     [[nodiscard]] bool admit(const std::string& user, const std::string& database, std::string& cap);
@@ -100,6 +103,7 @@ public:
     std::shared_ptr<const net::tls_context> server_tls;
     std::string mock_secret;          ///< salts of unknown users (P13)
     std::vector<worker*> workers;
+    helper_thread helper;
 
 private:
     std::shared_ptr<const config::settings> settings_;
@@ -107,7 +111,7 @@ private:
     std::unordered_map<std::string, std::shared_ptr<shared_pool>> pools_;
     std::map<std::string, std::uint32_t, std::less<>> clients_of_user_;
     std::map<std::string, std::uint32_t, std::less<>> clients_of_database_;
-    std::map<std::string, scram_verifier, std::less<>> verifiers_;
+    std::map<std::string, scram_verifier, std::less<>> verifiers_;  // complete before the first worker starts
 };
 
 [[nodiscard]] net::keepalive_rules keepalive_of(const config::keepalive_settings& from);

@@ -21,6 +21,8 @@ using tls_mode = server_login::tls_mode;
 constexpr std::string_view setup_query =
     "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.pg_postmaster_start_time()::pg_catalog.text";
 
+constexpr std::string_view terminate("X\0\0\0\4", 5);
+
 constexpr std::size_t read_size = 64 * 1024;
 constexpr int reads_per_turn = 8;
 
@@ -112,7 +114,10 @@ void server_connection::on_dialled(net::dial_result result) {
 }
 
 void server_connection::sign_in(std::string_view in, std::size_t& used) {
-    if (login_ == nullptr || handshaking_) return;
+    if (login_->next_feed_derives_key(in)) {
+        used = in.size();
+        return derive_key(in);
+    }
     std::string out;
     const server_login::step step = login_->feed(in, used, out);
     send(out);
@@ -125,12 +130,7 @@ void server_connection::login_step(server_login::step step) {
     switch (step) {
         case server_login::step::need_more: return;
         case server_login::step::start_tls:
-            handshaking_ = true;
-            if (worker_->shared().server_tls == nullptr ||
-                !stream_->start_tls_client(*worker_->shared().server_tls, host_.host))
-                return fail_open({plain_error(sqlstate::sqlclient_unable_to_establish_connection,
-                                              "TLS to " + link.backend_name + ": " + stream_->handshake_problem())});
-            return finish_handshake();
+            return begin_handshake();
         case server_login::step::ready: return begin_setup();
         case server_login::step::failed: break;
     }
@@ -142,21 +142,69 @@ void server_connection::login_step(server_login::step step) {
     return refused ? fail_open({why, true, true}) : try_next_host({why, from_server, false});
 }
 
-void server_connection::finish_handshake() {
-    switch (stream_->continue_handshake()) {
-        case net::stream::handshake::in_progress: return;
-        case net::stream::handshake::failed: {
-            const std::string problem = stream_->handshake_problem();
-            if (try_other_encryption({})) return;
-            return try_next_host({plain_error(sqlstate::sqlclient_unable_to_establish_connection,
-                                              "TLS to " + link.backend_name + ": " + problem)});
-        }
-        case net::stream::handshake::done: break;
+/// The stream goes to the helper and comes back encrypted, or broken (D40).
+void server_connection::begin_handshake() {
+    const std::shared_ptr<const net::tls_context> context = worker_->shared().server_tls;
+    if (context == nullptr || !stream_->start_tls_client(*context, host_.host))
+        return fail_open({plain_error(sqlstate::sqlclient_unable_to_establish_connection,
+                                      "TLS to " + link.backend_name + ": " + stream_->handshake_problem())});
+    at_helper_ = true;
+    stream_->set_handler(nullptr);
+    stream_->leave_loop();
+    worker_->shared().helper.shake_hands(
+        std::move(stream_),
+        [home = worker_, server = weak_from_this(), attempt = attempt_](auto stream, net::stream::handshake result) {
+            auto letter = std::make_shared<std::unique_ptr<net::stream>>(std::move(stream));
+            home->post([server, attempt, letter, result] {
+                const auto alive = server.lock();
+                if (alive != nullptr && alive->attempt_ == attempt) alive->handshake_done(std::move(*letter), result);
+            });
+        });
+}
+
+void server_connection::handshake_done(std::unique_ptr<net::stream> stream, net::stream::handshake result) {
+    at_helper_ = false;
+    stream_ = std::move(stream);
+    stream_->set_handler(this);
+    if (result != net::stream::handshake::done || !stream_->move_to(worker_->loop())) {
+        const std::string problem = stream_->handshake_problem();
+        if (!try_other_encryption({}))
+            try_next_host({plain_error(sqlstate::sqlclient_unable_to_establish_connection,
+                                       "TLS to " + link.backend_name + ": " + (problem.empty() ? "timed out" : problem))});
+        return worker_->settle();
     }
-    handshaking_ = false;
     std::string out;
     login_->tls_established(out);
     send(out);
+    on_readable();
+}
+
+/// The helper feeds the challenge to the sign-in, which costs it a PBKDF2 (D40).
+void server_connection::derive_key(std::string_view in) {
+    at_helper_ = true;
+    auto login = std::make_shared<std::unique_ptr<server_login>>(std::move(login_));
+    worker_->shared().helper.run([home = worker_, server = weak_from_this(), attempt = attempt_, login,
+                                  bytes = std::string(in)] {
+        std::size_t used = 0;
+        std::string out;
+        const server_login::step step = (*login)->feed(bytes, used, out);
+        home->post([server, attempt, login, step, rest = bytes.substr(used), out] {
+            const auto alive = server.lock();
+            if (alive != nullptr && alive->attempt_ == attempt)
+                alive->key_derived(std::move(*login), step, rest, out);
+        });
+    });
+}
+
+void server_connection::key_derived(std::unique_ptr<server_login> login, server_login::step step, std::string rest,
+                                    std::string out) {
+    at_helper_ = false;
+    login_ = std::move(login);
+    pending_in_ = std::move(rest);
+    send(out);
+    login_step(step);
+    if (phase_ == phase::signing_in) read_some();
+    worker_->settle();
 }
 
 /// libpq's second attempt on a new connection: prefer goes on in clear when the handshake fails (`refusal` empty) or
@@ -165,7 +213,7 @@ bool server_connection::try_other_encryption(std::string_view refusal) {
     if (tls_override_ || host_.host.starts_with('/')) return false;
     if (!refusal.empty() && refusal != sqlstate::invalid_authorization_specification) return false;
     const tls_mode mode = mode_of(worker_->shared().settings().backends.tls.sslmode);
-    const bool encrypted = handshaking_ || login_->tls_in_use();
+    const bool encrypted = refusal.empty() || login_->tls_in_use();
     if (mode == tls_mode::prefer && encrypted) tls_override_ = tls_mode::disable;
     else if (mode == tls_mode::allow && !encrypted) tls_override_ = tls_mode::require;
     else return false;
@@ -219,7 +267,8 @@ void server_connection::on_setup_done() {
 void server_connection::leave_host() {
     stream_.reset();
     login_.reset();
-    handshaking_ = false;
+    at_helper_ = false;
+    ++attempt_;
     pending_in_.clear();
     unsent_.clear();
     link.tracker.reset();
@@ -281,10 +330,6 @@ void server_connection::on_readable() {
 }
 
 void server_connection::on_writable() {
-    if (handshaking_) {
-        finish_handshake();
-        return worker_->settle();
-    }
     if (stream_ == nullptr) return;
     if (!unsent_.empty()) {
         const net::io_result sent = stream_->write(unsent_);
@@ -297,10 +342,7 @@ void server_connection::on_writable() {
 }
 
 void server_connection::read_some() {
-    if (handshaking_) {
-        finish_handshake();
-        if (handshaking_ || stream_ == nullptr) return;
-    }
+    if (at_helper_) return;
     std::string& scratch = worker_->scratch();
     for (int round = 0; round < reads_per_turn && stream_ != nullptr; ++round) {
         if (client_ != nullptr && client_->write_blocked()) return;  // back-pressure: no more than the client takes
@@ -320,14 +362,14 @@ void server_connection::read_some() {
         std::size_t used = 0;
         if (phase_ == phase::signing_in) {
             sign_in(in, used);
-        } else if (phase_ == phase::abandoned) {
+        } else if (phase_ == phase::abandoned || phase_ == phase::leaving) {
             used = in.size();  // nobody wants it
         } else if (client_ != nullptr) {
             client_->server_bytes(in, used);
         } else {
             used = take_unattached(in);
         }
-        if (stream_ == nullptr) return;
+        if (stream_ == nullptr || at_helper_) return;
         if (used < in.size()) pending_in_.assign(in.substr(used));
         else if (!pending_in_.empty()) pending_in_.clear(), pending_in_.shrink_to_fit();
         if (!stream_->readable()) return;
@@ -341,6 +383,7 @@ void server_connection::read_some() {
 void server_connection::on_lost(std::string_view what) {
     if (phase_ == phase::closed) return;
     const phase was = phase_;
+    if (was == phase::leaving) return pool_->left(*this);
     if (was == phase::dialling || was == phase::signing_in || was == phase::setting_up) {
         const std::string words = link.last_words.empty() ? std::string(what) : link.last_words;
         return try_next_host({plain_error(sqlstate::sqlclient_unable_to_establish_connection, link.backend_name + ": " + words)});
@@ -446,13 +489,18 @@ void server_connection::errand_done() {
     pool_->errand_finished(*this);
 }
 
+void server_connection::leave() {
+    (void)stream_->write(terminate);
+    phase_ = phase::leaving;
+    open_timer_ = worker_->loop().add_timer(worker_->loop().now() + std::chrono::seconds(1), [this] { pool_->left(*this); });
+}
+
 void server_connection::close() {
     if (phase_ == phase::closed) return;
-    if (stream_ != nullptr && link.at_rest() && (phase_ == phase::idle || phase_ == phase::serving)) {
-        constexpr std::string_view terminate("X\0\0\0\4", 5);
+    if (stream_ != nullptr && link.at_rest() && (phase_ == phase::idle || phase_ == phase::serving))
         (void)stream_->write(terminate);
-    }
     phase_ = phase::closed;
+    ++attempt_;
     worker_->loop().cancel_timer(open_timer_);
     dialling_.cancel();
     if (stream_ != nullptr) stream_->close(false);

@@ -45,6 +45,7 @@ public:
         probing,
         barrier,     ///< an empty query proves that no cancel is left behind (D19)
         abandoned,   ///< its client has left; the cancel of what it does is on its way, then it is closed
+        leaving,     ///< has said Terminate; the server's end of the connection tells that its place is free
         closed,
     };
 
@@ -83,6 +84,8 @@ public:
     void cool_down();
     void wait_for_cancel();
 
+    /// Says Terminate and waits for the server to go, at most a second; the pool hears left(). Idle ones only.
+    void leave();
     /// Says Terminate if that makes sense, and closes. The object is freed later.
     void close();
 
@@ -104,7 +107,10 @@ private:
     void dial_host();
     void on_dialled(net::dial_result result);
     void sign_in(std::string_view in, std::size_t& used);
-    void finish_handshake();
+    void begin_handshake();
+    void handshake_done(std::unique_ptr<net::stream> stream, net::stream::handshake result);
+    void derive_key(std::string_view in);
+    void key_derived(std::unique_ptr<server_login> login, server_login::step step, std::string rest, std::string out);
     void begin_setup();
     void on_setup_done();
     void fail_open(open_failure why);
@@ -141,7 +147,8 @@ private:
     unsigned cancels_ = 0;
     bool in_recovery_ = false;
     bool errand_failed_ = false;
-    bool handshaking_ = false;
+    bool at_helper_ = false;     // the stream (TLS handshake) or the sign-in (PBKDF2) is on the helper thread
+    std::uint64_t attempt_ = 0;  // tells the helper's late answers from those that are waited for
 };
 
 }  // namespace pgsteady

@@ -230,11 +230,15 @@ void worker::find_room(const std::shared_ptr<shared_pool>& pool, unsigned asking
     const auto next = static_cast<unsigned>((index_ + 1) % shared_.workers.size());
     worker* other = shared_.workers[next];
     other->post([other, pool, asking] {
-        if (other->index() == asking) return other->part_of(pool).room_was_sought();
-        if (!other->close_longest_idle(&other->part_of(pool))) return other->find_room(pool, asking);
-        worker* asker = other->shared().workers[asking];
-        asker->post([asker, pool] { asker->part_of(pool).room_was_sought(); });
+        if (other->index() == asking || other->close_longest_idle(&other->part_of(pool))) return;
+        other->find_room(pool, asking);
     });
+}
+
+void worker::room_made() {
+    for (const auto& [key, pool] : pools_)
+        if (pool->core().waiting() > 0) pool->room_made();
+    settle();
 }
 
 void worker::drop_unused_pools(bool at_once) {

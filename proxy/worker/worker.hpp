@@ -78,7 +78,9 @@ public:
     /// Closes the server that has been idle longest in any pool but `except`: its place under
     /// limits.max_server_connections is wanted. False: none is idle.
     [[nodiscard]] bool close_longest_idle(const local_pool* except);
-    /// Asks the workers other than `asking`, one after the other, to do that. Thread-safe.
+    /// A server sent away by any worker is gone.
+    void room_made();
+    /// Asks the workers other than `asking`, one after the other, to do that.
     void find_room(const std::shared_ptr<shared_pool>& pool, unsigned asking);
     /// Somebody has begun to wait: time is looked at more often.
     void tick_soon();
