@@ -32,7 +32,8 @@ namespace pgsteady {
 
 /// What all sessions of one worker share. Written and read by that worker alone.
 struct session_tables {
-    explicit session_tables(unsigned worker) : statements(worker), effects(4 * 1024 * 1024) {}
+    explicit session_tables(unsigned worker)
+        : statements(worker), effects(4 * 1024 * 1024), next_token((static_cast<std::uint64_t>(worker) << 48) + 1) {}
 
     settings_table settings;
     reported_table reported;
@@ -40,7 +41,7 @@ struct session_tables {
     effects_cache effects;
     gather to_client;  ///< output of the event being handled; flushed by the shell right after it
     gather to_server;
-    std::uint64_t next_token = 1;  ///< identities of unnamed statements and sessions
+    std::uint64_t next_token;  ///< identities of unnamed statements and sessions, unique among all workers
 };
 
 enum class session_mode : std::uint8_t { session, transaction, statement };
@@ -263,6 +264,7 @@ private:
     bool error_in_request_ = false;   // since the last ReadyForQuery
     bool delivered_ = false;          // something of the current request reached the client
     bool touched_ = false;            // the ledger changed in the open transaction
+    bool perhaps_kept_ = false;       // and a COMMIT stood in the same string: losing the server may not undo it
     bool uncertain_ = false;          // and only the server knows to what
     bool forward_large_ = false;      // the large client frame in passage goes to the server
     bool large_is_query_ = false;

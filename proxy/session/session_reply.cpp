@@ -371,7 +371,8 @@ void session::undo(const reply_note& note) {
             auto& former = more().former_names;
             if (former.size() >= 16) former.erase(former.begin());
             former.emplace_back(note.statement->server_name, note.name);
-            return forget_name(note.name);
+            if (find_statement(note.name) == note.statement) forget_name(note.name);
+            return;
         }
         case about::injected_parse: link_->prepared.remove(note.statement); return;
         case about::client_unnamed:
