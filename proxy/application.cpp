@@ -2,6 +2,7 @@
 #include "proxy/application.hpp"
 
 #include "proxy/snapshot_builder.hpp"
+#include "proxy/tls_contexts.hpp"
 #include "proxy/worker/log.hpp"
 
 #include <algorithm>
@@ -22,35 +23,12 @@ application::application(std::shared_ptr<const config::settings> settings)
 application::~application() { stop(); }
 
 std::vector<std::string> application::load_certificates() {
-    std::vector<std::string> problems;
-    const config::client_tls_settings& clients = settings_->listen.tls;
-    if (clients.offered()) {
-        net::tls_server_settings from;
-        from.certificate_file = clients.cert_file;
-        from.key_file = clients.key_file;
-        from.ca_file = clients.ca_file;
-        if (clients.mode == config::client_tls_mode::verify_full)
-            from.clients = net::tls_server_settings::client_certificate::required;
-        if (clients.min_version == config::tls_version::tls_1_3) from.min_version = net::tls_version::tls_1_3;
-        net::tls_context_result made = net::tls_context::server(from);
-        problems.insert(problems.end(), made.problems.begin(), made.problems.end());
-        state_.client_tls = std::move(made.context);
-    }
-    const config::server_tls_settings& servers = settings_->backends.tls;
-    if (servers.sslmode != config::server_tls_mode::disable) {
-        net::tls_client_settings from;
-        from.ca_file = servers.ca_file;
-        from.certificate_file = servers.cert_file;
-        from.key_file = servers.key_file;
-        if (servers.min_version == config::tls_version::tls_1_3) from.min_version = net::tls_version::tls_1_3;
-        if (servers.sslmode == config::server_tls_mode::verify_ca)
-            from.verify = net::tls_client_settings::verification::ca;
-        if (servers.sslmode == config::server_tls_mode::verify_full)
-            from.verify = net::tls_client_settings::verification::full;
-        net::tls_context_result made = net::tls_context::client(from);
-        problems.insert(problems.end(), made.problems.begin(), made.problems.end());
-        state_.server_tls = std::move(made.context);
-    }
+    net::tls_context_result clients = client_tls_context(settings_->listen.tls);
+    net::tls_context_result servers = server_tls_context(settings_->backends.tls);
+    std::vector<std::string> problems = std::move(clients.problems);
+    problems.insert(problems.end(), servers.problems.begin(), servers.problems.end());
+    state_.client_tls = std::move(clients.context);
+    state_.server_tls = std::move(servers.context);
     return problems;
 }
 

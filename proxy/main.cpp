@@ -2,6 +2,7 @@
 #include "config/load.hpp"
 #include "config/print.hpp"
 #include "proxy/application.hpp"
+#include "proxy/check_servers.hpp"
 #include "proxy/service_notify.hpp"
 #include "proxy/worker/log.hpp"
 
@@ -101,7 +102,10 @@ int main(int argc, char** argv) {
         const config::load_result loaded = config::load(chosen, config::process_environment());
         if (print) fmt::print("{}", config::print(loaded));
         if (check || print || !loaded.ok()) print_problems(loaded);
-        if (check && loaded.ok()) fmt::print("configuration is valid\n");
+        if (check && loaded.ok()) {
+            fmt::print("configuration is valid\n");
+            for (const std::string& line : compare_with_servers(loaded.settings)) fmt::print("{}\n", line);
+        }
         if (!loaded.ok()) return 1;
         if (check || print) return 0;
         return run(loaded, chosen);

@@ -33,7 +33,15 @@ std::string query_frame(std::string_view sql) {
     return out;
 }
 
-tls_mode mode_of(config::server_tls_mode mode) {
+int version_number(const parameter_list& parameters) {
+    for (const auto& [name, value] : parameters)
+        if (name == "server_version") return std::atoi(value.c_str()) * 10000;
+    return 0;
+}
+
+}  // namespace
+
+server_login::tls_mode tls_mode_of(config::server_tls_mode mode) {
     switch (mode) {
         case config::server_tls_mode::disable: return tls_mode::disable;
         case config::server_tls_mode::allow: return tls_mode::allow;
@@ -45,14 +53,6 @@ tls_mode mode_of(config::server_tls_mode mode) {
     }
     return tls_mode::prefer;
 }
-
-int version_number(const parameter_list& parameters) {
-    for (const auto& [name, value] : parameters)
-        if (name == "server_version") return std::atoi(value.c_str()) * 10000;
-    return 0;
-}
-
-}  // namespace
 
 server_connection::server_connection(worker& at, local_pool& pool) : worker_(&at), pool_(&pool) {
     link.applied = at.tables().settings.none();
@@ -100,7 +100,7 @@ void server_connection::on_dialled(net::dial_result result) {
     server_login::settings how;
     how.user = trial_ ? pool_->shared->plan.user : pool_->shared->plan.server_user;
     how.database = pool_->shared->plan.server_database;
-    how.tls = host_.host.starts_with('/') ? tls_mode::disable : tls_override_.value_or(mode_of(all.backends.tls.sslmode));
+    how.tls = host_.host.starts_with('/') ? tls_mode::disable : tls_override_.value_or(tls_mode_of(all.backends.tls.sslmode));
     how.peer_is_loopback_or_unix = stream_->peer_is_local();
     how.password = trial_ ? trial_->password : secrets.password;
     if (!trial_) how.secret = secrets.scram;
@@ -212,7 +212,7 @@ void server_connection::key_derived(std::unique_ptr<server_login> login, server_
 bool server_connection::try_other_encryption(std::string_view refusal) {
     if (tls_override_ || host_.host.starts_with('/')) return false;
     if (!refusal.empty() && refusal != sqlstate::invalid_authorization_specification) return false;
-    const tls_mode mode = mode_of(worker_->shared().settings().backends.tls.sslmode);
+    const tls_mode mode = tls_mode_of(worker_->shared().settings().backends.tls.sslmode);
     const bool encrypted = refusal.empty() || login_->tls_in_use();
     if (mode == tls_mode::prefer && encrypted) tls_override_ = tls_mode::disable;
     else if (mode == tls_mode::allow && !encrypted) tls_override_ = tls_mode::require;

@@ -23,6 +23,8 @@ class client_connection;
 class local_pool;
 class worker;
 
+[[nodiscard]] server_login::tls_mode tls_mode_of(config::server_tls_mode mode);
+
 /// Why a server could not be opened.
 struct open_failure {
     error_fields why;
