@@ -111,7 +111,7 @@ void session::detach(session_actions::release how) {
     segment_open_ = false;
     restoring_ = flush_sent_ = false;
     effects_pending_ = names_pending_ = 0;
-    touched_ = uncertain_ = resets_ = ready_held_ = false;
+    touched_ = uncertain_ = perhaps_kept_ = resets_ = ready_held_ = false;
     if (extra_ != nullptr) extra_->portals.clear();
 }
 

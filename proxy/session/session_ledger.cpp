@@ -164,6 +164,7 @@ void session::apply_settings(const statement_effects& effects) {
         else if (change.value) change_setting(change.name, change.value, false);
         else uncertain_ = true;
         if (effects.statements > 1) uncertain_ = true;
+        if (effects.statements > 1 && effects.transaction_control) perhaps_kept_ = true;
         if (change.name == "session_authorization") {  // changing whose rights apply resets the role with it
             more().touched_names.emplace_back("role");
             uncertain_ = true;
@@ -197,7 +198,7 @@ void session::ask_truth() {
     }
     more().truth_names = std::move(names);
     names.clear();
-    touched_ = false;
+    touched_ = perhaps_kept_ = false;
     link_->notes.push_back({reply_note::about::truth, {}, nullptr, nullptr, nullptr, 0});
     link_->tracker.push(owed::query, true);
     link_->unnamed_token = 0;

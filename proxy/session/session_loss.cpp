@@ -10,6 +10,8 @@
 #include "proxy/session/leading_word.hpp"
 #include "proxy/sql/statement_effects.hpp"
 
+#include <algorithm>
+
 namespace pgsteady {
 
 void session::emit_error(const error_fields& why) {
@@ -63,13 +65,15 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
     for (auto note = link_->notes.rbegin(); note != link_->notes.rend(); ++note) undo(*note);
     const auto [owed_readies, open] = answers_owed();
     const bool in_block = link.transaction_status != 'I';
+    const bool asked = std::any_of(link.notes.begin(), link.notes.end(),
+                                   [](const reply_note& each) { return each.what == reply_note::about::truth; });
+    if (asked || perhaps_kept_) {  // a setting was changed for good, and only the lost server knew to what
+        end(client_errors::session_lost(describe_pins(static_cast<std::uint32_t>(pin_reason::computed_setting)), words, incident),
+            end_reason::server_lost);
+        return detach(session_actions::release::discard);
+    }
     if (owed_readies == 0 && !open && !in_block) {
-        if (ready_held_) {  // the request is done; what it waited for comes with the next server
-            emit_ready('I');
-        } else if (uncertain_) {  // a setting was changed, and only the lost server knew to what
-            end(client_errors::session_lost(describe_pins(static_cast<std::uint32_t>(pin_reason::computed_setting)), words, incident),
-                end_reason::server_lost);
-        }
+        if (ready_held_) emit_ready('I');  // the request is done; what it waited for comes with the next server
         return detach(session_actions::release::discard);
     }
 

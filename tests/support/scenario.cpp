@@ -170,7 +170,7 @@ void wire_checker::server_says(std::string_view frames) {
 
 void wire_checker::at_rest() {
     drop_copy_data();
-    if (problem.empty() && !ended && !owed_.empty()) problem = "still owed: " + owed_;
+    if (problem.empty() && !ended && !copying_ && !owed_.empty()) problem = "still owed: " + owed_;
 }
 
 void wire_checker::fail(const std::string& what, char type) {
@@ -221,8 +221,13 @@ void wire_checker::answer(char type, std::string_view body) {
         if (std::string_view("TDCIEGHdcV").find(type) == std::string_view::npos) fail("in a query", type);
         return;
     }
-    if (asked == 'S') return fail("where only ReadyForQuery can be", type);
+    if (asked == 'S') {  // the commit may still fail, but not a second time
+        if (type != 'E' || errored_) return fail("where only ReadyForQuery can be", type);
+        errored_ = true;
+        return;
+    }
     if (type == 'E') {
+        errored_ = true;
         if (copying_) {
             const std::size_t end = owed_.find_first_of("cf");
             owed_.erase(0, end == std::string::npos ? owed_.size() : end + 1);
