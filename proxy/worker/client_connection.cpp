@@ -16,6 +16,8 @@ namespace {
 
 constexpr std::size_t read_size = 64 * 1024;
 constexpr int reads_per_turn = 8;
+constexpr auto linger_time = std::chrono::milliseconds(500);
+constexpr auto farewell_time = std::chrono::seconds(10);  // for a client that does not read
 // What a client may have sent ahead while it waits for a server: beyond this its socket is left alone.
 constexpr std::size_t ahead_limit = 128 * 1024;
 
@@ -37,7 +39,7 @@ void client_connection::on_writable() {
         if (unsent_.empty()) unsent_.shrink_to_fit();
     }
     if (unsent_.empty() && !stream_->write_blocked()) {
-        if (closing_ != end_reason::none) return close(closing_);
+        if (closing_ != end_reason::none) return finish_closing();
         if (server_ != nullptr) server_->resume_reading();
     }
     worker_.settle();
@@ -69,8 +71,14 @@ void client_connection::read_some() {
 // The farewell is still being written: what the client says now is read only so that it can hear it.
 void client_connection::discard_input() {
     std::string& scratch = worker_.scratch();
-    const net::io_result got = stream_->read({scratch.data(), read_size});
-    if (got.result == net::io_result::kind::eof || got.result == net::io_result::kind::error) close(closing_);
+    for (int round = 0; round < reads_per_turn; ++round) {
+        const net::io_result got = stream_->read({scratch.data(), read_size});
+        if (got.result == net::io_result::kind::would_block) return;
+        if (!got.ok()) return close(closing_);
+    }
+    worker_.loop().defer([self = weak_from_this()] {
+        if (const auto alive = self.lock(); alive != nullptr && !alive->closed_) alive->on_readable();
+    });
 }
 
 void client_connection::take(std::string_view in) {
@@ -310,9 +318,29 @@ void client_connection::check_timeouts(pool_time now) {
 
 void client_connection::close_when_flushed(end_reason reason) {
     if (closed_) return;
-    if (stream_ == nullptr || (unsent_.empty() && stream_->pending_ciphertext() == 0)) return close(reason);
-    closing_ = reason;  // on_writable() finishes; a client that never reads is bounded by its socket's timeouts
+    if (stream_ == nullptr || closing_ != end_reason::none) return close(reason);
+    closing_ = reason;
     give_up_server();
+    if (unsent_.empty() && stream_->pending_ciphertext() == 0) return finish_closing();
+    close_within(farewell_time);
+}
+
+/// Everything has been written. A client that was about to send something must still be able to read why it was ended:
+/// closing over unread input would reset the connection and throw the farewell away.
+void client_connection::finish_closing() {
+    const bool unexpected = closing_ == end_reason::idle_timeout || closing_ == end_reason::transaction_timeout ||
+                            closing_ == end_reason::statement_mode || closing_ == end_reason::protocol_violation ||
+                            closing_ == end_reason::killed || closing_ == end_reason::out_of_memory;
+    if (!unexpected || lingering_) return close(closing_);
+    lingering_ = true;
+    stream_->shutdown_write();
+    close_within(linger_time);
+    discard_input();
+}
+
+void client_connection::close_within(pool_duration time) {
+    worker_.loop().cancel_timer(end_timer_);
+    end_timer_ = worker_.loop().add_timer(worker_.loop().now() + time, [this] { close(closing_); });
 }
 
 /// What the session holds goes back, or is closed with what it was doing.
@@ -341,6 +369,7 @@ void client_connection::close(end_reason reason) {
         pool_->client_removed();
     }
     worker_.loop().cancel_timer(login_timer_);
+    worker_.loop().cancel_timer(end_timer_);
     if (stream_ != nullptr) {
         stream_->shutdown_write();
         stream_->close(false);

@@ -88,6 +88,8 @@ private:
     void count_requests();
     void close(end_reason reason);
     void close_when_flushed(end_reason reason);
+    void finish_closing();
+    void close_within(pool_duration time);
 
     worker& worker_;
     std::uint64_t serial_;
@@ -104,6 +106,7 @@ private:
     std::string tried_password_;
     std::string source_;            ///< whose tries are being counted; empty: none is
     net::timer_id login_timer_;
+    net::timer_id end_timer_;
     pool_time active_since_{};      ///< when the request in progress began; the epoch: none
     pool_time last_activity_{};
     pool_time transaction_since_{};
@@ -112,6 +115,7 @@ private:
     bool admitted_ = false;
     bool counted_unauthenticated_ = true;
     bool draining_ = false;
+    bool lingering_ = false;        ///< its farewell is said; it may read it in peace
     bool closed_ = false;
     bool checking_ = false;         ///< a password is being tried on the server
     bool statement_cancelled_ = false;
