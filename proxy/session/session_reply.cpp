@@ -239,7 +239,7 @@ void session::name_as_client(error_fields& fields) const {
             if (own.empty() && server_name == shared) own = name;
     for (const reply_note& note : link_->notes)
         for (const statement_ptr& each : {note.statement, note.previous})
-            if (each != nullptr && each->server_name == shared && !note.name.empty()) own = note.name;
+            if (own.empty() && each != nullptr && each->server_name == shared) own = note.name;
     if (!own.empty()) fields.message.replace(begin, end - begin, own);
 }
 

@@ -17,7 +17,7 @@ def install(_):
     for name in ("cases.js", "package.json", "package-lock.json"):
         shutil.copy(SOURCE / name, INSTALLED)
     if not done.exists() or done.read_text() != lock:
-        run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=INSTALLED, timeout=80)
+        run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=INSTALLED, timeout=240)
         done.write_text(lock)
 
 

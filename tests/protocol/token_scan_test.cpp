@@ -47,7 +47,7 @@ TEST_CASE("D12: ordinary statements have no hits") {
         {"SELECT pg_advisory_xact_lock(1)", nothing},
         {"SELECT pg_try_advisory_xact_lock_shared(1, 2)", nothing},
         {"SELECT template, temperature, holder, loaded FROM pg_tempo", token_hit::temp},  // pg_temp* by prefix
-        {"SELECT nextval('s'), setval('s', 1)", nothing},
+        {"SELECT nextval('s'), setval('s', 1)", token_hit::sequence_use},
         {"SELECT * FROM t ORDER BY a LIMIT 10 OFFSET 5", nothing},
         {"CREATE TABLE t (a int)", nothing},
     });
