@@ -2,6 +2,7 @@
 #include "proxy/session/settings.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace pgsteady {
 
@@ -18,10 +19,10 @@ void append_part(std::string& out, std::string_view part) {
     out += part;
 }
 
-int application_order(std::string_view name) {
-    if (name == "session_authorization") return 0;
-    return name == "role" ? 2 : 1;
-}
+constexpr std::string_view session_owner = "session_authorization";
+constexpr std::string_view session_role = "role";
+
+constexpr bool gives_rights(std::string_view name) { return name == session_owner || name == session_role; }
 
 }  // namespace
 
@@ -90,17 +91,31 @@ void settings_table::sweep() {
     sweep_at_ = std::max<std::size_t>(64, known_.size() * 2);
 }
 
+// Rights come last and go first: a role may not be allowed to set the rest, and changing whose session it is
+// resets the role.
 std::vector<setting_difference> differences(const settings& from, const settings& to) {
-    std::vector<setting_difference> changes;
+    std::vector<setting_difference> others;
     for (const auto& [name, value] : from.entries())
-        if (to.find(name) == nullptr) changes.push_back({name, std::nullopt});
+        if (!gives_rights(name) && to.find(name) == nullptr) others.push_back({name, std::nullopt});
     for (const auto& [name, value] : to.entries()) {
         const std::string* had = from.find(name);
-        if (had == nullptr || *had != value) changes.push_back({name, value});
+        if (!gives_rights(name) && (had == nullptr || *had != value)) others.push_back({name, value});
     }
-    std::stable_sort(changes.begin(), changes.end(), [](const auto& a, const auto& b) {
-        return application_order(a.name) < application_order(b.name);
-    });
+    const auto changed = [&](std::string_view name) {
+        const std::string* had = from.find(name);
+        const std::string* wanted = to.find(name);
+        return had != wanted && (had == nullptr || wanted == nullptr || *had != *wanted);
+    };
+    const bool owner = changed(session_owner) || (!others.empty() && from.find(session_owner) != nullptr);
+    const bool role = changed(session_role) || owner || (!others.empty() && from.find(session_role) != nullptr);
+    std::vector<setting_difference> changes;
+    if (role && from.find(session_role) != nullptr) changes.push_back({std::string(session_role), std::nullopt});
+    if (owner && from.find(session_owner) != nullptr) changes.push_back({std::string(session_owner), std::nullopt});
+    std::move(others.begin(), others.end(), std::back_inserter(changes));
+    if (const std::string* value = to.find(session_owner); owner && value != nullptr)
+        changes.push_back({std::string(session_owner), *value});
+    if (const std::string* value = to.find(session_role); role && value != nullptr)
+        changes.push_back({std::string(session_role), *value});
     return changes;
 }
 

@@ -70,8 +70,8 @@ struct setting_difference {
     std::optional<std::string> value;
 };
 
-/// What turns `from` into `to`, in the order in which it must be applied: session_authorization
-/// first (it resets role), role last (it may take away the right to set the rest).
+/// What turns `from` into `to`, in the order in which it must be applied: role and session_authorization are given
+/// up first and taken on last, since they may take away the right to set the rest. Empty if the two are equal.
 [[nodiscard]] std::vector<setting_difference> differences(const settings& from, const settings& to);
 
 /// One SQL string that applies the differences: set_config() calls and RESETs.

@@ -1,0 +1,70 @@
+// The catalogue of recovery.md 2.14, as rows: which SQLSTATE, how bad, what it says of the outcome.
+#include "proxy/policy/client_errors.hpp"
+
+#include "proxy/policy/end_reason.hpp"
+
+#include <doctest/doctest.h>
+
+#include <set>
+#include <string>
+
+using namespace pgsteady;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct row {
+    const char* id;
+    error_fields error;
+    const char* sqlstate;
+    const char* severity;
+    const char* outcome;  // nullptr: it says nothing of one
+    const char* words;    // part of the message
+};
+
+}  // namespace
+
+TEST_CASE("recovery.md 2.14: each error has its SQLSTATE, severity, outcome and incident") {
+    namespace e = client_errors;
+    const row rows[] = {
+        {"R02", e::no_server("SELECT", 1500ms, "words", "i-7"), "57P03", "ERROR", "not_executed", "within 1500 ms; statement was not sent"},
+        {"R03", e::queue_full("i-7"), "53300", "ERROR", "not_executed", "wait queue is full"},
+        {"R04", e::transaction_lost("why", "i-7"), "40001", "ERROR", "rolled_back", "could not be replayed (why)"},
+        {"R06", e::result_lost(5, "words", "i-7"), "08006", "ERROR", "unknown", "after 5 rows"},
+        {"R07", e::commit_unknown("words", "i-7"), "08007", "ERROR", "unknown", "COMMIT was in progress"},
+        {"R08", e::statement_unknown("words", "i-7"), "40003", "ERROR", "unknown", "completion is unknown"},
+        {"R11", e::pool_exhausted(30000ms, "i-7"), "53300", "ERROR", "not_executed", "no pool slot within 30000 ms"},
+        {"R12", e::session_lost("temp_object", "words", "i-7"), "08006", "FATAL", "unknown", "cannot be restored (temp_object)"},
+        {"R13", e::server_violation("i-7"), "08P01", "FATAL", "unknown", "protocol error from server"},
+        {"R14", e::cancelled(), "57014", "ERROR", nullptr, "canceling statement due to user request"},
+        {"R15", e::shutting_down(), "57P01", "FATAL", nullptr, "proxy shutdown"},
+        {"R16", e::unavailable("why", "i-7"), "57P03", "FATAL", "not_executed", "(proxy: why)"},
+        {"25P02", e::transaction_aborted(), "25P02", "ERROR", nullptr, "current transaction is aborted"},
+        {"08P01", e::protocol_violation("bad"), "08P01", "FATAL", nullptr, "bad"},
+        {"0A000", e::no_transactions_in_statement_mode(), "0A000", "FATAL", nullptr, "statement pooling mode"},
+        {"D15", e::sequence_value_lost(), "55000", "ERROR", nullptr, "currval and lastval"},
+    };
+    for (const row& each : rows) {
+        CAPTURE(each.id);
+        CHECK(each.error.sqlstate == each.sqlstate);
+        CHECK(each.error.severity == each.severity);
+        CHECK(each.error.is_fatal() == (std::string(each.severity) == "FATAL"));
+        CHECK(each.error.message.find(each.words) != std::string::npos);
+        if (each.outcome == nullptr) continue;
+        CHECK(each.error.detail.starts_with("outcome=" + std::string(each.outcome) + " incident=i-7"));
+    }
+}
+
+TEST_CASE("the server's last words are passed on") {
+    CHECK(client_errors::statement_unknown("FATAL 57P01 bye", "i-1").detail.ends_with("server said: FATAL 57P01 bye"));
+    CHECK(client_errors::statement_unknown("", "i-1").detail.find("said") == std::string::npos);
+}
+
+TEST_CASE("reasons for a client's end have names, each its own") {
+    std::set<std::string> names;
+    std::size_t count = 0;
+    for (int i = 0; to_string(static_cast<end_reason>(i)) != "unknown"; ++i, ++count)
+        names.emplace(to_string(static_cast<end_reason>(i)));
+    CHECK(count > 15);
+    CHECK(names.size() == count);
+}

@@ -1,0 +1,38 @@
+// What a text says about transactions when only the text is left.
+#include "proxy/session/leading_word.hpp"
+
+#include <doctest/doctest.h>
+
+#include <array>
+
+using namespace pgsteady;
+
+TEST_CASE("the first word, behind space, comments and semicolons") {
+    CHECK(leading_word("select 1") == "SELECT");
+    CHECK(leading_word(" \n;; Commit;") == "COMMIT");
+    CHECK(leading_word("-- a comment\n/* and /* another */ one */begin") == "BEGIN");
+    CHECK(leading_word("") == "");
+    CHECK(leading_word(" ; -- nothing") == "");
+    CHECK(leading_word("/* never closed") == "");
+    CHECK(leading_word("/*") == "");
+    CHECK(leading_word("(select 1)") == "(");
+    std::string_view rest;
+    CHECK(leading_word("rollback to s", &rest) == "ROLLBACK");
+    CHECK(rest == " to s");
+}
+
+TEST_CASE("texts that end the whole transaction") {
+    for (const char* text : {"commit", "COMMIT;", " end ", "rollback work", "abort transaction", "/* x */ commit work;"})
+        CHECK_MESSAGE(ends_transaction(text), text);
+    for (const char* text : {"", "select 1", "begin", "rollback to s", "rollback work to savepoint s", "commit prepared 'x'",
+                             "rollback prepared 'x'", "commit and chain", "rollback and chain", "committed", "endx"})
+        CHECK_MESSAGE(!ends_transaction(text), text);
+}
+
+TEST_CASE("D23: texts that may commit, also as one of several statements") {
+    for (const char* text : {"commit", "end", "COMMIT AND CHAIN", "insert into t values (1); commit", "begin; select 1; end",
+                             "commit prepared 'x'", "/* x */ commit"})
+        CHECK_MESSAGE(contains_commit(text), text);
+    for (const char* text : {"", "select 1", "rollback", "rollback;", "begin", "select 'commit'", "select commit from t"})
+        CHECK_MESSAGE(!contains_commit(text), text);
+}

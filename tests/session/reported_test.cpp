@@ -1,0 +1,43 @@
+// ParameterStatus values: shared lists, and what a client must be told of a change.
+#include "proxy/session/reported.hpp"
+
+#include "tests/support/wire_builders.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace pgsteady;
+
+namespace {
+
+std::string told(const reported_list* believed, const reported_list& actual) {
+    std::string out;
+    append_parameter_changes(out, believed, actual);
+    return out;
+}
+
+}  // namespace
+
+TEST_CASE("equal lists are one object; a change makes another, no change does not") {
+    reported_table table;
+    const reported_ptr one = table.of({{"TimeZone", "UTC"}, {"DateStyle", "ISO, MDY"}});
+    CHECK(one == table.of({{"TimeZone", "UTC"}, {"DateStyle", "ISO, MDY"}}));
+    CHECK(table.with(one, "TimeZone", "UTC") == one);
+    const reported_ptr other = table.with(one, "TimeZone", "Mars");
+    CHECK(other != one);
+    CHECK(table.with(other, "TimeZone", "UTC") == one);
+    CHECK(*find_reported(*table.with(one, "new", "x"), "new") == "x");
+    CHECK(find_reported(*one, "new") == nullptr);
+}
+
+TEST_CASE("P34: a client hears of what differs from what it believes") {
+    using testing::server::parameter;
+    const reported_list before = {{"a", "1"}, {"b", "2"}, {"in_hot_standby", "off"}};
+    CHECK(told(nullptr, before) == parameter("a", "1") + parameter("b", "2") + parameter("in_hot_standby", "off"));
+    CHECK(told(&before, before).empty());
+    CHECK(told(&before, {{"a", "1"}, {"b", "3"}, {"c", "4"}}) == parameter("b", "3") + parameter("c", "4"));
+}
+
+TEST_CASE("P34: whether this server is a standby is no difference") {
+    const reported_list before = {{"in_hot_standby", "off"}};
+    CHECK(told(&before, {{"in_hot_standby", "on"}}).empty());
+}
