@@ -137,6 +137,11 @@ error_fields certificate_mismatch(std::string_view user) {
                        "certificate authentication failed for user \"" + std::string(user) + "\"");
 }
 
+error_fields memory_exceeded() {
+    return fatal_error(sqlstate::out_of_memory, "the session's prepared statements exceed the proxy's memory limit", {},
+                       "Close statements that are no longer needed, or raise limits.session_memory.");
+}
+
 error_fields idle_timeout() {
     return fatal_error(sqlstate::idle_session_timeout, "terminating connection due to idle-session timeout");
 }

@@ -59,6 +59,8 @@ namespace client_errors {
 [[nodiscard]] error_fields too_many_tries(std::string_view which);
 /// 28000 FATAL: the client's certificate is somebody else's.
 [[nodiscard]] error_fields certificate_mismatch(std::string_view user);
+/// 53200 FATAL: the client makes us remember more than limits.session_memory.
+[[nodiscard]] error_fields memory_exceeded();
 /// 57P05/25P03 FATAL: a timeout of ours, with PostgreSQL's codes.
 [[nodiscard]] error_fields idle_timeout();
 [[nodiscard]] error_fields idle_in_transaction_timeout();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "protocol/reply_tracker.hpp"
+#include "proxy/policy/failure.hpp"
 #include "proxy/session/reported.hpp"
 #include "proxy/session/settings.hpp"
 #include "proxy/session/statements.hpp"
@@ -71,6 +72,7 @@ struct server_link {
 
     // what it said
     reported_ptr reported;
+    failure_kind failure = failure_kind::none;  ///< how the connection is ending, once it is
     std::string last_words;       ///< severity, SQLSTATE and message of a FATAL or a class 57 notice
 
     /// Nothing is owed and no transaction is open.

@@ -39,6 +39,8 @@ struct session_tables {
     reported_table reported;
     statement_store statements;
     effects_cache effects;
+    /// If set, is given every statement text that is sent, secrets taken out (DB_ECHO).
+    std::function<void(std::int32_t client_pid, std::string_view text)> on_statement;
     gather to_client;  ///< output of the event being handled; flushed by the shell right after it
     gather to_server;
     std::uint64_t next_token;  ///< identities of unnamed statements and sessions, unique among all workers
@@ -85,6 +87,8 @@ struct request_report {
     enum class operation : std::uint8_t { select, insert, update, remove, begin, commit, rollback, copy, set, other };
     std::uint32_t requests = 0;  ///< ReadyForQuery frames given to the client
     std::uint32_t errors = 0;
+    std::uint32_t restores = 0;  ///< times that settings were brought to a server
+    std::uint32_t pins = 0;      ///< times that a reason to keep the server came up
     operation what = operation::other;
 };
 
@@ -165,6 +169,9 @@ private:
     void skip_rest_of(const client_frame& frame, bool forward);
     void violation(std::string message);
     taken on_large_query(const client_frame& frame);
+    void pin(std::uint32_t reasons);
+    void echo(std::string_view text) const;
+    bool within_memory(std::size_t more);
     effects_ptr note_hits(std::string_view text, token_hits hits);
     bool refuses_sequence_value(const statement_effects& effects) const;
     void finish_large_query();
@@ -292,6 +299,7 @@ private:
         using is_transparent = void;
     };
     std::unordered_map<std::string, statement_ptr, name_hash, std::equal_to<>> names_;
+    std::size_t names_bytes_ = 0;      // what they make us remember, counted against limits.session_memory
     std::string unnamed_tail_;         // the unnamed statement, to prepare it elsewhere
     effects_ptr unnamed_effects_;
     std::uint64_t unnamed_token_ = 0;

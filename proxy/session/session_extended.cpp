@@ -51,7 +51,7 @@ session::taken session::on_parse(const client_frame& frame) {
     segment_open_ = true;
     if (!frame.whole()) {
         // Too large to share. A name of its own cannot clash with ours, but only this server knows it.
-        if (!name.empty()) pins_ |= static_cast<std::uint32_t>(pin_reason::too_large);
+        if (!name.empty()) pin(static_cast<std::uint32_t>(pin_reason::too_large));
         else link_->unnamed_token = unnamed_token_ = tables_.next_token++;
         if (name.empty()) unnamed_tail_.clear();
         link_->tracker.push(owed::parse);
@@ -63,6 +63,7 @@ session::taken session::on_parse(const client_frame& frame) {
 
 session::taken session::on_parse_unnamed(const client_frame& frame, std::string_view tail) {
     const std::string_view text(tail.data());
+    echo(text);
     const effects_ptr effects = note_hits(text, scan_tokens(text));
     // Behind other messages it may be skipped, and what it would have replaced then lives on.
     const bool may_be_skipped = !link_->tracker.empty();
@@ -104,8 +105,10 @@ session::taken session::on_parse_named(const client_frame& frame, std::string_vi
         return taken::yes;
     }
     const std::string_view text(tail.data());
+    echo(text);
     const effects_ptr effects = note_hits(text, scan_tokens(text));
     const statement_ptr statement = make_statement(name, tail, effects);
+    if (!within_memory(name.size() + statement->bytes())) return taken::yes;
     names_.emplace(name, statement);
     if (!link_->prepared.has(statement)) {
         if (link_->names_uncertain) inject_close(statement->server_name);
@@ -330,7 +333,10 @@ session::taken session::on_close(const client_frame& frame) {
 }
 
 void session::forget_name(std::string_view name) {
-    if (const auto at = names_.find(name); at != names_.end()) names_.erase(at);
+    const auto at = names_.find(name);
+    if (at == names_.end()) return;
+    names_bytes_ -= std::min(names_bytes_, name.size() + at->second->bytes());
+    names_.erase(at);
 }
 
 /// Names that this text's SQL mentions and that the protocol prepared: one namespace for the client (D14, P28).

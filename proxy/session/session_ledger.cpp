@@ -31,6 +31,7 @@ bool session::restore() {
     link_->notes.push_back({reply_note::about::restore, {}, nullptr, nullptr, nullptr, 0});
     link_->tracker.push(owed::query, true);
     link_->unnamed_token = 0;
+    ++report_.restores;
     tables_.to_server.copy(query_frame(restore_sql(changes)));
     link_->applied = desired_;
     const bool takes_rights = desired_->find("role") != nullptr || desired_->find("session_authorization") != nullptr;
@@ -107,8 +108,8 @@ void session::apply_effects(const statement_effects& effects) {
         resets_ = true;
         return;
     }
-    pins_ |= pins_of(effects);
-    if (pool_.pin_opaque && effects.calls_procedure) pins_ |= static_cast<std::uint32_t>(pin_reason::opaque);
+    pin(pins_of(effects));
+    if (pool_.pin_opaque && effects.calls_procedure) pin(static_cast<std::uint32_t>(pin_reason::opaque));
     if (effects.deallocate_all) forget_statements();
     forget_deallocated(effects, effects.statements);
     apply_settings(effects);
@@ -126,7 +127,7 @@ std::uint32_t session::pins_of(const statement_effects& effects) const {
 /// A string of several statements failed: what its completed ones did beyond their transaction stays done.
 void session::apply_partly(const statement_effects& effects) {
     if (completed_ == 0) return;
-    pins_ |= pins_of(effects);
+    pin(pins_of(effects));
     forget_deallocated(effects, completed_);
     if (effects.deallocate_all) {  // before the failure or behind it: who knows
         forget_statements();
@@ -209,7 +210,7 @@ void session::on_truth(outcome how) {
     uncertain_ = false;
     extra& known = more();
     if (how != outcome::done || known.truth_values.size() != known.truth_names.size()) {
-        pins_ |= static_cast<std::uint32_t>(pin_reason::computed_setting);  // not known: it keeps its server
+        pin(static_cast<std::uint32_t>(pin_reason::computed_setting));  // not known: it keeps its server
         return;
     }
     for (std::size_t i = 0; i < known.truth_names.size(); ++i)
@@ -221,6 +222,7 @@ void session::on_truth(outcome how) {
 void session::forget_statements() {
     link_->prepared.clear();
     names_.clear();
+    names_bytes_ = 0;
 }
 
 }  // namespace pgsteady

@@ -71,7 +71,8 @@ std::size_t session::on_server_bytes(std::string_view in) {
                 server_violation();
                 break;
             }
-            if (meaning.what == reply_meaning::verdict::forward) {
+            link_->frame_forward = meaning.what == reply_meaning::verdict::forward;
+            if (link_->frame_forward) {
                 out.view(frame);
                 delivered_ = true;
             } else {
@@ -80,10 +81,7 @@ std::size_t session::on_server_bytes(std::string_view in) {
         } else {
             on_reply(header.type, frame);
         }
-        if (link_ != nullptr && here < header.total) {
-            link_->frame_left = header.total - here;
-            link_->frame_forward = true;
-        }
+        if (link_ != nullptr) link_->frame_left = header.total - here;
         at += here;
     }
     if (link_ != nullptr) release_if_at_rest();
@@ -95,7 +93,7 @@ void session::on_reply(char type, std::string_view frame) {
     if (type == msg::error_response) note_failing_parse();
     const reply_meaning meaning = link_->tracker.react(type);
     if (meaning.what == reply_meaning::verdict::unexpected) return server_violation();
-    const bool forward = meaning.what == reply_meaning::verdict::forward;
+    const bool forward = link_->frame_forward = meaning.what == reply_meaning::verdict::forward;
     switch (type) {
         case msg::parameter_status: return on_parameter_status(frame, forward);
         case msg::error_response:
@@ -198,8 +196,9 @@ void session::on_error_reply(std::string_view frame, bool forward) {
     const std::string_view body = frame.substr(frame_header_size);
     (void)parse_error_fields(body, fields);
     if (fields.is_fatal()) {  // the connection is ending: the loss is answered when it has (recovery.md 2.9)
+        link_->failure = classify(fields);
         link_->last_words = fields.severity + ' ' + fields.sqlstate + ' ' + fields.message;
-        if (!forward || !sqlstate::is_class(fields.sqlstate, "08")) return;
+        if (!forward || link_->failure != failure_kind::protocol_violation) return;
         tables_.to_client.view(frame);  // the client broke the protocol: PostgreSQL has the last word
         phase_ = phase::ended;
         actions_.close_client = true;
@@ -377,7 +376,10 @@ void session::undo(const reply_note& note) {
         case about::injected_parse: link_->prepared.remove(note.statement); return;
         case about::client_unnamed:
             return set_unnamed(note.name, note.effects, note.token, note.link_token);
-        case about::client_close: names_.insert_or_assign(note.name, note.previous); return;
+        case about::client_close:
+            if (names_.insert_or_assign(note.name, note.previous).second)
+                names_bytes_ += note.name.size() + note.previous->bytes();
+            return;
         case about::injected_unnamed:
             if (link_->unnamed_token == note.token) link_->unnamed_token = 0;
             return;

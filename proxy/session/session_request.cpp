@@ -163,8 +163,8 @@ session::taken session::on_query(const client_frame& frame) {
         return taken::yes;
     }
     const std::string_view text = body.substr(0, body.size() - 1);
-    const token_hits hits = scan_tokens(text);
-    const effects_ptr effects = note_hits(text, hits);
+    echo(text);
+    const effects_ptr effects = note_hits(text, scan_tokens(text));
     if (effects == nullptr) {
         segment_open_ = false;
         forget_unnamed();
@@ -194,8 +194,28 @@ session::taken session::on_query(const client_frame& frame) {
 effects_ptr session::note_hits(std::string_view text, token_hits hits) {
     if (!hits.any()) return nullptr;
     if (hits.has(token_hit::sequence_use)) sequence_used_ = true;
-    if (pool_.pin_opaque && hits.has(token_hit::call)) pins_ |= static_cast<std::uint32_t>(pin_reason::opaque);
+    if (pool_.pin_opaque && hits.has(token_hit::call)) pin(static_cast<std::uint32_t>(pin_reason::opaque));
     return hits.has(needs_parser_mask) ? tables_.effects.get(text, hits) : nullptr;
+}
+
+/// A reason to keep the server; counted when it is new.
+void session::pin(std::uint32_t reasons) {
+    if ((reasons & ~pins_) != 0) ++report_.pins;
+    pins_ |= reasons;
+}
+
+void session::echo(std::string_view text) const {
+    if (tables_.on_statement) tables_.on_statement(client_pid_, text);
+}
+
+/// Counts what the client makes us remember; beyond its limit the session ends.
+bool session::within_memory(std::size_t more_bytes) {
+    if (names_bytes_ + more_bytes > pool_.session_bytes) {
+        end(client_errors::memory_exceeded(), end_reason::out_of_memory);
+        return false;
+    }
+    names_bytes_ += more_bytes;
+    return true;
 }
 
 session::taken session::on_large_query(const client_frame& frame) {
@@ -282,7 +302,7 @@ void session::finish_large_query() {
     large_is_query_ = false;
     const token_hits hits = more().scanner.finish();
     more().scanner.reset();
-    if (hits.has(needs_parser_mask)) pins_ |= static_cast<std::uint32_t>(pin_reason::too_large);
+    if (hits.has(needs_parser_mask)) pin(static_cast<std::uint32_t>(pin_reason::too_large));
 }
 
 void session::violation(std::string message) {

@@ -186,8 +186,8 @@ void client_connection::server_bytes(std::string_view in, std::size_t& used) {
 void client_connection::server_lost(std::string_view words) {
     const auto self = shared_from_this();
     const std::string incident = worker_.new_incident();
-    log::warning("incident {}: client {} ({}@{}) lost its server {}: {}", incident, serial_, user_, database_,
-                 server_->link.backend_name, words);
+    log::warning("incident {}: client {} ({}@{}) lost its server {}: {}: {}", incident, serial_, user_, database_,
+                 server_->link.backend_name, to_string(server_->link.failure), words);
     session_->on_server_lost(words, incident);
     flush();
     count_requests();
@@ -208,8 +208,10 @@ void client_connection::server_writable() {
 
 void client_connection::count_requests() {
     const request_report done = session_->take_report();
-    if (done.requests == 0) return;
     worker_counters& counters = worker_.counters();
+    if (done.restores != 0) counters.restores.add(done.restores);
+    if (done.pins != 0) counters.pins.add(done.pins);
+    if (done.requests == 0) return;
     const auto operation = static_cast<std::size_t>(done.what);
     const pool_time now = worker_.loop().now();
     const pool_duration took = active_since_ != pool_time{} ? now - active_since_ : pool_duration::zero();

@@ -137,8 +137,7 @@ void server_connection::login_step(server_login::step step) {
     const error_fields why = login_->failure();
     const bool from_server = login_->failure_is_from_server();
     if (from_server && try_other_encryption(why.sqlstate)) return;
-    const bool refused =
-        from_server && (sqlstate::is_class(why.sqlstate, "28") || why.sqlstate == sqlstate::invalid_catalog_name);
+    const bool refused = from_server && classify(why) == failure_kind::login_refused;
     return refused ? fail_open({why, true, true}) : try_next_host({why, from_server, false});
 }
 
@@ -355,7 +354,7 @@ void server_connection::read_some() {
             const std::string what = got.result == net::io_result::kind::eof ? "server closed the connection"
                                      : got.tls_problem != nullptr            ? got.tls_problem
                                                                              : std::strerror(got.error_number);
-            return on_lost(what);
+            return on_lost(what, classify_io(got.error_number, got.tls_problem != nullptr));
         }
         worker_->counters().server_bytes_in.add(got.bytes);
         const std::string_view in(scratch.data(), had + got.bytes);
@@ -380,7 +379,8 @@ void server_connection::read_some() {
         });
 }
 
-void server_connection::on_lost(std::string_view what) {
+void server_connection::on_lost(std::string_view what, failure_kind kind) {
+    if (link.failure == failure_kind::none) link.failure = kind;  // else the server has said why
     if (phase_ == phase::closed) return;
     const phase was = phase_;
     if (was == phase::leaving) return pool_->left(*this);
@@ -433,7 +433,7 @@ std::size_t server_connection::take_unattached(std::string_view in) {
         const frame_header header = read_frame_header(in.substr(at), 1024 * 1024);
         if (header.state == frame_header::status::need_more) break;
         if (header.state == frame_header::status::malformed) {
-            on_lost("malformed message from server");
+            on_lost("malformed message from server", failure_kind::protocol_violation);
             return in.size();
         }
         if (in.size() - at < header.total) break;
@@ -447,7 +447,7 @@ std::size_t server_connection::take_unattached(std::string_view in) {
 bool server_connection::take_unattached_frame(char type, std::string_view body) {
     const reply_meaning meaning = link.tracker.react(type);
     if (meaning.what == reply_meaning::verdict::unexpected) {
-        on_lost("unexpected message from server");
+        on_lost("unexpected message from server", failure_kind::protocol_violation);
         return false;
     }
     if (type == msg::parameter_status) {
@@ -459,6 +459,7 @@ bool server_connection::take_unattached_frame(char type, std::string_view body) 
         error_fields fields;
         (void)parse_error_fields(body, fields);
         errand_failed_ = true;
+        if (fields.is_fatal()) link.failure = classify(fields);
         if (fields.is_fatal()) link.last_words = fields.severity + ' ' + fields.sqlstate + ' ' + fields.message;
     } else if (type == msg::data_row && phase_ == phase::setting_up) {
         take_setup_row(body);

@@ -121,7 +121,7 @@ private:
     void leave_host();
     void login_step(server_login::step step);
     void read_some();
-    void on_lost(std::string_view what);
+    void on_lost(std::string_view what, failure_kind kind);
     std::size_t take_unattached(std::string_view in);
     bool take_unattached_frame(char type, std::string_view body);
     void take_setup_row(std::string_view body);

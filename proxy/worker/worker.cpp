@@ -4,6 +4,7 @@
 #include "protocol/constant_time.hpp"
 #include "protocol/wire.hpp"
 #include "proxy/policy/client_errors.hpp"
+#include "proxy/session/redact.hpp"
 #include "proxy/sql/statement_effects.hpp"
 #include "proxy/worker/cancel_dial.hpp"
 #include "proxy/worker/log.hpp"
@@ -29,6 +30,10 @@ constexpr auto shortest_tick = 20ms;
 
 worker::worker(proxy_state& shared, unsigned index) : shared_(shared), index_(index), tables_(index) {
     scratch_.resize(scratch_size);
+    if (shared.settings().log.statements)
+        tables_.on_statement = [](std::int32_t client_pid, std::string_view text) {
+            log::info("statement of client process {}: {}", client_pid, redacted(text));
+        };
 }
 
 worker::~worker() {
