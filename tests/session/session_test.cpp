@@ -1,0 +1,272 @@
+// Behaviour of a session that no conversation with a well-behaved server shows.
+#include "proxy/session/session.hpp"
+
+#include "tests/support/session_driver.hpp"
+#include "tests/support/wire_builders.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace pgsteady;
+using namespace pgsteady::testing;
+
+namespace {
+
+/// A session whose server is the test itself: what the session sends it is kept, what it says is typed.
+struct by_hand {
+    explicit by_hand(session_mode mode = session_mode::transaction) : tables(0) {
+        facts.mode = mode;
+        link.applied = tables.settings.none();
+        link.reported = tables.reported.of({{"TimeZone", "UTC"}});
+        facts.known.insert_or_assign(link.applied.get(), pool_facts::accepted{link.applied, link.reported});
+        talk.begin({});
+        (void)client_got();
+    }
+
+    std::string client_got() {
+        collect();
+        return std::exchange(to_client, {});
+    }
+    std::string server_got() {
+        collect();
+        return std::exchange(to_server, {});
+    }
+    /// Gathers hold views: they are read before the bytes go.
+    void collect() {
+        to_client += tables.to_client.str();
+        to_server += tables.to_server.str();
+        tables.to_client.clear();
+        tables.to_server.clear();
+    }
+    std::size_t offer(const std::string& bytes) {
+        const std::size_t used = talk.on_client_bytes(bytes);
+        collect();
+        return used;
+    }
+    /// Takes what it can of what the client sends; gives a server if one is wanted.
+    void client_says(const std::string& bytes) {
+        unread += bytes;
+        unread.erase(0, offer(unread));
+        if (!talk.waiting()) return;
+        (void)talk.take_actions();
+        talk.on_server(link);
+        unread.erase(0, offer(unread));
+    }
+    std::size_t server_says(const std::string& bytes) {
+        const std::size_t used = talk.on_server_bytes(bytes);
+        collect();
+        return used;
+    }
+
+    session_tables tables;
+    pool_facts facts;
+    server_link link;
+    std::string unread;
+    std::string to_client;
+    std::string to_server;
+    session talk{tables, facts, 4711, "key!"};
+};
+
+}  // namespace
+
+TEST_CASE("a large reply to a question of ours never reaches the client, neither its beginning nor its end") {
+    by_hand test;
+    test.client_says(client::query("select set_config('app.x', upper('y'), false)"));
+    CHECK(types_of(test.server_got()) == "Q");
+    test.server_says(server::row_description({"set_config"}) + server::row({"Y"}) + server::complete("SELECT 1") +
+                     server::ready());
+    CHECK(types_of(test.client_got()) == "TDCZ");
+    CHECK(test.server_got().find("current_setting") != std::string::npos);
+    const std::string large = server::row({std::string(100'000, 'Y')});
+    const std::string answer = server::row_description({"x"}) + large + server::complete("SELECT 1") + server::ready();
+    const std::size_t cut = answer.size() - 60'000;
+    test.server_says(answer.substr(0, cut));
+    test.server_says(answer.substr(cut));
+    CHECK(test.client_got() == "");
+}
+
+TEST_CASE("P33: an idle server's farewell is no answer to anybody") {
+    by_hand test;
+    test.client_says(client::query("select 1"));
+    (void)test.server_got();
+    test.server_says(server::complete("SELECT 1") + server::ready());
+    (void)test.client_got();
+    CHECK(test.talk.take_actions().give_back == session_actions::release::reuse);
+    CHECK(test.talk.link() == nullptr);
+}
+
+TEST_CASE("P21: the server goes back when everything owed has come, and not before") {
+    by_hand test;
+    test.client_says(client::query("select 1") + client::query("select 2"));
+    test.server_says(server::complete("SELECT 1") + server::ready());
+    CHECK(test.talk.take_actions().give_back == session_actions::release::no);
+    test.server_says(server::complete("SELECT 1"));
+    CHECK(test.talk.take_actions().give_back == session_actions::release::no);
+    test.server_says(server::ready());
+    CHECK(test.talk.take_actions().give_back == session_actions::release::reuse);
+}
+
+TEST_CASE("a client that waits keeps its server while its settings are brought over") {
+    by_hand test;
+    test.talk.on_client_gone();
+    session talk(test.tables, test.facts, 1, "key");
+    talk.begin({{"role", "boss"}});
+    REQUIRE(talk.take_actions().want_server);
+    talk.on_server(test.link);
+    const std::string restored = server::complete("SELECT 1") + server::ready();
+    REQUIRE(talk.on_server_bytes(restored) > 0);
+    REQUIRE(talk.ready());
+    CHECK(talk.take_actions().give_back == session_actions::release::reuse);
+
+    server_link other;
+    other.applied = test.tables.settings.none();
+    other.reported = test.link.reported;
+    const std::string request = client::query("select 1");
+    CHECK(talk.on_client_bytes(request) == 0);
+    REQUIRE(talk.take_actions().want_server);
+    talk.on_server(other);
+    CHECK(talk.on_client_bytes(request) == 0);
+    REQUIRE(talk.on_server_bytes(restored) > 0);
+    CHECK(talk.take_actions().give_back == session_actions::release::no);
+    CHECK(talk.on_client_bytes(request) == request.size());
+}
+
+TEST_CASE("R11: a wait that ends without a server is answered, and the client stays") {
+    by_hand test;
+    const std::string request = client::parse("", "select 1") + client::bind("", "") + client::execute("") + client::sync();
+    CHECK(test.offer(request) == 0);
+    REQUIRE(test.talk.take_actions().want_server);
+    test.talk.refuse_waiting(plain_error("53300", "no"));
+    CHECK(test.offer(request) == request.size());
+    CHECK(types_of(test.client_got()) == "EZ");
+    const std::string next = client::query("select 1");
+    CHECK(test.offer(next) == 0);
+    CHECK(test.talk.take_actions().want_server);
+    test.talk.refuse_waiting(plain_error("53300", "no"));
+    CHECK(test.offer(next) == next.size());
+    CHECK(types_of(test.client_got()) == "EZ");
+    CHECK_FALSE(test.talk.ended());
+}
+
+TEST_CASE("R13: a server that breaks the protocol ends the session and is closed") {
+    for (const std::string& bad : {server::ready() + server::ready(), std::string("1\0\0\0\4", 5), std::string("x\0\0\0\4", 5),
+                                   std::string("C\xff\xff\xff\xff", 5), std::string("Z\0\0\0\4", 5), std::string("C\0\x10\0\0", 5)}) {
+        by_hand test;
+        test.client_says(client::query("select 1") + client::query("select 2"));
+        (void)test.server_says(server::complete("SELECT 1") + bad + server::complete("never"));
+        const std::string got = test.client_got();
+        const session_actions asked = test.talk.take_actions();
+        CHECK(test.talk.ended());
+        CHECK(asked.close_client);
+        CHECK(asked.give_back == session_actions::release::discard);
+        CHECK(got.find("08P01") != std::string::npos);
+        CHECK(got.find("never") == std::string::npos);
+    }
+}
+
+TEST_CASE("illegal messages of a client end it with 08P01 and never reach the server") {
+    const std::string bad[] = {frame_of('!'), frame_of('Q', "no end"), frame_of('Q'), std::string("Q\0\0\0\3", 5),
+                               std::string("Q\xff\xff\xff\xff", 5), frame_of('P', "name"), frame_of('B', "portal"),
+                               frame_of('D'), frame_of('D', "Xname\0"), frame_of('E', "portal"), frame_of('C', "S"),
+                               frame_of('S', "x"), frame_of('p', "late")};
+    for (const std::string& each : bad) {
+        CAPTURE(describe(each));
+        by_hand test;
+        test.client_says(client::parse("", "select 1"));
+        (void)test.server_got();
+        test.client_says(each);
+        CHECK(test.server_got() == "");
+        CHECK(test.talk.ended());
+        CHECK(test.client_got().find("08P01") != std::string::npos);
+        CHECK(test.talk.take_actions().reason == end_reason::protocol_violation);
+    }
+}
+
+TEST_CASE("a client that leaves in the middle takes its server with it; at rest it does not") {
+    by_hand busy;
+    busy.client_says(client::query("select 1"));
+    busy.talk.on_client_gone();
+    CHECK(busy.talk.take_actions().give_back == session_actions::release::discard);
+
+    by_hand in_block;
+    in_block.client_says(client::query("begin"));
+    in_block.server_says(server::complete("BEGIN") + server::ready('T'));
+    in_block.talk.on_client_gone();
+    CHECK(in_block.talk.take_actions().give_back == session_actions::release::discard);
+
+    by_hand open;
+    open.client_says(client::parse("", "select 1") + client::flush());
+    open.server_says(frame_of('1'));
+    open.talk.on_client_gone();
+    CHECK(open.talk.take_actions().give_back == session_actions::release::discard);
+
+    by_hand pinned;
+    pinned.client_says(client::query("create temp table x (a int)"));
+    pinned.server_says(server::complete("CREATE TABLE") + server::ready());
+    CHECK(pinned.talk.take_actions().give_back == session_actions::release::no);
+    CHECK(pinned.talk.pins() != 0);
+    pinned.talk.on_client_gone();
+    CHECK(pinned.talk.take_actions().give_back == session_actions::release::reset);
+}
+
+TEST_CASE("statement mode has no transaction blocks") {
+    by_hand test(session_mode::statement);
+    test.client_says(client::query("begin"));
+    (void)test.server_got();
+    test.server_says(server::complete("BEGIN") + server::ready('T'));
+    CHECK(test.talk.ended());
+    CHECK(test.client_got().find("0A000") != std::string::npos);
+    CHECK(test.talk.take_actions().close_client);
+    test.talk.on_client_gone();
+    CHECK(test.talk.take_actions().give_back == session_actions::release::discard);
+}
+
+TEST_CASE("D23: a lost COMMIT is 08007, a lost transaction 40001, a lost statement 40003, and COMMIT is never a success") {
+    const auto lost = [](const std::vector<std::pair<std::string, std::string>>& before, const std::string& last) {
+        by_hand test;
+        for (const auto& [asked, answer] : before) {
+            test.client_says(asked);
+            test.server_says(answer);
+        }
+        if (!last.empty()) test.client_says(last);
+        (void)test.client_got();
+        test.talk.on_server_lost("", "i-1");
+        return test.client_got();
+    };
+    const std::pair<std::string, std::string> begin = {client::query("begin"), server::complete("BEGIN") + server::ready('T')};
+    CHECK(lost({}, client::query("insert")).find("40003") != std::string::npos);
+    CHECK(lost({begin}, client::query("insert")).find("40001") != std::string::npos);
+    CHECK(lost({begin}, client::query("commit")).find("08007") != std::string::npos);
+    CHECK(lost({begin}, client::parse("", "commit") + client::bind("", "") + client::execute("") + client::sync()).find("08007") !=
+          std::string::npos);
+    CHECK(lost({begin}, "") == "");
+
+    by_hand test;
+    test.client_says(begin.first);
+    test.server_says(begin.second);
+    (void)test.client_got();
+    test.talk.on_server_lost("", "i-1");
+    (void)test.talk.take_actions();
+    test.client_says(client::query("commit"));
+    const std::string got = test.client_got();
+    CHECK(types_of(got) == "EZ");
+    CHECK(got.find("40001") != std::string::npos);
+    CHECK(got.back() == 'I');
+}
+
+TEST_CASE("ROLLBACK by a statement that was prepared long ago ends a lost transaction") {
+    by_hand test;
+    test.client_says(client::parse("r", "rollback") + client::sync());
+    test.server_says(frame_of('1') + server::ready());
+    (void)test.talk.take_actions();
+    test.client_says(client::query("begin"));
+    test.server_says(server::complete("BEGIN") + server::ready('T'));
+    test.client_says(client::query("select 1"));
+    (void)test.client_got();
+    test.talk.on_server_lost("", "i-1");
+    CHECK(types_of(test.client_got()) == "EZ");
+    (void)test.talk.take_actions();
+    test.client_says(client::bind("", "r") + client::describe_statement("r") + client::execute("") + client::sync());
+    const std::string got = test.client_got();
+    CHECK(types_of(got) == "2tnCZ");
+    CHECK(got.back() == 'I');
+}
