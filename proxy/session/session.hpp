@@ -190,7 +190,8 @@ private:
     void evict_statements();
     void forward_parse(std::string_view server_name, std::string_view tail);
     std::vector<std::string> names_to_lend(const statement_effects& effects) const;
-    void lend_names(const std::vector<std::string>& names);
+    void lend_names(const std::vector<std::string>& names, const statement_effects& effects);
+    void inject_placeholder(std::string_view name);
     void take_names_back(const std::vector<std::string>& names, bool own_segment);
     void ensure_unnamed();
     bool names_unsettled() const;

@@ -97,7 +97,7 @@ session::taken session::on_parse_named(const client_frame& frame, std::string_vi
     keep(frame.bytes);
     if (const statement_ptr existing = find_statement(name)) {
         // Let the server itself say 42P05, in its own order of errors: the shared name is made to exist there.
-        if (!link_->prepared.has(existing)) inject_parse(existing);
+        if (!link_->prepared.has(existing)) inject_placeholder(existing->server_name);
         ++names_pending_;
         link_->notes.push_back({reply_note::about::client_parse, std::string(name), nullptr, existing, nullptr, 0});
         link_->tracker.push(owed::parse, false, true);
@@ -293,7 +293,7 @@ session::taken session::on_execute(const client_frame& frame) {
         return taken::yes;
     }
     const std::vector<std::string> lent = names_to_lend(*effects);
-    lend_names(lent);
+    lend_names(lent, *effects);
     ++effects_pending_;
     link_->notes.push_back({reply_note::about::execute, {}, nullptr, nullptr, effects, 0});
     link_->tracker.push(owed::execute, false, true);
@@ -354,14 +354,30 @@ std::vector<std::string> session::names_to_lend(const statement_effects& effects
 }
 
 /// Prepares them under the client's own names, for one request: SQL then finds what the client expects.
-void session::lend_names(const std::vector<std::string>& names) {
+void session::lend_names(const std::vector<std::string>& names, const statement_effects& effects) {
     if (link_->transaction_status == 'E') return;
     for (const std::string& name : names) {
+        const bool executed = std::any_of(effects.executes.begin(), effects.executes.end(),
+                                          [&](const named_step& each) { return each.name == name; });
+        if (!executed) {
+            inject_placeholder(name);
+            continue;
+        }
         link_->notes.emplace_back();
         link_->tracker.push(owed::parse, true);
         forward_parse(name, find_statement(name)->parse_tail);
         process_settled();
     }
+}
+
+/// A statement that only has to exist, and whose Parse cannot fail by itself: it is empty. Nobody may execute it,
+/// so from now on this server is told to close a name before it is given a meaning.
+void session::inject_placeholder(std::string_view name) {
+    link_->names_uncertain = true;
+    link_->notes.emplace_back();
+    link_->tracker.push(owed::parse, true);
+    forward_parse(name, std::string_view("\0\0\0", 3));
+    process_settled();
 }
 
 void session::take_names_back(const std::vector<std::string>& names, bool own_segment) {

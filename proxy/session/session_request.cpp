@@ -180,7 +180,7 @@ session::taken session::on_query(const client_frame& frame) {
     const std::vector<std::string> lent = names_to_lend(*effects);
     if (!lent.empty() && !link_->tracker.empty()) return taken::wait;  // whether the transaction has failed must be known
     segment_open_ = false;
-    lend_names(lent);
+    lend_names(lent, *effects);
     forget_unnamed();
     ++effects_pending_;
     link_->notes.push_back({reply_note::about::query, {}, nullptr, nullptr, effects, 0});
