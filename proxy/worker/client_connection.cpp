@@ -2,6 +2,7 @@
 #include "proxy/worker/client_connection.hpp"
 
 #include "proxy/policy/client_errors.hpp"
+#include "proxy/policy/client_timeouts.hpp"
 #include "proxy/sql/statement_effects.hpp"
 #include "proxy/worker/local_pool.hpp"
 #include "proxy/worker/log.hpp"
@@ -20,6 +21,10 @@ constexpr auto linger_time = std::chrono::milliseconds(500);
 constexpr auto farewell_time = std::chrono::seconds(10);  // for a client that does not read
 // What a client may have sent ahead while it waits for a server: beyond this its socket is left alone.
 constexpr std::size_t ahead_limit = 128 * 1024;
+
+timeout_limits limits_of(const config::timeout_settings& from) {
+    return {from.statement, from.transaction, from.idle_in_transaction, from.client_idle};
+}
 
 }  // namespace
 
@@ -287,35 +292,31 @@ void client_connection::kill(const error_fields& why, end_reason reason) {
 }
 
 bool client_connection::has_timeouts() const {
-    if (pool_ == nullptr || session_ == nullptr) return false;
-    const config::timeout_settings& limits = pool_->shared->plan.policies.timeouts;
-    return limits.statement.count() > 0 || limits.transaction.count() > 0 || limits.idle_in_transaction.count() > 0 ||
-           limits.client_idle.count() > 0;
+    return pool_ != nullptr && session_ != nullptr && limits_of(pool_->shared->plan.policies.timeouts).any();
 }
 
 void client_connection::check_timeouts(pool_time now) {
     if (closed_ || session_ == nullptr || !session_->ready() || pool_ == nullptr) return;
-    const config::timeout_settings& limits = pool_->shared->plan.policies.timeouts;
-    const auto over = [now](pool_time since, std::chrono::milliseconds limit) {
-        return limit.count() > 0 && since != pool_time{} && now - since > limit;
-    };
-    const bool in_transaction = session_->in_transaction();
-    if (!in_transaction) transaction_since_ = {};
+    client_activity doing;
+    doing.working = session_->waiting() || (server_ != nullptr && !server_->link.tracker.empty());
+    doing.running = session_->busy();
+    doing.in_transaction = session_->in_transaction();
+    if (!doing.in_transaction) transaction_since_ = {};
     else if (transaction_since_ == pool_time{}) transaction_since_ = now;
-    // A segment left open without Sync is idle once its replies have come (D17).
-    const bool working = session_->waiting() || (server_ != nullptr && !server_->link.tracker.empty());
-    if (working) {
-        if (over(active_since_, limits.statement) && session_->busy() && !statement_cancelled_) {
-            statement_cancelled_ = true;
-            worker_.cancel_on_server(*server_);
-        }
-    } else if (in_transaction && over(last_activity_, limits.idle_in_transaction)) {
-        return kill(client_errors::idle_in_transaction_timeout(), end_reason::idle_timeout);
-    } else if (!in_transaction && over(last_activity_, limits.client_idle)) {
-        return kill(client_errors::idle_timeout(), end_reason::idle_timeout);
+    doing.request_since = active_since_;
+    doing.last_activity = last_activity_;
+    doing.transaction_since = transaction_since_;
+    switch (judge_timeouts(limits_of(pool_->shared->plan.policies.timeouts), doing, now)) {
+        case timeout_verdict::none: return;
+        case timeout_verdict::cancel_statement:
+            if (!std::exchange(statement_cancelled_, true)) worker_.cancel_on_server(*server_);
+            return;
+        case timeout_verdict::end_idle_in_transaction:
+            return kill(client_errors::idle_in_transaction_timeout(), end_reason::idle_timeout);
+        case timeout_verdict::end_transaction:
+            return kill(client_errors::transaction_timeout(), end_reason::transaction_timeout);
+        case timeout_verdict::end_idle: return kill(client_errors::idle_timeout(), end_reason::idle_timeout);
     }
-    if (in_transaction && over(transaction_since_, limits.transaction))
-        kill(client_errors::transaction_timeout(), end_reason::transaction_timeout);
 }
 
 void client_connection::close_when_flushed(end_reason reason) {
