@@ -88,6 +88,7 @@ statement_ptr session::make_statement(std::string_view name, std::string_view ta
         return tables_.statements.intern(desired_->planner_key(), tail, effects);
     auto own = std::make_shared<prepared_statement>();
     own->server_name = name;
+    own->shared = false;
     own->parse_tail = tail;
     own->effects = effects;
     return own;
@@ -111,7 +112,7 @@ session::taken session::on_parse_named(const client_frame& frame, std::string_vi
     if (!within_memory(name.size() + statement->bytes())) return taken::yes;
     names_.emplace(name, statement);
     if (!link_->prepared.has(statement)) {
-        if (link_->names_uncertain) inject_close(statement->server_name);
+        if (link_->names_uncertain && statement->shared) inject_close(statement->server_name);
         link_->prepared.add(statement);
         ++names_pending_;
         link_->notes.push_back({reply_note::about::client_parse, std::string(name), statement, nullptr, nullptr, 0});
@@ -145,7 +146,7 @@ void session::forward_parse(std::string_view server_name, std::string_view tail)
 }
 
 void session::inject_parse(const statement_ptr& statement) {
-    if (link_->names_uncertain) inject_close(statement->server_name);
+    if (link_->names_uncertain && statement->shared) inject_close(statement->server_name);
     link_->prepared.add(statement);
     link_->notes.push_back({reply_note::about::injected_parse, {}, statement, nullptr, nullptr, 0});
     link_->tracker.push(owed::parse, true);

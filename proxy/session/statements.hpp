@@ -20,6 +20,7 @@ using effects_ptr = std::shared_ptr<const statement_effects>;
 struct prepared_statement {
     std::string server_name;  ///< unique among all workers: "pgsteady_<worker>_<number>"
     std::string parse_tail;   ///< body of Parse behind the name: text, NUL, parameter types
+    bool shared = true;       ///< false: under the client's own name, on a server that it keeps
     effects_ptr effects;      ///< what executing it does to the session; null: nothing
 
     [[nodiscard]] std::string_view text() const { return std::string_view(parse_tail.c_str()); }
