@@ -31,7 +31,8 @@ def load(script_names):
             row = Exemption(cells[0].strip("`"), tuple(cells[1].split()), cells[2].strip("`"), cells[3])
             if row.rule.split()[0] not in ("skip", "expected", "fields"):
                 raise ValueError(f"exceptions.md: unknown rule {row.rule!r}")
-            if not any(fnmatch(name, row.scripts) for name in script_names):
+            made_here = row.scripts == "random_*"  # conversations that run makes up as it goes
+            if not made_here and not any(fnmatch(name, row.scripts) for name in script_names):
                 raise ValueError(f"exceptions.md: {row.scripts} matches no script")
             rows.append(row)
     return rows
