@@ -56,7 +56,6 @@ struct server_link {
     reply_tracker tracker;
     std::deque<reply_note> notes;
     char transaction_status = 'I';
-    std::vector<std::size_t> kept_ends;  ///< where each kept request ends
     std::string kept_requests;    ///< client frames not yet answered by ReadyForQuery, if they fit (D13)
     bool kept_complete = true;    ///< false: something was too large to keep
     std::size_t frame_left = 0;   ///< bytes of a large server frame still to come
