@@ -218,6 +218,7 @@ struct monitor_settings {
     std::string password_file;
     std::string database;  // empty: backends.database, else "postgres"
     milliseconds interval{1'000};
+    milliseconds fast_interval{50};
     milliseconds timeout{1'000};
 
     bool operator==(const monitor_settings&) const = default;
@@ -236,6 +237,12 @@ struct retry_settings {
     double multiplier = 2.0;
     retry_strategy strategy = retry_strategy::exponential_backoff;
     bool jitter = true;
+    bool conflicts = false;  // 40001 and 40P01 outside of a transaction
+    std::uint64_t result_hold = 64 * kib;
+    milliseconds result_hold_time{20};
+    double budget = 0.10;  // share of statements that may be retries
+    std::uint32_t budget_reserve = 10;  // retries per second beyond that share
+    bool client_control = true;
 
     bool operator==(const retry_settings&) const = default;
 };
@@ -245,12 +252,17 @@ struct breaker_settings {
     std::uint32_t failure_threshold = 5;
     std::uint32_t success_threshold = 2;
     milliseconds timeout{60'000};  // cap of the open interval, which grows from 1 s (D5)
+    milliseconds window{10'000};
+    std::uint32_t window_volume = 20;
+    double failure_rate = 0.5;
 
     bool operator==(const breaker_settings&) const = default;
 };
 
 struct read_only_settings {
     bool enabled = true;
+    std::uint64_t max_lag_bytes = 16 * mib;
+    milliseconds max_lag{30'000};
 
     bool operator==(const read_only_settings&) const = default;
 };
@@ -348,8 +360,18 @@ struct shutdown_settings {
     bool operator==(const shutdown_settings&) const = default;
 };
 
+struct hold_settings {
+    std::uint32_t max_clients = 10'000;
+    std::uint64_t max_bytes = 64 * mib;
+    milliseconds notice_after{5'000};
+    std::uint32_t ramp = 32;
+
+    bool operator==(const hold_settings&) const = default;
+};
+
 struct switchover_settings {
     milliseconds drain_timeout{5'000};
+    std::string hook;  // a command that moves the primary
 
     bool operator==(const switchover_settings&) const = default;
 };
@@ -376,6 +398,7 @@ struct settings : policies {
     admin_settings admin;
     health_settings health;
     shutdown_settings shutdown;
+    hold_settings hold;
     switchover_settings switchover;
     log_settings log;
     std::map<std::string, database_settings, std::less<>> databases;

@@ -298,6 +298,20 @@ constexpr std::array all_keys{
     row<&p::retry, &retry_settings::strategy>("retry.strategy", choice(retry_strategies), "How the pause grows."),
     row<&p::retry, &retry_settings::jitter>("retry.jitter", flag(),
                                             "Draws each pause between 0 and its length, so that clients spread out."),
+    row<&p::retry, &retry_settings::conflicts>(
+        "retry.conflicts", flag(),
+        "Repeats a statement outside of a transaction that PostgreSQL itself rolled back (40001, 40P01)."),
+    row<&p::retry, &retry_settings::result_hold>(
+        "retry.result_hold", size(0, 16 * mib),
+        "So much of an unfinished result is kept back, so that a read cut short can be repeated unseen. 0: nothing."),
+    row<&p::retry, &retry_settings::result_hold_time>("retry.result_hold_time", duration(0 * ms, sec),
+                                                      "And for so long; slow results are passed on as they come."),
+    row<&p::retry, &retry_settings::budget>(
+        "retry.budget", percent(100), "Retries may be this share of all statements, so that they never become the load."),
+    row<&p::retry, &retry_settings::budget_reserve>("retry.budget_reserve", count(0, 100'000),
+                                                    "Retries per second that are free beyond that share."),
+    row<&p::retry, &retry_settings::client_control>(
+        "retry.client_control", flag(), "Whether SET pgsteady.* may lower these limits for a session."),
     row<&p::breaker, &breaker_settings::enabled>(
         "breaker.enabled", flag(), "Kill switch: the circuit breaker of each backend (takes effect with recovery)."),
     older(row<&p::breaker, &breaker_settings::failure_threshold>("breaker.failure_threshold", count(1, 10'000),
@@ -310,9 +324,19 @@ constexpr std::array all_keys{
               "breaker.timeout", duration(sec, day),
               "Cap of the open interval, which grows from 1 s; probes usually close it sooner. 0: no cap."),
           "CIRCUIT_BREAKER_TIMEOUT", "DB_CIRCUIT_BREAKER_RECOVERY_TIMEOUT"),
+    row<&p::breaker, &breaker_settings::window>("breaker.window", duration(sec, hour),
+                                                "Failures are also counted as a share of all attempts in this time."),
+    row<&p::breaker, &breaker_settings::window_volume>("breaker.window_volume", count(1, 1'000'000),
+                                                       "Fewer attempts than this in the window say nothing."),
+    row<&p::breaker, &breaker_settings::failure_rate>("breaker.failure_rate", percent(100),
+                                                      "Share of failed attempts in the window that opens it."),
     row<&p::read_only, &read_only_settings::enabled>(
         "read_only.enabled", flag(),
         "Kill switch: serve reads from standbys while the primary is lost (takes effect with recovery)."),
+    row<&p::read_only, &read_only_settings::max_lag_bytes>("read_only.max_lag_bytes", size(0, 1024 * gib),
+                                                           "A standby further behind serves no reads. 0: no limit."),
+    row<&p::read_only, &read_only_settings::max_lag>("read_only.max_lag", duration(0 * ms, day),
+                                                     "Nor does one that is later than this. 0: no limit."),
     row<&p::replay, &replay_settings::enabled>(
         "replay.enabled", flag(), "Kill switch: replay interrupted transactions (takes effect with replay)."),
     row<&p::replay, &replay_settings::attempts>("replay.attempts", count(1, 100), "Attempts of one replay."),
@@ -330,6 +354,8 @@ constexpr std::array all_keys{
                                                   "Database it connects to. Empty: backends.database, else postgres."),
     row<&s::monitor, &monitor_settings::interval>("monitor.interval", duration(10 * ms, hour),
                                                   "Period of the fast monitor. 0: off."),
+    row<&s::monitor, &monitor_settings::fast_interval>("monitor.fast_interval", duration(10 * ms, sec),
+                                                       "Period while statements wait, in the first ten seconds."),
     row<&s::monitor, &monitor_settings::timeout>("monitor.timeout", duration(10 * ms, hour),
                                                  "An answer later than this counts as a failure. 0: no limit."),
     older(row<&s::health, &health_settings::interval>("health.interval", duration(100 * ms, day),
@@ -364,6 +390,17 @@ constexpr std::array all_keys{
     row<&s::shutdown, &shutdown_settings::drain_timeout>(
         "shutdown.drain_timeout", duration(),
         "SIGTERM waits so long for open transactions; then clients get 57P01. 0: it does not wait."),
+    row<&s::hold, &hold_settings::max_clients>("hold.max_clients", count(0, 10'000'000),
+                                               "So many clients may wait for a server to come back. 0: no limit."),
+    row<&s::hold, &hold_settings::max_bytes>("hold.max_bytes", size(0, 1024 * gib),
+                                             "And so much may they have sent meanwhile. 0: no limit."),
+    row<&s::hold, &hold_settings::notice_after>("hold.notice_after", duration(),
+                                                "A client that waits for longer gets a NOTICE. 0: never."),
+    row<&s::hold, &hold_settings::ramp>(
+        "hold.ramp", count(1, 100'000),
+        "So many connections are opened in the first 100 ms after an outage, and twice as many in each that follow."),
+    row<&s::switchover, &switchover_settings::hook>(
+        "switchover.hook", text(), "Command that moves the primary, run during a switchover. Empty: somebody else does."),
     row<&s::switchover, &switchover_settings::drain_timeout>(
         "switchover.drain_timeout", duration(),
         "A planned switchover waits so long for open transactions (takes effect with recovery). 0: it does not wait."),
@@ -445,6 +482,7 @@ constexpr std::array all_sections{
     section{"admin", "HTTP: health, status, metrics, operations."},
     section{"admin.tls", "TLS of the admin port."},
     section{"shutdown", "Ending the process."},
+    section{"hold", "Statements that wait for a server to come back."},
     section{"switchover", "Planned change of the primary."},
     section{"log", "Lines on standard error."},
 };

@@ -1,0 +1,71 @@
+// One cluster: the backends behind one or more pools, watched by connections of its own (never a pool slot), which learn
+// role, timeline, incarnation, lag and latency every second, and every 50 ms while something waits (D4). What pools see
+// is reported to it at once. It publishes a cluster_view. Lives in proxy_state; the watching happens on the monitor's thread.
+#pragma once
+
+#include "config/config.hpp"
+#include "proxy/policy/cluster_view.hpp"
+#include "proxy/policy/failure.hpp"
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pgsteady {
+
+/// What a pool connection has seen of a host.
+struct host_report {
+    enum class what : std::uint8_t {
+        opened,       ///< a connection was opened; `role` and `timeline` say what it found
+        open_failed,  ///< `failure` and `words` say why
+        lost,         ///< an open connection ended
+        not_primary,  ///< 25006, or a ParameterStatus that says so, from what was taken for the primary
+    };
+    std::size_t host = 0;  ///< index in the cluster's list
+    what seen = what::opened;
+    failure_kind failure = failure_kind::none;
+    host_role role = host_role::unknown;
+    std::uint32_t timeline = 0;
+    std::string words;     ///< the server's last words or the system's
+};
+
+/// How the monitor signs in: asked for at each dial, since passthrough learns secrets late.
+struct monitor_login {
+    std::string user;
+    std::string password;
+    std::string database;
+};
+
+/// Something worth telling, for log, page and alerts.
+struct cluster_event {
+    std::chrono::system_clock::time_point when;
+    std::string name;      ///< one word: primary_lost, primary_found, mode_changed, breaker_opened, two_primaries, …
+    std::string sentence;
+    bool warning = false;
+};
+
+enum class breaker_force : std::uint8_t { automatic, open, closed };
+
+class cluster {
+public:
+    using view_ptr = std::shared_ptr<const cluster_view>;
+    virtual ~cluster() = default;
+
+    // All are thread-safe and return at once.
+    [[nodiscard]] virtual view_ptr view() const = 0;
+    virtual void report(host_report seen) = 0;
+    /// So many statements wait on some worker because of this cluster: 0 slows the probes down again.
+    virtual void waiting(unsigned worker, std::size_t statements) = 0;
+    /// Holds writes and transactions until released (a planned switchover, maintenance).
+    virtual void hold(bool on) = 0;
+    /// Probe every host now, close what a success closes, forget back-off.
+    virtual void recover() = 0;
+    /// `scope`: a host's address, or "write".
+    virtual bool force(const std::string& scope, breaker_force how) = 0;
+    [[nodiscard]] virtual std::vector<cluster_event> recent_events() const = 0;
+};
+
+}  // namespace pgsteady

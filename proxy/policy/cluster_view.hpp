@@ -1,0 +1,75 @@
+// What is known of one cluster at one moment: its hosts, their roles, where writes and reads may go, and what happens to
+// statements meanwhile. A plain value, immutable once published: made on the monitor's thread, read by all workers.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pgsteady {
+
+enum class host_role : std::uint8_t { unknown, primary, standby };
+[[nodiscard]] std::string_view to_string(host_role role);
+
+/// What happens to statements (D6).
+enum class service_mode : std::uint8_t {
+    normal,
+    holding,    ///< writes and transactions wait for a primary; reads go to `readable` hosts, if there are any
+    read_only,  ///< writes are refused with R01; reads go to `readable` hosts
+    offline,    ///< no host can serve anything
+};
+[[nodiscard]] std::string_view to_string(service_mode mode);
+
+enum class breaker_state : std::uint8_t { closed, open, half_open };
+[[nodiscard]] std::string_view to_string(breaker_state state);
+
+struct host_view {
+    std::string address;  ///< host:port as configured
+    host_role role = host_role::unknown;
+    bool tried = false;
+    bool reachable = false;       ///< the last attempt to talk to it succeeded
+    breaker_state breaker = breaker_state::closed;
+    std::uint32_t failures = 0;   ///< consecutive
+    std::uint32_t timeline = 0;   ///< 0: not known
+    std::string system_identifier;
+    std::string started_at;       ///< pg_postmaster_start_time(): part of the incarnation
+    std::uint64_t wal_position = 0;  ///< primary: inserted; standby: replayed
+    std::optional<std::uint64_t> lag_bytes{};
+    std::optional<std::chrono::milliseconds> lag_time{};
+    std::optional<std::chrono::microseconds> latency{};  ///< of the last probe
+    /// The newest sample of the primary whose WAL position this standby has replayed (D28).
+    std::uint64_t replayed_sample = 0;
+    /// It was a synchronous standby and has replayed all that it received: it has every acknowledged commit (D28).
+    bool complete = false;
+    std::string last_problem;
+};
+
+struct cluster_view {
+    using time_point = std::chrono::steady_clock::time_point;
+
+    std::uint64_t version = 0;
+    service_mode mode = service_mode::normal;
+    time_point since{};                   ///< when the mode began
+    std::string cause;                    ///< of the mode, as a sentence for log, page and errors; empty when normal
+    /// Roles are known from the monitor. False: it has no credentials (yet), and roles come from pool connections (D10).
+    bool informed = false;
+    std::optional<std::size_t> primary{};  ///< where writes go; none: nowhere at the moment
+    std::vector<std::size_t> readable;     ///< standbys within the lag limit, best first
+    std::uint64_t sample = 0;              ///< number of the newest sample of the primary's WAL position; they count from 1
+    std::uint32_t timeline = 0;            ///< of the primary that was adopted last; a lower one is never written to
+    bool two_primaries = false;            ///< D27
+    bool held_by_operator = false;
+    std::vector<host_view> hosts;          ///< in the order of the configuration
+
+    /// Whether a standby shows everything that a session may expect which last wrote when `wrote_at` was the newest
+    /// sample; 0: it never wrote (D28).
+    [[nodiscard]] bool shows_all(const host_view& standby, std::uint64_t wrote_at) const {
+        return standby.complete || wrote_at == 0 || standby.replayed_sample > wrote_at;
+    }
+};
+
+}  // namespace pgsteady
