@@ -179,12 +179,14 @@ void client_connection::refuse(const error_fields& why) {
 }
 
 void client_connection::server_bytes(std::string_view in, std::size_t& used) {
-    const auto self = shared_from_this();
     last_activity_ = worker_.loop().now();
     used = session_->on_server_bytes(in);
     flush();
     count_requests();
     (void)act();
+}
+
+void client_connection::server_bytes_taken() {
     if (!pending_in_.empty()) offer_pending();
 }
 
@@ -338,7 +340,9 @@ void client_connection::finish_closing() {
     lingering_ = true;
     stream_->shutdown_write();
     close_within(linger_time);
-    discard_input();
+    worker_.loop().defer([self = weak_from_this()] {  // not here: a caller may still need the scratch buffer
+        if (const auto alive = self.lock(); alive != nullptr && !alive->closed_) alive->on_readable();
+    });
 }
 
 void client_connection::close_within(pool_duration time) {

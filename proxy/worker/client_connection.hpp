@@ -35,7 +35,11 @@ public:
     void password_verdict(bool ok, const error_fields* why);
 
     // From the server connection.
+    /// `in` may lie in the worker's scratch buffer, so nothing is read from the client's socket here. The caller
+    /// keeps this object, puts away what was not used, then calls server_bytes_taken().
     void server_bytes(std::string_view in, std::size_t& used);
+    /// Goes on with what the client had sent ahead.
+    void server_bytes_taken();
     void server_lost(std::string_view words);
     void server_writable();
     /// The client cannot take more: whoever feeds it must stop.

@@ -359,19 +359,23 @@ void server_connection::read_some() {
         worker_->counters().server_bytes_in.add(got.bytes);
         const std::string_view in(scratch.data(), had + got.bytes);
         std::size_t used = 0;
+        std::shared_ptr<client_connection> client;
         if (phase_ == phase::signing_in) {
             sign_in(in, used);
         } else if (phase_ == phase::abandoned || phase_ == phase::leaving) {
             used = in.size();  // nobody wants it
         } else if (client_ != nullptr) {
-            client_->server_bytes(in, used);
+            client = client_->shared_from_this();
+            client->server_bytes(in, used);
         } else {
             used = take_unattached(in);
         }
-        if (stream_ == nullptr || at_helper_) return;
-        if (used < in.size()) pending_in_.assign(in.substr(used));
-        else if (!pending_in_.empty()) pending_in_.clear(), pending_in_.shrink_to_fit();
-        if (!stream_->readable()) return;
+        if (stream_ != nullptr && !at_helper_) {
+            if (used < in.size()) pending_in_.assign(in.substr(used));
+            else if (!pending_in_.empty()) pending_in_.clear(), pending_in_.shrink_to_fit();
+        }
+        if (client != nullptr) client->server_bytes_taken();  // only now: it reads into the same scratch buffer
+        if (stream_ == nullptr || at_helper_ || !stream_->readable()) return;
     }
     if (stream_ != nullptr && stream_->readable())  // a fair share: the rest in the next turn
         worker_->loop().defer([self = weak_from_this()] {

@@ -2,6 +2,8 @@
 
 import os
 import struct
+import threading
+import time
 
 from bench import DATABASE, ONE_SERVER
 from lib import messages as msg
@@ -230,5 +232,36 @@ def client_that_never_reads(bench):
         assert bystander.value("select 2") == "2"
 
 
+def half_a_frame_while_the_client_sends_on(bench):
+    """Bytes of a server that are not a whole frame yet survive that the client's next ones are read."""
+    notice = msg.message("N", b"SNOTICE\0VNOTICE\0C00000\0M" + b"n" * 3000 + b"\0\0")
+
+    def script(peer):
+        peer.login_ok()
+        while True:
+            letter, body = peer.read_message()
+            if letter == "X":
+                return
+            if letter == "Q" and body.startswith(b"set datestyle"):
+                ahead.wait(10)
+                time.sleep(0.3)                                       # the proxy has stopped reading the client
+                peer.send(msg.message("C", b"SET\0") + READY + notice[:1500])
+                time.sleep(0.3)
+                peer.send(notice[1500:])
+            else:
+                peer.send(READY if letter in "QS" and not body.strip(b"\0") else msg.message("I") + READY)
+    ahead = threading.Event()
+    with FakeServer(script) as server:
+        proxy = _with_fake_database(bench, server)
+        with proxy, proxy.connect("fake") as client:
+            client.send(msg.query("set datestyle to 'ISO'"))
+            for _ in range(20):                                       # more than is read ahead, less than sockets hold
+                client.send(msg.query("-- " + "x" * 20_000))
+            ahead.set()
+            frames = client.read_until("Z", 21)
+            assert [frame.type for frame in frames].count("N") == 1, [frame.type for frame in frames]
+
+
 CASES = [garbage_before_login, random_bytes_before_login, bytes_after_ssl_request, gss_then_tls,
-         hostile_servers_at_login, hostile_servers_later, endless_rows_are_streamed, client_that_never_reads]
+         hostile_servers_at_login, hostile_servers_later, endless_rows_are_streamed, client_that_never_reads,
+         half_a_frame_while_the_client_sends_on]
