@@ -1,9 +1,11 @@
 """A private PostgreSQL 15 cluster on a free loopback port, run by an unprivileged user.
 
 Users (superuser `postgres` only through the Unix socket): app (SCRAM), app_md5 (md5), app_trust (no password).
-Durability is off: the data lives as long as one suite.
+Durability is off: the data lives as long as one suite. `Cluster(workspace, copy_of=primary)` is a streaming standby,
+which `promote()` makes the primary and `rejoin(new_primary)` makes a standby again.
 """
 
+import shutil
 import signal
 import subprocess
 
@@ -31,10 +33,12 @@ autovacuum = off
 shared_buffers = 32MB
 log_min_messages = warning
 log_line_prefix = '%m [%p] %u@%d %a '
+include_if_exists = 'test.conf'
 """
 
 HBA = """
 local all postgres               trust
+local replication postgres       trust
 local all all                    scram-sha-256
 host  all app_trust 127.0.0.1/32 trust
 host  all app_md5   127.0.0.1/32 md5
@@ -54,8 +58,10 @@ create role app_md5 login password '{password}';
 class Cluster:
     """initdb once, then start(), stop(), restart(), crash() as often as a test likes; the port stays."""
 
-    def __init__(self, workspace):
-        self.folder = workspace.folder("cluster")
+    def __init__(self, workspace, name="cluster", copy_of=None, settings=None):
+        """`settings` are laid over ours and may be changed by configure()."""
+        self.name = name
+        self.folder = workspace.folder(name)
         self.log = self.folder / "server.log"
         self._data = self.folder / "data"
         self._sockets = self.folder / "sockets"
@@ -64,7 +70,14 @@ class Cluster:
         self.certificates = Certificates(self.folder)
         self.log.touch()
         give_to_owner(self.folder, self._sockets, self.log, self.certificates.key)
-        self._create()
+        if copy_of:
+            self._copy(copy_of)
+            self._settings = dict(settings or {})
+            self._write_settings()
+            self._start_on_free_port()
+        else:
+            self._settings = dict(settings or {})
+            self._create()
 
     @property
     def address(self):
@@ -77,6 +90,11 @@ class Cluster:
             file.write(SETTINGS.format(sockets=self._sockets, certificate=self.certificates.certificate,
                                        key=self.certificates.key))
         (self._data / "pg_hba.conf").write_text(HBA)
+        self._write_settings()
+        self._start_on_free_port()
+        self.sql(USERS.format(password=PASSWORD))
+
+    def _start_on_free_port(self):
         for attempt in range(START_ATTEMPTS):
             self.port = free_port()
             try:
@@ -85,7 +103,50 @@ class Cluster:
             except AssertionError:                              # another process took the port meanwhile
                 if attempt + 1 == START_ATTEMPTS:
                     raise
-        self.sql(USERS.format(password=PASSWORD))
+
+    # ---- settings and replication ---------------------------------------------------------------------------------
+
+    def configure(self, **settings):
+        """Changes settings and reloads; None goes back to the default. Those that need a restart wait for one."""
+        self._settings.update(settings)
+        self._write_settings()
+        if self.is_running():
+            self._server.send_signal(signal.SIGHUP)
+
+    def _write_settings(self):
+        own = {"unix_socket_directories": self._sockets, "ssl_cert_file": self.certificates.certificate,
+               "ssl_key_file": self.certificates.key,
+               **{key: value for key, value in self._settings.items() if value is not None}}
+        (self._data / "test.conf").write_text("".join(f"{key} = '{value}'\n" for key, value in own.items()))
+
+    def _copy(self, primary):
+        run(as_owner([f"{BIN}/pg_basebackup", "-h", primary.sockets, "-p", primary.port, "-U", "postgres", "-D",
+                      self._data, "-R", "-X", "stream", "-c", "fast", "--no-sync"]), cwd="/")
+
+    def rejoin(self, primary):
+        """Becomes a fresh standby of `primary`; what it had is gone."""
+        self.stop(signal.SIGQUIT)
+        shutil.rmtree(self._data)
+        self._copy(primary)
+        self._write_settings()
+        self.start()
+
+    def promote(self):
+        """A standby becomes the primary; returns when it accepts writes."""
+        if self.sql("select pg_promote(true, 20)") != [["t"]]:
+            raise AssertionError(f"{self.name} was not promoted\n{tail(self.log)}")
+
+    @property
+    def sockets(self):
+        """The folder of the Unix socket: superuser without a password, never through a proxy."""
+        return self._sockets
+
+    @property
+    def pid(self):
+        """The postmaster."""
+        return self._server.pid
+
+    # ---- running --------------------------------------------------------------------------------------------------
 
     def start(self):
         with open(self.log, "a") as log:
