@@ -36,6 +36,11 @@ std::uint32_t mask_of(event_loop::trigger how) {
     return EPOLLIN;
 }
 
+// The peer's FIN, a reset, an error.
+constexpr std::uint32_t end_mask = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+
+bool is_end(const epoll_event& event) { return (event.events & end_mask) != 0; }
+
 bool control(int epoll, int operation, int fd, void* target, std::uint32_t mask) {
     epoll_event event{};
     event.events = mask;
@@ -127,16 +132,31 @@ int event_loop::timeout_ms(std::chrono::milliseconds max_wait) const {
 }
 
 void event_loop::tell_all() {
+    // Ends first: who is about to write to a peer must know by then that it has left, or a statement that could have
+    // gone elsewhere is sent into a connection that is already dead.
+    bool ends = false;
+    for (const epoll_event& event : batch_->untold()) ends = ends || is_end(event);
+    if (ends) {
+        for (epoll_event& event : batch_->untold()) {
+            if (!is_end(event)) continue;
+            const epoll_event now = std::exchange(event, epoll_event{});  // told: its place in the batch names nobody any more
+            tell(now.data.ptr, now.events);
+        }
+    }
     while (!batch_->untold().empty()) {
         const epoll_event& event = batch_->events[batch_->next++];
-        auto* target = static_cast<readiness_target*>(event.data.ptr);
-        if (target == nullptr) continue;  // the mailbox, or unwatched since it was fetched
-        telling_ = target;
-        target->on_ready({.readable = (event.events & EPOLLIN) != 0,
-                          .writable = (event.events & EPOLLOUT) != 0,
-                          .hangup = (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0});
+        tell(event.data.ptr, event.events);
     }
     telling_ = nullptr;
+}
+
+void event_loop::tell(void* to, std::uint32_t events) {
+    auto* target = static_cast<readiness_target*>(to);
+    if (target == nullptr) return;  // the mailbox, told already, or unwatched since it was fetched
+    telling_ = target;
+    target->on_ready({.readable = (events & EPOLLIN) != 0,
+                      .writable = (events & EPOLLOUT) != 0,
+                      .hangup = (events & end_mask) != 0});
 }
 
 bool event_loop::watch(int fd, readiness_target& target, trigger how) {

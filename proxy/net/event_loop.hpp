@@ -1,6 +1,7 @@
 // event_loop: what one worker thread waits in. Readiness of its sockets, a mailbox, timers, and a slow path on Asio.
-// Sockets are registered once and reported at edges; a turn is one wait, then its events, timers, letters, deferred
-// work. It must never allocate, take a lock or call epoll_ctl for a message that merely passes through.
+// Sockets are registered once and reported at edges; a turn is one wait, then its events (ends of connections first),
+// timers, letters, deferred work. It must never allocate, take a lock or call epoll_ctl for a message that merely passes
+// through.
 // Nothing above `stream`, `listener` and `dial` may know what waits underneath (epoll today).
 // Owned by the worker; outlives every stream, listener and dial that is registered in it.
 #pragma once
@@ -111,6 +112,7 @@ private:
     void wait(std::chrono::milliseconds max_wait);
     [[nodiscard]] int timeout_ms(std::chrono::milliseconds max_wait) const;
     void tell_all();
+    void tell(void* to, std::uint32_t events);
     void fire_timers();
     void read_mailbox();
     void run_deferred();

@@ -172,6 +172,51 @@ TEST_CASE("an event fetched for a stream that an earlier event of the batch dest
     CHECK(first_handler.readable + second_handler.readable == 1);
 }
 
+TEST_CASE("of the events of one turn the ends of connections are told first, and each event once") {
+    event_loop loop;
+    std::string order;
+    std::vector<fd_pair> pairs;
+    std::vector<recorder> handlers(4);
+    std::vector<std::unique_ptr<stream>> streams;
+    for (std::size_t i = 0; i < 4; ++i) {
+        pairs.push_back(tcp_pair());
+        streams.push_back(stream::adopt(loop, pairs[i].ours.release(), &handlers[i]));
+        handlers[i].when_readable = [&order, &streams, i] {
+            char byte = 0;
+            const io_result got = streams[i]->read({&byte, 1});
+            order += static_cast<char>('a' + static_cast<int>(i));
+            order += got.ok() ? '+' : '-';
+        };
+    }
+    run_ready(loop);
+    order.clear();
+    // Ready in this order; the second and the last have lost their peers.
+    for (std::size_t i = 0; i < 4; ++i) {
+        if (i % 2 == 0) REQUIRE(::send(pairs[i].theirs.get(), "x", 1, 0) == 1);
+        else pairs[i].theirs.reset();
+    }
+    loop.run_once(milliseconds(0));
+    CHECK(order == "b-d-a+c+");
+}
+
+TEST_CASE("an end that is told first may unwatch whoever else has an event in the batch") {
+    event_loop loop;
+    fd_pair data = tcp_pair();
+    fd_pair end = tcp_pair();
+    recorder reads_data;
+    recorder sees_end;
+    auto first = stream::adopt(loop, data.ours.release(), &reads_data);
+    auto second = stream::adopt(loop, end.ours.release(), &sees_end);
+    run_ready(loop);
+    reads_data.readable = 0;
+    sees_end.when_readable = [&] { first.reset(); };
+    REQUIRE(::send(data.theirs.get(), "x", 1, 0) == 1);
+    end.theirs.reset();
+    run_ready(loop);
+    CHECK(sees_end.readable == 1);
+    CHECK(reads_data.readable == 0);
+}
+
 TEST_CASE("a handler may destroy its own stream, and itself, in the middle of an event") {
     event_loop loop;
     for (const bool when_writable : {false, true}) {
