@@ -33,6 +33,12 @@ std::string detail(statement_outcome outcome, std::string_view incident, std::st
 
 namespace client_errors {
 
+error_fields read_only(std::string_view what, std::string_view incident) {
+    return plain_error(sqlstate::read_only_sql_transaction,
+                       "cannot execute " + std::string(what) + ": proxy is in read-only mode (no writable server)",
+                       detail(statement_outcome::not_executed, incident), "Retry when /status reports writable.");
+}
+
 error_fields no_server(std::string_view what, std::chrono::milliseconds waited, std::string_view last_words,
                        std::string_view incident) {
     return plain_error(sqlstate::cannot_connect_now,
@@ -73,9 +79,9 @@ error_fields statement_unknown(std::string_view last_words, std::string_view inc
                        detail(statement_outcome::unknown, incident, last_words), "Verify effects before retrying.");
 }
 
-error_fields pool_exhausted(std::chrono::milliseconds waited, std::string_view incident) {
+error_fields pool_exhausted(std::chrono::milliseconds waited, std::string_view incident, std::string_view why) {
     return plain_error(sqlstate::too_many_connections,
-                       "no pool slot within " + std::to_string(waited.count()) + " ms (all server connections are in use)",
+                       "no pool slot within " + std::to_string(waited.count()) + " ms (" + std::string(why) + ")",
                        detail(statement_outcome::not_executed, incident), "Safe to retry.");
 }
 

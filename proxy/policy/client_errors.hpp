@@ -19,6 +19,8 @@ enum class statement_outcome : std::uint8_t { not_executed, rolled_back, unknown
 
 namespace client_errors {
 
+/// R01: no statement can write at the moment; `what` names the statement's kind ("INSERT").
+[[nodiscard]] error_fields read_only(std::string_view what, std::string_view incident);
 /// R02: no server within the hold time; safe to retry.
 [[nodiscard]] error_fields no_server(std::string_view what, std::chrono::milliseconds waited, std::string_view last_words,
                                      std::string_view incident);
@@ -32,8 +34,9 @@ namespace client_errors {
 [[nodiscard]] error_fields commit_unknown(std::string_view last_words, std::string_view incident);
 /// R08: a statement outside a transaction block was in progress.
 [[nodiscard]] error_fields statement_unknown(std::string_view last_words, std::string_view incident);
-/// R11: every server connection stayed busy for the whole wait.
-[[nodiscard]] error_fields pool_exhausted(std::chrono::milliseconds waited, std::string_view incident);
+/// R11: no server connection became free during the whole wait; `why` says what they were short of.
+[[nodiscard]] error_fields pool_exhausted(std::chrono::milliseconds waited, std::string_view incident,
+                                          std::string_view why = "all server connections are in use");
 /// R12: pinned state is lost; ends the session.
 [[nodiscard]] error_fields session_lost(std::string_view pins, std::string_view last_words, std::string_view incident);
 /// R13: the server broke the protocol; ends the session.

@@ -27,6 +27,7 @@ struct row {
 TEST_CASE("recovery.md 2.14: each error has its SQLSTATE, severity, outcome and incident") {
     namespace e = client_errors;
     const row rows[] = {
+        {"R01", e::read_only("INSERT", "i-7"), "25006", "ERROR", "not_executed", "cannot execute INSERT: proxy is in read-only mode (no writable server)"},
         {"R02", e::no_server("SELECT", 1500ms, "words", "i-7"), "57P03", "ERROR", "not_executed", "within 1500 ms; statement was not sent"},
         {"R03", e::queue_full("i-7"), "53300", "ERROR", "not_executed", "wait queue is full"},
         {"R04", e::transaction_lost("why", "i-7"), "40001", "ERROR", "rolled_back", "could not be replayed (why)"},
@@ -34,6 +35,7 @@ TEST_CASE("recovery.md 2.14: each error has its SQLSTATE, severity, outcome and 
         {"R07", e::commit_unknown("words", "i-7"), "08007", "ERROR", "unknown", "COMMIT was in progress"},
         {"R08", e::statement_unknown("words", "i-7"), "40003", "ERROR", "unknown", "completion is unknown"},
         {"R11", e::pool_exhausted(30000ms, "i-7"), "53300", "ERROR", "not_executed", "no pool slot within 30000 ms"},
+        {"R11", e::pool_exhausted(1s, "i-7", "the server is full"), "53300", "ERROR", "not_executed", "within 1000 ms (the server is full)"},
         {"R12", e::session_lost("temp_object", "words", "i-7"), "08006", "FATAL", "unknown", "cannot be restored (temp_object)"},
         {"R13", e::server_violation("i-7"), "08P01", "FATAL", "unknown", "protocol error from server"},
         {"R14", e::cancelled(), "57014", "ERROR", nullptr, "canceling statement due to user request"},
