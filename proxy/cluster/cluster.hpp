@@ -4,6 +4,7 @@
 #pragma once
 
 #include "config/config.hpp"
+#include "proxy/policy/breaker.hpp"
 #include "proxy/policy/cluster_view.hpp"
 #include "proxy/policy/failure.hpp"
 
@@ -46,8 +47,6 @@ struct cluster_event {
     std::string sentence;
     bool warning = false;
 };
-
-enum class breaker_force : std::uint8_t { automatic, open, closed };
 
 class cluster {
 public:

@@ -72,6 +72,41 @@ bool is_infrastructure(failure_kind kind) {
     }
 }
 
+std::string_view to_string(host_effect effect) {
+    switch (effect) {
+        case host_effect::none: return "none";
+        case host_effect::burst: return "burst";
+        case host_effect::counted: return "counted";
+        case host_effect::held: return "held";
+    }
+    return "unknown";
+}
+
+host_effect effect_on_host(failure_kind kind) {
+    switch (kind) {
+        case failure_kind::closed:
+        case failure_kind::reset:
+        case failure_kind::refused:
+        case failure_kind::timed_out:
+        case failure_kind::unreachable:
+        case failure_kind::tls_failed: return host_effect::counted;
+        case failure_kind::crash_shutdown:
+        case failure_kind::not_ready: return host_effect::held;
+        case failure_kind::admin_shutdown: return host_effect::burst;
+        case failure_kind::none:
+        case failure_kind::too_many_connections:
+        case failure_kind::login_refused:
+        case failure_kind::session_ended:
+        case failure_kind::read_only:
+        case failure_kind::out_of_resources:    // the disk is full: that closes the way for writes, not the host
+        case failure_kind::protocol_violation:  // more likely our fault than the host's (recovery.md 2.9)
+        case failure_kind::statement_error: return host_effect::none;
+    }
+    return host_effect::none;
+}
+
+bool counts_against_host(failure_kind kind) { return effect_on_host(kind) == host_effect::counted; }
+
 bool ends_connection(failure_kind kind) {
     switch (kind) {
         case failure_kind::none:

@@ -38,8 +38,24 @@ enum class failure_kind : std::uint8_t {
 /// How the end of a connection is to be taken. `error_number`: errno, 0 for an orderly EOF.
 [[nodiscard]] failure_kind classify_io(int error_number, bool tls);
 
-/// The server, its host or the network is at fault, rather than the statement or the client: what a breaker counts.
+/// The server, its host or the network is at fault, rather than the statement or the client. Not all of these count
+/// against a host: see effect_on_host().
 [[nodiscard]] bool is_infrastructure(failure_kind kind);
+
+/// What a failure says about the host it came from (recovery.md 2.9).
+enum class host_effect : std::uint8_t {
+    none,     ///< nothing: the host works, or the fault is elsewhere (T23, T24)
+    burst,    ///< nothing by itself, much if several sessions see it within a second: one backend was terminated, or all
+    counted,  ///< one failure on the way to the breaker's threshold
+    held,     ///< the host says itself that it serves nobody for now: left alone at once, and asked again soon
+};
+
+[[nodiscard]] std::string_view to_string(host_effect effect);
+
+[[nodiscard]] host_effect effect_on_host(failure_kind kind);
+
+/// Whether a breaker counts it. Exhausted slots (53300) and errors of statements never do.
+[[nodiscard]] bool counts_against_host(failure_kind kind);
 
 /// The connection is over, or will be in a moment.
 [[nodiscard]] bool ends_connection(failure_kind kind);

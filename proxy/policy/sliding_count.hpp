@@ -1,0 +1,61 @@
+// How much happened in the last while: a sum that forgets, in ten slots of equal length, so that memory and cost do not
+// depend on the traffic. What it says is exact to a tenth of the span. Not thread-safe: its owner's thread alone.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace pgsteady {
+
+class sliding_count {
+public:
+    using time_point = std::chrono::steady_clock::time_point;
+    using duration = std::chrono::steady_clock::duration;
+
+    /// What was added longer ago than `span` is forgotten.
+    explicit sliding_count(duration span) : slot_length_(std::max(duration{1}, span / slot_count)) {}
+
+    /// A time before that of an earlier call counts as the time of that call.
+    void add(time_point now, std::uint64_t count) {
+        advance(now);
+        count = std::min(count, UINT64_MAX - total_);
+        slots_[index_of(newest_)] += count;
+        total_ += count;
+    }
+
+    [[nodiscard]] std::uint64_t sum(time_point now) {
+        advance(now);
+        return total_;
+    }
+
+    void clear() {
+        slots_ = {};
+        total_ = 0;
+    }
+
+private:
+    static constexpr std::int64_t slot_count = 10;
+
+    static std::size_t index_of(std::int64_t number) { return static_cast<std::size_t>(number % slot_count); }
+
+    void advance(time_point now) {
+        const std::int64_t number = now.time_since_epoch() / slot_length_;
+        const std::int64_t passed = std::clamp<std::int64_t>(number - newest_, 0, slot_count);
+        for (std::int64_t back = 0; back < passed; ++back) {
+            std::uint64_t& outdated = slots_[index_of(number - back)];
+            total_ -= outdated;
+            outdated = 0;
+        }
+        newest_ = std::max(newest_, number);
+    }
+
+    duration slot_length_;
+    std::array<std::uint64_t, slot_count> slots_{};
+    std::int64_t newest_ = slot_count;  // number of the newest slot, counted from the clock's epoch
+    std::uint64_t total_ = 0;
+};
+
+}  // namespace pgsteady
