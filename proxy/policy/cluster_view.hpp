@@ -32,6 +32,9 @@ struct host_view {
     host_role role = host_role::unknown;
     bool tried = false;
     bool reachable = false;       ///< the last attempt to talk to it succeeded
+    /// Black-holed: several probes in a row found nobody who answers, not even to refuse. What runs on it is given up; of
+    /// a host that refuses connections, what runs there may well come to its end (smart shutdown, postmaster killed).
+    bool silent = false;
     breaker_state breaker = breaker_state::closed;
     std::uint32_t failures = 0;   ///< consecutive
     std::uint32_t timeline = 0;   ///< 0: not known
