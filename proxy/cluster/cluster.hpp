@@ -64,6 +64,8 @@ public:
     virtual void recover() = 0;
     /// `scope`: a host's address, or "write".
     virtual bool force(const std::string& scope, breaker_force how) = 0;
+    /// The kill switches breaker.enabled and read_only.enabled (D1), changed while running.
+    virtual void set_switches(bool breaker, bool read_only) = 0;
     [[nodiscard]] virtual std::vector<cluster_event> recent_events() const = 0;
 };
 

@@ -122,6 +122,8 @@ public:
     [[nodiscard]] std::vector<pooled_server*> take_all_idle();
     /// Condemns every connection opened so far: RECONNECT.
     void new_generation() { ++generation_; }
+    /// For those who begin to wait from now on.
+    void set_hold_timeout(pool_duration limit) { rules_.hold_timeout = limit; }
 
     [[nodiscard]] std::size_t idle() const { return idle_.size(); }
     [[nodiscard]] std::size_t waiting() const { return waiters_.size(); }

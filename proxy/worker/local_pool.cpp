@@ -32,7 +32,9 @@ local_pool::local_pool(worker& at, std::shared_ptr<shared_pool> from)
     : shared(std::move(from)),
       facts(facts_of(at.shared().settings(), shared->plan)),
       worker_(at),
-      core_(rules_of(shared->plan, at.shared().settings().connect.backoff), shared->permits, at.shared().servers) {}
+      core_(rules_of(shared->plan, at.shared().settings().connect.backoff), shared->permits, at.shared().servers) {
+    core_.set_hold_timeout(shared->live.get()->pool.hold_timeout);
+}
 
 local_pool::~local_pool() = default;
 

@@ -49,6 +49,7 @@ std::string digest_of(const std::string& salt, const std::string& password) {
 
 shared_pool::shared_pool(pool_plan from, std::size_t workers)
     : plan(std::move(from)),
+      live(plan.policies),
       permits(plan.policies.pool.size + plan.policies.pool.max_overflow),
       parts(workers) {
     secrets_.password = plan.server_password;
@@ -127,7 +128,36 @@ proxy_state::pool_answer proxy_state::pool_for(std::string_view database, std::s
         if (static_cast<std::size_t>(automatic) >= settings_->auto_pools.max) return {nullptr, true};
     }
     const std::string key = plan->key();
-    return {pools_.emplace(key, std::make_shared<shared_pool>(std::move(*plan), workers.size())).first->second};
+    auto made = std::make_shared<shared_pool>(std::move(*plan), workers.size());
+    config::policies now = made->plan.policies;
+    const auto changed = change_of_pool_.find(key);
+    (changed != change_of_pool_.end() ? changed->second : change_of_all_).apply_to(now);
+    made->live.put(std::move(now));
+    return {pools_.emplace(key, std::move(made)).first->second};
+}
+
+std::vector<proxy_state::changed_pool> proxy_state::change_policies(const policy_change& change,
+                                                                    const std::vector<std::string>* keys) {
+    const std::scoped_lock lock(mutex_);
+    if (keys == nullptr) {
+        change_of_all_.add(change);
+        for (auto& [key, of_pool] : change_of_pool_) of_pool.add(change);
+    }
+    if (change_of_pool_.size() > 1000)
+        std::erase_if(change_of_pool_, [this](const auto& each) { return !pools_.contains(each.first); });
+    std::vector<changed_pool> result;
+    for (const auto& [key, pool] : pools_) {
+        if (keys != nullptr) {
+            if (std::find(keys->begin(), keys->end(), key) == keys->end()) continue;
+            change_of_pool_.try_emplace(key, change_of_all_).first->second.add(change);
+        }
+        live_policies::value before = pool->live.get();
+        config::policies now = *before;
+        change.apply_to(now);
+        pool->live.put(std::move(now));
+        result.push_back({pool, std::move(before), pool->live.get()});
+    }
+    return result;
 }
 
 std::vector<std::shared_ptr<shared_pool>> proxy_state::pools() const {

@@ -8,6 +8,7 @@
 #include "proxy/net/tls_context.hpp"
 #include "proxy/pool/permits.hpp"
 #include "proxy/worker/helper_thread.hpp"
+#include "proxy/worker/live_policies.hpp"
 #include "proxy/worker/pool_plan.hpp"
 #include "proxy/worker/source_limits.hpp"
 
@@ -31,6 +32,7 @@ public:
     shared_pool(pool_plan plan, std::size_t workers);
 
     const pool_plan plan;
+    live_policies live;  ///< plan.policies with what was changed while running
     permit_counter permits;
 
     /// What the others may know of one worker's part. Lines of their own: the first is written at every checkout, the
@@ -83,6 +85,16 @@ public:
     [[nodiscard]] pool_answer pool_for(std::string_view database, std::string_view user);
     [[nodiscard]] std::vector<std::shared_ptr<shared_pool>> pools() const;
 
+    /// A pool whose policies were changed while running.
+    struct changed_pool {
+        std::shared_ptr<shared_pool> pool;
+        live_policies::value before;
+        live_policies::value after;
+    };
+    /// Changes the pools with these keys; null: all of them, and those that will be made. Lasts until the configuration
+    /// is loaded again, also for a pool that is dropped and made anew meanwhile. Thread-safe; one change at a time.
+    std::vector<changed_pool> change_policies(const policy_change& change, const std::vector<std::string>* keys);
+
     /// Derives the verifiers of configured users that have plain passwords: a PBKDF2 each, so before listening (D40).
     void derive_verifiers();
     /// Null: no such user, or none that could sign in by SCRAM.
@@ -109,6 +121,8 @@ private:
     std::shared_ptr<const config::settings> settings_;
     mutable std::mutex mutex_;
     std::unordered_map<std::string, std::shared_ptr<shared_pool>> pools_;
+    policy_change change_of_all_;
+    std::map<std::string, policy_change> change_of_pool_;  // by key; what all pools got is in it, too
     std::map<std::string, std::uint32_t, std::less<>> clients_of_user_;
     std::map<std::string, std::uint32_t, std::less<>> clients_of_database_;
     std::map<std::string, scram_verifier, std::less<>> verifiers_;  // complete before the first worker starts
