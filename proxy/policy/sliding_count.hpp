@@ -21,9 +21,20 @@ public:
     /// A time before that of an earlier call counts as the time of that call.
     void add(time_point now, std::uint64_t count) {
         advance(now);
-        count = std::min(count, UINT64_MAX - total_);
-        slots_[index_of(newest_)] += count;
-        total_ += count;
+        add_to(newest_, count);
+    }
+
+    /// Something was counted from `since` until now, and nobody knows when: as if it had come evenly.
+    void add_spread(time_point since, time_point now, std::uint64_t count) {
+        advance(now);
+        const std::int64_t first = std::clamp<std::int64_t>(since.time_since_epoch() / slot_length_, 0, newest_);
+        const std::int64_t first_kept = std::max(first, newest_ - slot_count + 1);
+        const auto slots_between = static_cast<std::uint64_t>(newest_ - first) + 1;
+        const auto slots_kept = static_cast<std::uint64_t>(newest_ - first_kept) + 1;
+        const std::uint64_t each = count / slots_between;
+        for (std::int64_t number = first_kept; number <= newest_; ++number) add_to(number, each);
+        // What does not divide evenly; less than one per slot.
+        add_to(newest_, count % slots_between * slots_kept / slots_between);
     }
 
     [[nodiscard]] std::uint64_t sum(time_point now) {
@@ -40,6 +51,12 @@ private:
     static constexpr std::int64_t slot_count = 10;
 
     static std::size_t index_of(std::int64_t number) { return static_cast<std::size_t>(number % slot_count); }
+
+    void add_to(std::int64_t number, std::uint64_t count) {
+        count = std::min(count, UINT64_MAX - total_);
+        slots_[index_of(number)] += count;
+        total_ += count;
+    }
 
     void advance(time_point now) {
         const std::int64_t number = now.time_since_epoch() / slot_length_;
