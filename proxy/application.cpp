@@ -52,6 +52,7 @@ std::vector<std::string> application::start() {
     }
     if (!problems.empty()) return problems;
     for (const auto& each : workers_) each->start();
+    state_.start_monitor();
     return {};
 }
 
@@ -88,6 +89,7 @@ void application::drain(const std::atomic<int>& hurry) {
 
 void application::stop() {
     if (admin_ != nullptr) admin_->stop();
+    state_.stop_monitor();
     state_.helper.stop();
     for (const auto& each : workers_) each->stop();
     for (const auto& each : workers_) each->join();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "config/config.hpp"
+#include "protocol/scram_common.hpp"
 #include "proxy/policy/breaker.hpp"
 #include "proxy/policy/cluster_view.hpp"
 #include "proxy/policy/failure.hpp"
@@ -38,6 +39,8 @@ struct monitor_login {
     std::string user;
     std::string password;
     std::string database;
+    std::optional<scram_secret> secret{};  ///< keys learned from a client's own sign-in, where no password is known
+    std::string md5_hash{};                ///< the same for md5
 };
 
 /// Something worth telling, for log, page and alerts.
@@ -55,6 +58,10 @@ public:
 
     // All are thread-safe and return at once.
     [[nodiscard]] virtual view_ptr view() const = 0;
+    /// Number of the newest sample of the primary's WAL position that was asked for (D28). A session reads it when the
+    /// ReadyForQuery of its write has arrived, and from here: in a view that came by letter it may be too old.
+    /// One atomic load.
+    [[nodiscard]] virtual std::uint64_t newest_sample() const = 0;
     virtual void report(host_report seen) = 0;
     /// So many statements wait on some worker because of this cluster: 0 slows the probes down again.
     virtual void waiting(unsigned worker, std::size_t statements) = 0;

@@ -3,6 +3,9 @@
 
 #include "config/resolve.hpp"
 #include "protocol/constant_time.hpp"
+#include "proxy/worker/log.hpp"
+#include "proxy/worker/server_connection.hpp"
+#include "proxy/worker/worker.hpp"
 
 #include <openssl/rand.h>
 #include <openssl/sha.h>
@@ -47,9 +50,10 @@ std::string digest_of(const std::string& salt, const std::string& password) {
 
 }  // namespace
 
-shared_pool::shared_pool(pool_plan from, std::size_t workers)
+shared_pool::shared_pool(pool_plan from, std::size_t workers, std::shared_ptr<cluster> backends)
     : plan(std::move(from)),
       live(plan.policies),
+      backends_of(std::move(backends)),
       permits(plan.policies.pool.size + plan.policies.pool.max_overflow),
       parts(workers) {
     secrets_.password = plan.server_password;
@@ -128,7 +132,8 @@ proxy_state::pool_answer proxy_state::pool_for(std::string_view database, std::s
         if (static_cast<std::size_t>(automatic) >= settings_->auto_pools.max) return {nullptr, true};
     }
     const std::string key = plan->key();
-    auto made = std::make_shared<shared_pool>(std::move(*plan), workers.size());
+    std::shared_ptr<cluster> backends = cluster_here(plan->hosts);
+    auto made = std::make_shared<shared_pool>(std::move(*plan), workers.size(), std::move(backends));
     config::policies now = made->plan.policies;
     const auto changed = change_of_pool_.find(key);
     (changed != change_of_pool_.end() ? changed->second : change_of_all_).apply_to(now);
@@ -166,6 +171,84 @@ std::vector<std::shared_ptr<shared_pool>> proxy_state::pools() const {
     for (const auto& [key, pool] : pools_) all.push_back(pool);
     return all;
 }
+
+// ------------------------------------------------------------------------------------------ clusters
+
+namespace {
+
+std::string key_of(const std::vector<config::host_port>& hosts) {
+    std::string key;
+    for (const config::host_port& each : hosts) key += each.host + '\0' + std::to_string(each.port) + '\0';
+    return key;
+}
+
+void tell_of(const cluster_event& event) {
+    if (event.warning) log::warning("cluster: {}: {}", event.name, event.sentence);
+    else log::info("cluster: {}: {}", event.name, event.sentence);
+}
+
+}  // namespace
+
+std::shared_ptr<cluster> proxy_state::cluster_for(const std::vector<config::host_port>& hosts) {
+    const std::scoped_lock lock(mutex_);
+    return cluster_here(hosts);
+}
+
+std::shared_ptr<cluster> proxy_state::cluster_here(const std::vector<config::host_port>& hosts) {
+    std::shared_ptr<cluster>& known = clusters_[key_of(hosts)];
+    if (known != nullptr) return known;
+    cluster_options how;
+    how.hosts = hosts;
+    how.monitor = settings_->monitor;
+    how.backoff = settings_->connect.backoff;
+    how.breaker = settings_->breaker;
+    how.read_only = settings_->read_only;
+    how.hold_timeout = settings_->pool.hold_timeout;
+    how.tls = tls_mode_of(settings_->backends.tls.sslmode);
+    how.tls_context = server_tls;
+    how.dial = dial_options_of(settings_->connect);
+    how.login = [this, hosts](std::size_t refused) { return login_for(hosts, refused); };
+    how.random_bytes = random_bytes;
+    how.tell = tell_of;
+    how.changed = [this](const cluster& which, const cluster::view_ptr& view) {
+        for (worker* each : workers) each->post([each, whose = &which, view] { each->on_view(*whose, view); });
+    };
+    known = monitor_.watch(std::move(how));
+    return known;
+}
+
+std::vector<std::shared_ptr<cluster>> proxy_state::clusters() const {
+    const std::scoped_lock lock(mutex_);
+    std::vector<std::shared_ptr<cluster>> all;
+    for (const auto& [key, each] : clusters_) all.push_back(each);
+    return all;
+}
+
+/// The monitor's own account, else the backends', else what the pools of these hosts sign in with, in turn (D10).
+std::optional<monitor_login> proxy_state::login_for(const std::vector<config::host_port>& hosts, std::size_t refused) const {
+    const config::monitor_settings& own = settings_->monitor;
+    const config::backend_settings& backends = settings_->backends;
+    std::string database = own.database.empty() ? backends.database : own.database;
+    if (database.empty()) database = "postgres";
+    if (!own.user.empty()) return monitor_login{own.user, own.password, database};
+    if (!backends.user.empty()) return monitor_login{backends.user, backends.password, database};
+    std::vector<std::shared_ptr<shared_pool>> able = pools();
+    std::erase_if(able, [&](const auto& each) { return each->plan.hosts != hosts || !each->has_credentials(); });
+    if (able.empty()) return std::nullopt;
+    const shared_pool& chosen = *able[refused % able.size()];
+    const shared_pool::secrets secrets = chosen.current_secrets();
+    return monitor_login{chosen.plan.server_user, secrets.password, chosen.plan.server_database, secrets.scram,
+                         chosen.plan.server_verifier};
+}
+
+void proxy_state::start_monitor() {
+    if (!settings_->backends.hosts.empty()) (void)cluster_for(settings_->backends.hosts);
+    for (const auto& [name, database] : settings_->databases)
+        if (!database.hosts.empty()) (void)cluster_for(database.hosts);
+    monitor_.start();
+}
+
+// ------------------------------------------------------------------------------------------ clients
 
 void proxy_state::derive_verifiers() {
     if (settings_->auth.method != config::auth_method::scram_sha_256) return;

@@ -4,6 +4,8 @@
 
 #include "config/config.hpp"
 #include "protocol/scram_common.hpp"
+#include "proxy/cluster/cluster.hpp"
+#include "proxy/cluster/monitor.hpp"
 #include "proxy/net/dial.hpp"
 #include "proxy/net/tls_context.hpp"
 #include "proxy/pool/permits.hpp"
@@ -29,10 +31,11 @@ class worker;
 /// A pool as all workers see it. Created at the first sign-in, kept until the process ends or the pool is dropped.
 class shared_pool {
 public:
-    shared_pool(pool_plan plan, std::size_t workers);
+    shared_pool(pool_plan plan, std::size_t workers, std::shared_ptr<cluster> backends);
 
     const pool_plan plan;
     live_policies live;  ///< plan.policies with what was changed while running
+    const std::shared_ptr<cluster> backends_of;  ///< the hosts of the plan, watched; never null
     permit_counter permits;
 
     /// What the others may know of one worker's part. Lines of their own: the first is written at every checkout, the
@@ -94,6 +97,13 @@ public:
     /// Changes the pools with these keys; null: all of them, and those that will be made. Lasts until the configuration
     /// is loaded again, also for a pool that is dropped and made anew meanwhile. Thread-safe; one change at a time.
     std::vector<changed_pool> change_policies(const policy_change& change, const std::vector<std::string>* keys);
+    /// The cluster of these hosts: one per list that the configuration has, made at its first use.
+    [[nodiscard]] std::shared_ptr<cluster> cluster_for(const std::vector<config::host_port>& hosts);
+    [[nodiscard]] std::vector<std::shared_ptr<cluster>> clusters() const;
+    /// Makes the clusters of all hosts that the configuration names and begins to watch. After the workers are there.
+    void start_monitor();
+    /// When it returns, no worker gets a letter about a cluster any more.
+    void stop_monitor() { monitor_.stop(); }
 
     /// Derives the verifiers of configured users that have plain passwords: a PBKDF2 each, so before listening (D40).
     void derive_verifiers();
@@ -118,6 +128,9 @@ public:
     helper_thread helper;
 
 private:
+    [[nodiscard]] std::shared_ptr<cluster> cluster_here(const std::vector<config::host_port>& hosts);
+    [[nodiscard]] std::optional<monitor_login> login_for(const std::vector<config::host_port>& hosts, std::size_t refused) const;
+
     std::shared_ptr<const config::settings> settings_;
     mutable std::mutex mutex_;
     std::unordered_map<std::string, std::shared_ptr<shared_pool>> pools_;
@@ -126,6 +139,8 @@ private:
     std::map<std::string, std::uint32_t, std::less<>> clients_of_user_;
     std::map<std::string, std::uint32_t, std::less<>> clients_of_database_;
     std::map<std::string, scram_verifier, std::less<>> verifiers_;  // complete before the first worker starts
+    std::map<std::string, std::shared_ptr<cluster>> clusters_;      // by the hosts' addresses; guarded by mutex_
+    monitor monitor_;  // the last member: its thread ends before anything that it calls
 };
 
 [[nodiscard]] net::keepalive_rules keepalive_of(const config::keepalive_settings& from);

@@ -240,6 +240,15 @@ void worker::find_room(const std::shared_ptr<shared_pool>& pool, unsigned asking
     });
 }
 
+void worker::on_view(const cluster& which, const cluster::view_ptr& view) {
+    for (const auto& [key, pool] : pools_) {
+        if (pool->shared->backends_of.get() != &which || !view->primary || pool->core().waiting() == 0) continue;
+        pool->core().dial_now();  // no back-off is slept when an event can wake us (D4)
+        pool->start_dials();
+    }
+    settle();
+}
+
 void worker::room_made() {
     for (const auto& [key, pool] : pools_)
         if (pool->core().waiting() > 0) pool->room_made();

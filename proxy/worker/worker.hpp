@@ -80,6 +80,8 @@ public:
     [[nodiscard]] bool close_longest_idle(const local_pool* except);
     /// A server sent away by any worker is gone.
     void room_made();
+    /// From the monitor, by letter: roles, mode or readable hosts of a cluster have changed.
+    void on_view(const cluster& which, const cluster::view_ptr& view);
     /// Asks the workers other than `asking`, one after the other, to do that.
     void find_room(const std::shared_ptr<shared_pool>& pool, unsigned asking);
     /// Somebody has begun to wait: time is looked at more often.

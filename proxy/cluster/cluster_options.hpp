@@ -1,0 +1,42 @@
+// What the shell gives a cluster: its hosts, its rules, the way to sign in, and whom to tell. Plain values and callbacks.
+#pragma once
+
+#include "config/config.hpp"
+#include "protocol/server_login.hpp"
+#include "proxy/cluster/cluster.hpp"
+#include "proxy/net/dial.hpp"
+#include "proxy/net/tls_context.hpp"
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pgsteady {
+
+/// The callbacks are called on the monitor's thread, none of them after monitor::stop() has returned.
+struct cluster_options {
+    std::vector<config::host_port> hosts;
+    config::monitor_settings monitor;
+    config::connect_backoff_settings backoff;
+    config::breaker_settings breaker;
+    config::read_only_settings read_only;
+    std::chrono::milliseconds hold_timeout{30'000};
+
+    server_login::tls_mode tls = server_login::tls_mode::prefer;
+    std::shared_ptr<const net::tls_context> tls_context{};
+    net::dial_options dial{};
+
+    /// Asked at each dial; nothing: roles come from pools alone (D10). `refused`: so many sign-ins were refused in a row;
+    /// where there is a choice of accounts, the next one is due.
+    std::function<std::optional<monitor_login>(std::size_t refused)> login;
+    /// So many bytes that nobody can guess.
+    std::function<std::string(std::size_t)> random_bytes;
+    /// Roles, mode or readable hosts have changed; numbers alone (lag, latency, samples) are only in view().
+    std::function<void(const cluster&, const cluster::view_ptr&)> changed;
+    std::function<void(const cluster_event&)> tell;
+};
+
+}  // namespace pgsteady
