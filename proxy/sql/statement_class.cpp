@@ -37,10 +37,15 @@ constexpr std::array<std::string_view, 17> denied_functions = {
     "pg_rotate_logfile",
     "pg_promote",
 };
-constexpr std::array<std::string_view, 14> denied_prefixes = {
-    "pg_advisory_", "pg_try_advisory_", "lo_",        "dblink",          "pg_terminate_",
-    "pg_cancel_",   "pg_create_",       "pg_drop_",   "pg_replication_", "pg_logical_slot_",
-    "query_to_xml", "pg_stat_reset",    "pg_backup_", "pg_copy_",
+/// The second half runs SQL that it is given as text or reads relations that it is given by name; some of those are
+/// declared STABLE (table_to_xml, tablefunc's crosstab and connectby, xml2's xpath_table).
+constexpr std::array<std::string_view, 22> denied_prefixes = {
+    "pg_advisory_", "pg_try_advisory_", "lo_",           "dblink",          "pg_terminate_",
+    "pg_cancel_",   "pg_create_",       "pg_drop_",      "pg_replication_", "pg_logical_slot_",
+    "query_to_xml", "pg_stat_reset",    "pg_backup_",    "pg_copy_",
+
+    "cursor_to_xml", "table_to_xml",    "schema_to_xml", "database_to_xml", "crosstab",
+    "connectby",     "xpath_table",     "ts_stat",
 };
 
 bool is_denied(std::string_view name) {
@@ -182,7 +187,19 @@ private:
         if (const auto* call = as<PgQuery__FuncCall>(message, pg_query__func_call__descriptor)) {
             on_call(*call);
         } else if (const auto* operation = as<PgQuery__AExpr>(message, pg_query__a__expr__descriptor)) {
-            out_.operators.push_back(name_of(operation->name, operation->n_name));
+            on_operation(*operation);
+        } else if (const auto* link = as<PgQuery__SubLink>(message, pg_query__sub_link__descriptor)) {
+            if (link->n_oper_name > 0) out_.operators.push_back(name_of(link->oper_name, link->n_oper_name));
+        } else if (const auto* sort = as<PgQuery__SortBy>(message, pg_query__sort_by__descriptor)) {
+            if (sort->n_use_op > 0) out_.operators.push_back(name_of(sort->use_op, sort->n_use_op));
+        } else if (const auto* column = as<PgQuery__ColumnRef>(message, pg_query__column_ref__descriptor)) {
+            if (column->n_fields > 1) add_attributes(column->fields + 1, column->n_fields - 1);
+        } else if (const auto* part = as<PgQuery__AIndirection>(message, pg_query__a__indirection__descriptor)) {
+            add_attributes(part->indirection, part->n_indirection);
+        } else if (message.descriptor == &pg_query__type_name__descriptor) {
+            out_.names_types = true;
+        } else if (message.descriptor == &pg_query__fetch_stmt__descriptor) {
+            out_.uses_cursor = true;
         } else if (const auto* range = as<PgQuery__RangeVar>(message, pg_query__range_var__descriptor)) {
             const bool cte =
                 *range->schemaname == '\0' && std::binary_search(ctes_.begin(), ctes_.end(), range->relname);
@@ -200,9 +217,32 @@ private:
         }
     }
 
+    /// BETWEEN has no operator of its own.
+    void on_operation(const PgQuery__AExpr& operation) {
+        switch (operation.kind) {
+            case PG_QUERY__A__EXPR__KIND__AEXPR_BETWEEN:
+            case PG_QUERY__A__EXPR__KIND__AEXPR_NOT_BETWEEN:
+            case PG_QUERY__A__EXPR__KIND__AEXPR_BETWEEN_SYM:
+            case PG_QUERY__A__EXPR__KIND__AEXPR_NOT_BETWEEN_SYM:
+                for (const char* name : {"<", "<=", ">", ">="}) out_.operators.push_back({"", name, false});
+                return;
+            default: out_.operators.push_back(name_of(operation.name, operation.n_name));
+        }
+    }
+
+    void add_attributes(PgQuery__Node* const* fields, std::size_t count) {
+        for (std::size_t i = 0; i < count; ++i) {
+            if (fields[i]->node_case == PG_QUERY__NODE__NODE_STRING)
+                out_.attributes.push_back({"", fields[i]->string->sval, false});
+        }
+    }
+
     void on_call(const PgQuery__FuncCall& call) {
         sql_name name = name_of(call.funcname, call.n_funcname);
-        if (is_harmless(name)) return;
+        if (is_harmless(name)) {
+            if (name.schema.empty()) out_.harmless.push_back(std::move(name));
+            return;
+        }
         if (is_denied(name.name)) {
             out_.denied_function = true;
             if (!only_planned_) at_least(statement_kind::writes);
@@ -242,6 +282,7 @@ const char* to_string(statement_kind kind) {
 
 statement_class classify_statements(std::string_view sql, token_hits hits) {
     statement_class result;
+    result.ascii = std::all_of(sql.begin(), sql.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
     if (hits.has(token_hit::ambiguous)) return result;
     const parse_tree tree = parse_tree::parse(sql, max_parsed_bytes);
     if (tree.status() != parse_status::ok) return result;
@@ -251,6 +292,8 @@ statement_class classify_statements(std::string_view sql, token_hits hits) {
     tidy(result.functions);
     tidy(result.operators);
     tidy(result.relations);
+    tidy(result.harmless);
+    tidy(result.attributes);
     return result;
 }
 

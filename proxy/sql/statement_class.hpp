@@ -42,13 +42,18 @@ struct statement_class {
 
     // Named anywhere in the text; sorted, each once.
     std::vector<sql_name> functions;  ///< called; volatile ones known to be harmless are left out
-    std::vector<sql_name> operators;  ///< "+" and the like: each stands for a function, too
+    std::vector<sql_name> operators;  ///< "+" and the like: each stands for a function, too; not those that are implied
     std::vector<sql_name> relations;  ///< tables and views
+    std::vector<sql_name> harmless;   ///< those left out of `functions`, called without a schema: may be somebody's own
+    std::vector<sql_name> attributes; ///< a of t.a and (t).a, which is a call of a(t) if t has no such column
 
     bool denied_function = false;  ///< calls a function known to have effects (nextval, pg_notify, lo_…, …)
     bool locks_rows = false;       ///< FOR UPDATE, FOR SHARE, …
     bool explain_analyze = false;
     bool is_copy = false;
+    bool uses_cursor = false;  ///< FETCH: what it runs, and how far, is not in this text
+    bool names_types = false;  ///< casts and the like: they run functions of the types
+    bool ascii = true;         ///< no byte above 127: means the same in every encoding
 };
 
 /// Texts longer than max_parsed_bytes, nested too deeply, or with a literal that `hits` (the scan of the same text, mode

@@ -128,3 +128,36 @@ TEST_CASE("D20: functions, operators and relations are listed for the catalogue"
     CHECK_FALSE(read.denied_function);
     CHECK(names(classify_statements("SELECT app.random()").functions) == "app.random");
 }
+
+TEST_CASE("D20: what is called without parentheses is listed, too") {
+    const statement_class read = classify_statements(
+        "SELECT t.a, (t).b.c, s.t.*, random() FROM t WHERE a BETWEEN 1 AND 2 AND b <@ ANY (SELECT 1) ORDER BY a USING >>");
+    CHECK(read.kind == statement_kind::reads);
+    CHECK(names(read.operators) == "< <= <@ > >= >>");
+    CHECK(names(read.attributes) == "a b c t");
+    CHECK(names(read.harmless) == "random");
+    CHECK(names(classify_statements("SELECT a, b FROM t").attributes) == "");
+    CHECK(names(classify_statements("SELECT pg_catalog.random()").harmless) == "");
+}
+
+TEST_CASE("D20: marks for what form alone cannot settle") {
+    CHECK(classify_statements("FETCH 1 FROM c").uses_cursor);
+    CHECK_FALSE(classify_statements("SELECT 1").uses_cursor);
+    CHECK(classify_statements("SELECT '1'::positive").names_types);
+    CHECK(classify_statements("SELECT * FROM f() AS t(a positive)").names_types);
+    CHECK_FALSE(classify_statements("SELECT a FROM t").names_types);
+    CHECK(classify_statements("SELECT 'a'").ascii);
+    CHECK_FALSE(classify_statements("SELECT '\xc3\xa4'").ascii);
+}
+
+TEST_CASE("P63: functions that run SQL given as text, whatever they are declared") {
+    check({
+        {"SELECT * FROM crosstab('select nextval(1)') AS t(a int)", statement_kind::writes},
+        {"SELECT * FROM app.connectby('t', 'a', 'b', '1', 0) AS t(a int)", statement_kind::writes},
+        {"SELECT table_to_xml('v', true, true, '')", statement_kind::writes},
+        {"SELECT database_to_xml(true, true, '')", statement_kind::writes},
+        {"SELECT xpath_table('a', 'b', 'c', 'd', 'e')", statement_kind::writes},
+        {"SELECT ts_stat('select nextval(1)')", statement_kind::writes},
+        {"SELECT t.crosstab FROM t", statement_kind::reads},
+    });
+}
