@@ -1,0 +1,37 @@
+// Is a text nothing but one step of transaction control, and which? Read from PostgreSQL's own grammar: comments, case,
+// WORK, TRANSACTION, isolation levels and trailing semicolons do not deceive it. It never guesses: a text that is not
+// understood, or says anything else as well, is no step. Pure and thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace pgsteady {
+
+struct transaction_text {
+    enum class step : std::uint8_t {
+        none,      ///< not a single statement of these
+        begin,     ///< BEGIN, START TRANSACTION
+        commit,    ///< COMMIT, END
+        rollback,  ///< ROLLBACK, ABORT; not TO a savepoint
+    };
+    enum class access : std::uint8_t { unsaid, read_only, read_write };
+
+    step what = step::none;
+    bool chain = false;             ///< AND CHAIN: opens the next transaction with the same characteristics (D29)
+    access says = access::unsaid;   ///< with begin; read_write if both are said
+};
+
+/// Texts longer than 64 KiB are no step.
+[[nodiscard]] transaction_text read_transaction_text(std::string_view sql);
+
+/// BEGIN or START TRANSACTION and nothing else, with whatever characteristics.
+[[nodiscard]] bool is_only_begin(std::string_view sql);
+/// A BEGIN that makes the transaction READ ONLY by itself.
+[[nodiscard]] bool begin_is_read_only(std::string_view sql);
+/// COMMIT or END and nothing else, without AND CHAIN.
+[[nodiscard]] bool is_only_commit(std::string_view sql);
+/// ROLLBACK or ABORT of the whole transaction and nothing else, without AND CHAIN.
+[[nodiscard]] bool is_only_rollback(std::string_view sql);
+
+}  // namespace pgsteady
