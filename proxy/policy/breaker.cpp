@@ -134,7 +134,8 @@ void breaker::abandon_probe() {
 }
 
 std::optional<breaker::time_point> breaker::next_probe() const {
-    if (force_ != breaker_force::automatic || state_ == breaker_state::closed || probe_ != probe::none) return std::nullopt;
+    if (force_ != breaker_force::automatic || state_ == breaker_state::closed || probe_ != probe::none)
+        return std::nullopt;
     return next_probe_;
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "config/config.hpp"
+
 #include "proxy/policy/cluster_view.hpp"
 #include "proxy/policy/failure.hpp"
 #include "proxy/policy/sliding_count.hpp"
@@ -23,17 +24,17 @@ enum class breaker_force : std::uint8_t { automatic, open, closed };
 
 /// Why a breaker opened.
 enum class breaker_cause : std::uint8_t {
-    none,               ///< it never did
-    consecutive,        ///< failure_threshold failures without a success between them
-    failure_rate,       ///< too large a share of the window
-    loss_burst,         ///< several sessions were lost within a second
-    not_ready,          ///< the host said 57P03
-    server_crashed,     ///< the host said 57P02
-    probes_missed,      ///< the monitor got no answer
-    no_writable_host,   ///< of the way for writes
-    storage_failing,    ///< of the way for writes: 53100 or 58030 again and again
-    two_primaries,      ///< of the way for writes (D27)
-    forced,             ///< by an operator
+    none,              ///< it never did
+    consecutive,       ///< failure_threshold failures without a success between them
+    failure_rate,      ///< too large a share of the window
+    loss_burst,        ///< several sessions were lost within a second
+    not_ready,         ///< the host said 57P03
+    server_crashed,    ///< the host said 57P02
+    probes_missed,     ///< the monitor got no answer
+    no_writable_host,  ///< of the way for writes
+    storage_failing,   ///< of the way for writes: 53100 or 58030 again and again
+    two_primaries,     ///< of the way for writes (D27)
+    forced,            ///< by an operator
 };
 [[nodiscard]] std::string_view to_string(breaker_cause cause);
 
@@ -120,7 +121,7 @@ private:
     sliding_count bad_;
     breaker_state state_ = breaker_state::closed;  // as if nothing were forced
     breaker_force force_ = breaker_force::automatic;
-    probe probe_ = probe::none;                    // the one in progress
+    probe probe_ = probe::none;  // the one in progress
     breaker_cause cause_ = breaker_cause::none;
     failure_kind last_failure_ = failure_kind::none;
     std::uint32_t consecutive_ = 0;

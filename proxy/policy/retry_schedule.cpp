@@ -24,7 +24,13 @@ constexpr std::array<std::pair<std::string_view, config::retry_strategy>, 3> str
 }};
 
 constexpr std::array<std::pair<std::string_view, double>, 7> milliseconds_in{{
-    {"", 1}, {"us", 1e-3}, {"ms", 1}, {"s", 1e3}, {"min", 60e3}, {"h", 3'600e3}, {"d", 86'400e3},
+    {"", 1},
+    {"us", 1e-3},
+    {"ms", 1},
+    {"s", 1e3},
+    {"min", 60e3},
+    {"h", 3'600e3},
+    {"d", 86'400e3},
 }};
 
 std::string_view without_spaces(std::string_view text) {
@@ -78,7 +84,8 @@ std::chrono::microseconds retry_pause(const config::retry_settings& rules, confi
 retry_limits limits_of(const config::retry_settings& rules, milliseconds hold_timeout, const retry_wishes& wishes) {
     retry_limits limits{rules.max_retries, rules.strategy, hold_timeout};
     if (!rules.client_control) return limits;
-    if (wishes.max_retries) limits.max_retries = std::min(limits.max_retries, parse_count(*wishes.max_retries).value_or(UINT32_MAX));
+    if (wishes.max_retries)
+        limits.max_retries = std::min(limits.max_retries, parse_count(*wishes.max_retries).value_or(UINT32_MAX));
     if (wishes.strategy) limits.strategy = parse_strategy(*wishes.strategy).value_or(limits.strategy);
     if (wishes.timeout) {
         const milliseconds wished = parse_setting_duration(*wishes.timeout).value_or(milliseconds{0});
@@ -93,7 +100,8 @@ std::optional<milliseconds> parse_setting_duration(std::string_view text) {
     // from_chars would also take "inf" and "nan".
     if (text.empty() || !((text[0] >= '0' && text[0] <= '9') || text[0] == '.')) return std::nullopt;
     double number = 0;
-    const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+    const auto [end, problem] =
+        std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
     if (problem != std::errc{}) return std::nullopt;
     const std::string_view name = without_spaces(text.substr(static_cast<std::size_t>(end - text.data())));
     const auto* const unit = std::ranges::find(milliseconds_in, name, &std::pair<std::string_view, double>::first);

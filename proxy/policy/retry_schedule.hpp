@@ -15,8 +15,9 @@ namespace pgsteady {
 /// The pause before retry number `attempt` (the first is 1; 0 counts as 1), by the strategy that applies to the
 /// statement. With jitter it is drawn between 0 and its full length by `chance` from [0, 1). Never above max_delay,
 /// however large the attempt (max_delay 0: never above a day, P51).
-[[nodiscard]] std::chrono::microseconds retry_pause(const config::retry_settings& rules, config::retry_strategy strategy,
-                                                    std::uint32_t attempt, double chance);
+[[nodiscard]] std::chrono::microseconds retry_pause(const config::retry_settings& rules,
+                                                    config::retry_strategy strategy, std::uint32_t attempt,
+                                                    double chance);
 
 /// What applies to one statement.
 struct retry_limits {
@@ -32,7 +33,7 @@ struct retry_limits {
 struct retry_wishes {
     std::optional<std::string_view> max_retries;
     std::optional<std::string_view> strategy;
-    std::optional<std::string_view> timeout;  ///< like PostgreSQL's: a bare number is milliseconds, else us, ms, s, min, h, d
+    std::optional<std::string_view> timeout;  ///< see parse_setting_duration()
 };
 
 /// Wishes lower the limits and never raise them (D40), only with retry.client_control, and not at all if they cannot be

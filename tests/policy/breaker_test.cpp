@@ -81,7 +81,7 @@ TEST_CASE("T23, T24: which failures move it, for every kind there is") {
     };
     CHECK(std::size(rows) == static_cast<std::size_t>(failure_kind::statement_error) + 1);
     for (const row& each : rows) {
-        CAPTURE(to_string(each.kind));
+        CAPTURE(std::string(to_string(each.kind)));
         CHECK(effect_on_host(each.kind) == each.effect);
         CHECK(counts_against_host(each.kind) == (each.effect == host_effect::counted));
         if (each.effect == host_effect::counted) CHECK(is_infrastructure(each.kind));

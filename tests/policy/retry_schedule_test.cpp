@@ -5,6 +5,7 @@
 
 #include <limits>
 #include <random>
+#include <string>
 
 using namespace pgsteady;
 using namespace std::chrono_literals;
@@ -104,8 +105,8 @@ TEST_CASE("D40: a session lowers its limits and never raises them") {
     };
     const config::retry_settings rules;
     for (const row& each : rows) {
-        CAPTURE(each.retries);
-        CAPTURE(each.timeout);
+        CAPTURE(std::string(each.retries));
+        CAPTURE(std::string(each.timeout));
         const retry_limits limits = limits_of(rules, 30s, {each.retries, std::nullopt, each.timeout});
         CHECK(limits.max_retries == each.max_retries);
         CHECK(limits.timeout == each.limit);
@@ -149,7 +150,7 @@ TEST_CASE("durations of settings are read as PostgreSQL reads them") {
         {"0x10", std::nullopt}, {"5s 5s", std::nullopt}, {".", std::nullopt},
     };
     for (const row& each : rows) {
-        CAPTURE(each.text);
+        CAPTURE(std::string(each.text));
         CHECK(parse_setting_duration(each.text) == each.value);
     }
     CHECK_FALSE(parse_setting_duration(std::string(100'000, '9')).has_value());
