@@ -316,6 +316,7 @@ TEST_CASE("late news from old connections neither close nor lengthen an open one
     f.fail(5);
     f.subject.on_success(f.now, 1000);
     CHECK(f.subject.state() == breaker_state::open);
+    CHECK(f.subject.consecutive_failures() == 5);  // status goes on telling why
     f.fail(50);
     CHECK(f.wait() == 1s);
     f.sleep_out_the_interval();
