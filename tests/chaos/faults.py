@@ -1,0 +1,373 @@
+"""What goes wrong: F1 to F24. Each fault does its harm and undoes it; what is left when it returns is a working server.
+
+A fault is a function of (rig, chance, size); `size` scales durations. It returns the moment at which the server could
+be used again, when that is earlier than its own end. What must hold all the same is in `Expect`.
+"""
+
+import os
+import signal
+import time
+from typing import Callable, NamedTuple
+
+from lib.cluster import PASSWORD
+from lib.deadline import eventually
+from lib.wire_client import Closed, ServerError, WireClient, send_cancel
+
+from rig import DATABASE, start_again
+
+
+class Expect(NamedTuple):
+    """What this fault must not cost. The safety rules (I1 to I4, I6 to I8) hold always and are not listed."""
+    clean_reads: bool = True          # reads of up to 64 KiB outside of transactions see no error
+    clean_sign_ins: bool = True
+    keeps_clients: bool = True        # nobody but pinned sessions is disconnected
+    within: float = 3.0               # seconds after the end of the harm until every client is served again
+    may_cancel: bool = False          # 57014 is part of the fault
+    errors_allowed: tuple = ()        # SQLSTATEs that reads may see
+
+
+class Fault(NamedTuple):
+    name: str
+    text: str
+    inject: Callable
+    expect: Expect = Expect()
+    gated: tuple = ()
+    tls: bool = False
+    quick: bool = True
+    config: dict = {}
+
+
+# ---- the server ----------------------------------------------------------------------------------------------------
+
+def terminate_backends(rig, chance, size):
+    for _ in range(int(8 * size)):
+        pids = rig.backends()
+        if pids:
+            rig.sql(f"select pg_terminate_backend({chance.choice(pids)})")
+        time.sleep(chance.uniform(0.02, 0.15))
+
+
+def kill_a_backend(rig, chance, size):
+    pids = rig.backends("state = 'active'") or rig.backends()
+    os.kill(chance.choice(pids), signal.SIGKILL)
+    time.sleep(0.05)
+    eventually(lambda: answers(rig.primary), "the server has recovered", 30)
+
+
+def kill_the_postmaster(rig, chance, size):
+    os.kill(rig.primary.pid, signal.SIGKILL)
+    rig.primary.stop()
+    time.sleep(chance.uniform(0, 0.5) * size)
+    start_again(rig.primary)
+
+
+def restart_fast(rig, chance, size):
+    rig.primary.stop(signal.SIGINT)
+    time.sleep(chance.uniform(0, 0.5) * size)
+    start_again(rig.primary)
+
+
+def restart_immediately(rig, chance, size):
+    rig.primary.stop(signal.SIGQUIT)
+    time.sleep(chance.uniform(0, 0.5) * size)
+    start_again(rig.primary)
+
+
+def stop_the_postmaster(rig, chance, size):
+    """SIGSTOP: the kernel accepts connections and nobody answers. Some sessions are lost just then."""
+    os.kill(rig.primary.pid, signal.SIGSTOP)
+    try:
+        for pid in chance.sample(rig_pids(rig), min(4, len(rig_pids(rig)))):
+            os.kill(pid, signal.SIGTERM)
+        time.sleep(1.0 * size)
+    finally:
+        os.kill(rig.primary.pid, signal.SIGCONT)
+
+
+_seen = {}
+
+
+def rig_pids(rig):
+    """Sessions of the application as the kernel sees them: the server cannot be asked while it is stopped."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat") as file:
+                    parent = int(file.read().rsplit(")", 1)[1].split()[1])
+                with open(f"/proc/{name}/cmdline") as file:
+                    title = file.read()
+            except OSError:
+                continue
+            if parent == rig.primary.pid and f": app {DATABASE}" in title:
+                found.append(int(name))
+    return sorted(found)
+
+
+def stop_one_backend(rig, chance, size):
+    """A slow query is not a dead server: its client waits, everybody else goes on."""
+    pids = rig.backends("state = 'active'") or rig.backends()
+    pid = chance.choice(pids)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        time.sleep(1.5 * size)
+    finally:
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            pass
+
+
+def switch_over(rig, chance, size):
+    rig.primary.stop(signal.SIGINT)
+    rig.fail_over()
+    moment = time.monotonic()
+    time.sleep(chance.uniform(0.2, 1.0))
+    rig.rejoin()
+    return moment
+
+
+def fail_over(rig, chance, size):
+    os.kill(rig.primary.pid, signal.SIGKILL)
+    rig.primary.stop()
+    time.sleep(chance.uniform(0, 0.3) * size)
+    rig.fail_over()
+    moment = time.monotonic()
+    time.sleep(chance.uniform(0.2, 1.0))
+    rig.rejoin()
+    return moment
+
+
+def promote_beside_the_primary(rig, chance, size):
+    """D27: two nodes take writes. The old primary is synchronous, so it acknowledges nothing from now on."""
+    rig.fail_over()
+    time.sleep(1.5 * size)
+    rig.standby.stop(signal.SIGQUIT)
+    moment = time.monotonic()
+    rig.rejoin()
+    return moment
+
+
+def exhaust_connections(rig, chance, size):
+    """Others take every slot, and the pool's own sessions are lost: 53300 is overload, not a dead host."""
+    others = []
+    try:
+        until = time.monotonic() + 1.0 * size
+        while time.monotonic() < until:
+            try:
+                client = WireClient(rig.primary.address, 5)
+                others.append(client)
+                client.login("app_md5", DATABASE, PASSWORD)
+            except (ServerError, Closed, OSError):
+                time.sleep(0.05)
+                rig.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app' "
+                        f"and pid % 7 = {chance.randrange(7)}")
+    finally:
+        for client in others:
+            client.abandon()
+
+
+def pause_replay(rig, chance, size):
+    rig.sql("select pg_wal_replay_pause()", rig.standby)
+    time.sleep(1.5 * size)
+    rig.sql("select pg_wal_replay_resume()", rig.standby)
+
+
+def lose_the_synchronous_standby(rig, chance, size):
+    """COMMIT hangs; some waiters are cancelled and some terminated: durable here, and the client must not be told no."""
+    rig.standby.stop(signal.SIGQUIT)
+    for _ in range(3):
+        time.sleep(0.3 * size)
+        waiting = rig.backends("wait_event = 'SyncRep'")
+        for pid in chance.sample(waiting, min(2, len(waiting))):
+            rig.sql(f"select {chance.choice(('pg_cancel_backend', 'pg_terminate_backend'))}({pid})")
+    start_again(rig.standby)
+    eventually(rig._is_following, "the standby follows", 20)
+
+
+def forbid_writes(rig, chance, size):
+    rig.primary.configure(default_transaction_read_only="on")
+    time.sleep(1.0 * size)
+    rig.primary.configure(default_transaction_read_only=None)
+    time.sleep(0.1)
+
+
+# ---- the network ----------------------------------------------------------------------------------------------------
+
+def reset_connections(rig, chance, size):
+    for _ in range(int(4 * size)):
+        rig.gate().rst(share=chance.choice((0.3, 1.0)), seed=chance.randrange(1 << 30))
+        time.sleep(chance.uniform(0.05, 0.4))
+
+
+def cut_mid_message(rig, chance, size):
+    """The exact byte is drawn: in requests, in results, at COMMIT's answer."""
+    gate = rig.gate()
+    for _ in range(int(8 * size)):
+        if chance.random() < 0.5:
+            gate.cut_on(*chance.choice((("up", "Q"), ("up", "S"), ("up", "E"), ("down", "C"), ("down", "Z"), ("down", "D"))),
+                        nth=chance.randint(1, 30), how=chance.choice(("rst", "fin")), after=chance.random() < 0.4,
+                        count=chance.randint(0, 5))
+        else:
+            gate.cut_after(chance.choice(("up", "down")), chance.randint(1, 4000), chance.choice(("rst", "fin")))
+        time.sleep(chance.uniform(0.1, 0.25))
+
+
+def black_hole(rig, chance, size):
+    rig.gate().blackhole()
+    time.sleep(3.0 * size)
+    rig.gate().heal()
+
+
+def black_hole_downwards(rig, chance, size):
+    """What is asked arrives and is executed; no answer returns."""
+    rig.gate().blackhole("down")
+    time.sleep(2.0 * size)
+    rig.gate().heal()
+
+
+def half_close(rig, chance, size):
+    for direction in ("up", "down"):
+        rig.gate().halfclose(direction, share=0.5)
+        time.sleep(0.5 * size)
+
+
+def slow_network(rig, chance, size):
+    gate = rig.gate()
+    for delay in (0.005, 0.05, 0.2):
+        gate.delay(delay, delay / 2)
+        time.sleep(0.5 * size)
+    gate.heal()
+    gate.slice(40, 0.002)
+    time.sleep(0.5 * size)
+    gate.heal()
+
+
+def reset_clients(rig, chance, size):
+    """Clients vanish in every phase; nothing of theirs may stay behind."""
+    for _ in range(int(5 * size)):
+        gate = rig.gates["clients"]
+        chance.choice((gate.rst, gate.fin))(share=0.4, seed=chance.randrange(1 << 30))
+        time.sleep(chance.uniform(0.1, 0.3))
+
+
+def half_close_clients(rig, chance, size):
+    for direction in ("up", "down"):
+        rig.gates["clients"].halfclose(direction, share=0.3)
+        time.sleep(0.4 * size)
+
+
+def storm_of_cancels(rig, chance, size):
+    until = time.monotonic() + 1.5 * size
+    while time.monotonic() < until:
+        client = chance.choice(rig.crowd.clients)
+        try:
+            connection = client.connection
+            if isinstance(connection, WireClient):
+                send_cancel(rig.proxy.address, connection.pid, connection.key)
+            elif connection is not None:
+                connection.cancel()
+        except Exception:                                 # noqa: the connection may end or change under our hands
+            pass
+        time.sleep(0.01)
+
+
+def cut_tls(rig, chance, size):
+    """In the handshake, in a record, with and without a goodbye; on both legs."""
+    for _ in range(int(8 * size)):
+        gate = chance.choice((rig.gate(), rig.gates["clients"]))
+        gate.cut_after(chance.choice(("up", "down")), chance.choice((1, 8, 9, 100, 700, 1500, 4000)) + chance.randrange(50),
+                       chance.choice(("rst", "fin")))
+        if chance.random() < 0.5:
+            rig.gate().rst(share=0.3)
+        time.sleep(chance.uniform(0.1, 0.25))
+
+
+# ---- the proxy ------------------------------------------------------------------------------------------------------
+
+def restart_the_proxy(rig, chance, size):
+    rig.proxy.signal(signal.SIGTERM)
+    try:
+        rig.proxy.wait(20)
+    finally:
+        rig.proxy.kill()
+    rig.proxy.start()
+
+
+def kill_the_proxy(rig, chance, size):
+    rig.proxy.kill()
+    rig.proxy.start()
+
+
+def exhaust_descriptors(rig, chance, size):
+    """No descriptor is left for new connections in either direction; those that exist go on."""
+    import resource
+    pid = rig.proxy.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")) + 2, before[1]))
+    others = []
+    try:
+        until = time.monotonic() + 1.0 * size
+        while time.monotonic() < until:
+            try:
+                others.append(WireClient(rig.proxy.address, 2))
+            except OSError:
+                pass
+            time.sleep(0.02)
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        for client in others:
+            client.abandon()
+
+
+def nothing(rig, chance, size):
+    """No harm at all: the suite's own check that it complains of nothing."""
+    time.sleep(0.5 * size)
+
+
+def answers(node):
+    try:
+        with node.superuser():
+            return True
+    except (OSError, Closed, ServerError):
+        return False
+
+
+LOST_BY_DESIGN = Expect(clean_reads=False, clean_sign_ins=False, keeps_clients=False)
+SERVERS, CLIENTS, BOTH = ("servers",), ("clients",), ("servers", "clients")
+
+FAULTS = [
+    Fault("f0_nothing", "no fault", nothing),
+    Fault("f1_terminate", "pg_terminate_backend of random sessions", terminate_backends),
+    Fault("f2_kill_backend", "kill -9 of a session; the server restarts itself", kill_a_backend),
+    Fault("f3_kill_postmaster", "kill -9 of the postmaster, then a start", kill_the_postmaster),
+    Fault("f4_restart_fast", "restart -m fast", restart_fast),
+    Fault("f5_restart_immediate", "restart -m immediate", restart_immediately),
+    Fault("f6_stop_postmaster", "SIGSTOP of the postmaster, sessions lost meanwhile", stop_the_postmaster,
+          Expect(within=4.0)),
+    Fault("f7_stop_backend", "SIGSTOP of one session in the middle of a statement", stop_one_backend),
+    Fault("f9_switchover", "fast stop, promotion, the old primary returns as standby", switch_over),
+    Fault("f9_failover", "kill -9, promotion, the old primary returns as standby", fail_over),
+    Fault("f10_split", "promotion while the primary lives", promote_beside_the_primary, Expect(within=5.0)),
+    Fault("f11_reset", "RST of server connections", reset_connections, gated=SERVERS),
+    Fault("f11_cut_bytes", "server connections cut at drawn bytes and messages", cut_mid_message, gated=SERVERS),
+    Fault("f12_black_hole", "nothing passes to or from the primary", black_hole, Expect(within=4.0), gated=SERVERS),
+    Fault("f12_black_hole_down", "nothing returns from the primary", black_hole_downwards, Expect(within=4.0),
+          gated=SERVERS),
+    Fault("f13_half_close", "half-closed server connections", half_close, gated=SERVERS),
+    Fault("f13_half_close_clients", "half-closed client connections", half_close_clients, LOST_BY_DESIGN, gated=CLIENTS),
+    Fault("f14_slow", "delay up to 300 ms, then 40 bytes at a time", slow_network, gated=SERVERS),
+    Fault("f15_no_slots", "every connection slot taken by others", exhaust_connections),
+    Fault("f16_replay_paused", "the standby stops replaying", pause_replay),
+    Fault("f17_sync_stall", "the synchronous standby is lost; waiters cancelled and terminated",
+          lose_the_synchronous_standby),
+    Fault("f19_read_only", "default_transaction_read_only by reload", forbid_writes),
+    Fault("f20_clients_vanish", "RST and FIN of client connections", reset_clients, LOST_BY_DESIGN, gated=CLIENTS),
+    Fault("f21_cancels", "a cancel every 10 ms for somebody", storm_of_cancels,
+          Expect(may_cancel=True, errors_allowed=("57014",))),
+    Fault("f22_tls", "TLS cut in handshakes and records on both legs", cut_tls, LOST_BY_DESIGN, gated=BOTH, tls=True),
+    Fault("f23_restart_proxy", "SIGTERM of the proxy, then a start", restart_the_proxy, LOST_BY_DESIGN,
+          config={"shutdown": {"drain_timeout": "1s"}}),
+    Fault("f23_kill_proxy", "kill -9 of the proxy, then a start", kill_the_proxy, LOST_BY_DESIGN),
+    Fault("f24_descriptors", "the proxy has no descriptors left", exhaust_descriptors, Expect(clean_sign_ins=False)),
+]

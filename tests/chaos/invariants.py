@@ -1,0 +1,134 @@
+"""The judge: holds what clients were told against what the database has. Returns sentences, none when all is well.
+
+I1 acknowledged means exactly one effect; I2 a promise of no effect is kept; I3 unknown means none or one; I4 the
+accounts add up; I6 and I8 are judged by the workloads; I7 the grammar, by the raw clients; I9 executions and
+connections stay in proportion; I10 an outage is a pause; I12 descriptors return.
+"""
+
+from collections import Counter, defaultdict
+
+from history import NO_EFFECT, contradiction
+from workloads import SMALL_READS
+
+SHOWN = 6
+WRITES = {"log", "log-tx", "transfer", "copy-in", "pipeline", "script", "call", "script-commit"}
+NOT_ATOMIC = {"call", "script-commit"}             # several transactions in one statement: a prefix may stay
+
+
+class Verdict:
+    """Sentences by rule, and the counts that a report shows."""
+
+    def __init__(self):
+        self.problems = []
+        self.lost = self.doubled = self.wrong = 0
+
+    def say(self, text):
+        self.problems.append(text)
+
+
+def effects(rig):
+    """{(client, seq): Counter of parts}"""
+    found = defaultdict(Counter)
+    for client, seq, part, count in rig.sql("select client, seq, part, count(*) from chaos_log group by 1, 2, 3"):
+        found[client, int(seq)][int(part)] = int(count)
+    return found
+
+
+def judge_effects(history, found, verdict):
+    """I1, I2, I3."""
+    known = set()
+    for event in history.events:
+        if contradiction(event.answer):
+            verdict.wrong += 1
+            verdict.say(f"I2 {event.client} {event.kind}: {contradiction(event.answer)}: {event.answer.message}")
+        if event.kind not in WRITES:
+            continue
+        client, seq, parts = event.key
+        known.add((client, seq))
+        rows = found.get((client, seq), Counter())
+        complete = all(rows[part] for part in range(1, parts + 1))
+        what = f"{client} {event.kind} {seq}: answered {describe(event.answer)}; the database has " \
+               f"{sum(rows.values())} rows of {parts}"
+        outcome = event.answer.outcome
+        if any(count > 1 for count in rows.values()):
+            verdict.doubled += 1
+            verdict.say(f"I3 doubled: {what}")
+        elif outcome in ("ok", "committed") and not complete:
+            verdict.lost += 1
+            verdict.say(f"I1 lost: {what}")
+        elif outcome in NO_EFFECT and rows and event.kind not in NOT_ATOMIC:
+            verdict.wrong += 1
+            verdict.say(f"I2 wrong: {what}")
+        elif rows and not complete and event.kind not in NOT_ATOMIC:
+            verdict.wrong += 1
+            verdict.say(f"I1 torn: {what}")
+    for client, seq in set(found) - known:
+        verdict.doubled += 1
+        verdict.say(f"I3 {client} {seq}: in the database, and nobody asked for it")
+
+
+def describe(answer):
+    return "ok" if answer.outcome == "ok" else \
+        f"{answer.outcome} ({answer.sqlstate or 'connection lost'} {answer.message[:80]!r})"
+
+
+def judge_bank(rig, verdict):
+    """I4, in the end."""
+    total, rows = rig.sql("select sum(balance), count(*) from accounts")[0]
+    if (total, rows) != ("20000", "20"):
+        verdict.say(f"I4 the accounts hold {total} in {rows} rows")
+
+
+def judge_comfort(history, expect, verdict):
+    """I10: what an outage may cost."""
+    if expect.clean_reads:
+        errors = [event for event in history.events if event.kind in SMALL_READS and event.answer.error
+                  and event.answer.sqlstate not in expect.errors_allowed]
+        if errors:
+            verdict.say(f"I10 {len(errors)} of {history.count(SMALL_READS)} small reads saw an error: "
+                        + kinds(errors))
+    if expect.keeps_clients:
+        lost = history.disconnects(but_not=("pinned", "pin"))
+        if lost:
+            verdict.say(f"I10 {len(lost)} clients were disconnected: {kinds(lost)}; first "
+                        f"{lost[0].client} in {lost[0].kind}: {lost[0].answer.message[:200]!r} "
+                        f"{lost[0].answer.detail[:120]!r}")
+        for event in history.disconnects():
+            if event.kind in ("pinned", "pin") and event.answer.sqlstate != "08006" \
+                    and "cannot be restored" not in event.answer.message:
+                verdict.say(f"I10 a pinned session ended with {describe(event.answer)}, and R12 (08006) is due")
+    if expect.clean_sign_ins and history.sign_in_errors:
+        _, client, text = history.sign_in_errors[0]
+        verdict.say(f"I10 {len(history.sign_in_errors)} sign-ins failed; first {client}: {text[:200]}")
+    if not expect.may_cancel:
+        cancelled = [event for event in history.events if event.answer.sqlstate == "57014"]
+        if cancelled:
+            verdict.say(f"I10 {len(cancelled)} statements were cancelled, and nobody asked for it")
+
+
+def kinds(events):
+    counts = Counter((event.kind, event.answer.error) for event in events)
+    return ", ".join(f"{count} x {error} in {kind}" for (kind, error), count in counts.most_common(SHOWN))
+
+
+def judge_all(rig, history, expect):
+    verdict = Verdict()
+    for text in history.violations:
+        verdict.say(text)
+    judge_effects(history, effects(rig), verdict)
+    judge_bank(rig, verdict)
+    judge_comfort(history, expect, verdict)
+    return verdict
+
+
+def shown(problems):
+    """A list for a person: at most SHOWN sentences per rule."""
+    by_rule = defaultdict(list)
+    for text in problems:
+        by_rule[" ".join(text.split()[:2])[:12]].append(text)
+    lines = []
+    for texts in by_rule.values():
+        lines += texts[:SHOWN]
+        if len(texts) > SHOWN:
+            lines.append(f"… and {len(texts) - SHOWN} more like it")
+    return "\n".join(lines)

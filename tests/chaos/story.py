@@ -1,0 +1,116 @@
+"""One run of one fault: the clients start, the harm is done, the clients must recover, the judge looks.
+
+Everything drawn comes from the seed. What happened when is kept and printed with a failure.
+"""
+
+import os
+import random
+import time
+
+from clients import Crowd
+from history import History
+from invariants import judge_all, shown
+from lib.deadline import eventually
+from lib.suite import Report
+from rig import Rig
+from workloads import MIX
+
+START_SECONDS = 20
+
+
+class Story:
+    """Owns the rig of a suite run."""
+
+    def __init__(self, suite):
+        self.suite, self.rig = suite, None
+
+    def prepare(self):
+        self.rig = Rig()
+        self.suite.cleanup(self.rig.close)
+
+    def play(self, fault, seed, mix=MIX):
+        options = self.suite.options
+        run = Run(self.rig, fault, seed, options.size, options.seconds)
+        try:
+            verdict = run.tell(mix)
+            clean = not verdict.problems
+        except BaseException:
+            self.rig.end_run()
+            raise
+        log = self.rig.proxy.obituary() + told(self.rig.proxy, 25)
+        try:
+            self.rig.end_run(cleanly=True)
+        except AssertionError as problem:
+            verdict.say(f"the proxy did not end well: {problem}")
+        if verdict.problems:
+            raise Report(f"{fault.text} (seed {seed}, size {options.size})\n{run.timeline()}\n"
+                         f"{shown(verdict.problems)}\n" + ("" if clean else log))
+
+
+class Run:
+    def __init__(self, rig, fault, seed, size, seconds):
+        self.rig, self.fault, self.seed, self.size, self.seconds = rig, fault, seed, size, seconds
+        self.chance = random.Random(f"{seed}/{fault.name}")
+        self.history = History()
+        self.marks = []
+
+    def mark(self, text):
+        self.marks.append((time.monotonic() - self.history.began, text))
+
+    def timeline(self):
+        errors = ", ".join(f"{count} x {error}" for error, count in self.history.errors().most_common(8))
+        return "\n".join(f"  {at:6.2f} s  {text}" for at, text in self.marks) \
+            + f"\n  {self.history.count()} operations; errors: {errors or 'none'}"
+
+    def tell(self, mix):
+        rig, fault = self.rig, self.fault
+        rig.ready()
+        proxy = rig.begin_run(fault.gated, fault.tls, **fault.config)
+        target = rig.target(fault.tls)
+        crowd = rig.crowd = Crowd([kind(f"{kind.__name__}-{number}", target, self.history, self.seed)
+                                   for kind, count in mix for number in range(1, count + 1)], self.history)
+        self.history.began = time.monotonic()
+        crowd.start()
+        if not crowd.wait_for_progress(self.history.began, START_SECONDS):
+            raise Report(f"never served, without any harm: {crowd.waiting_for(self.history.began)}\n"
+                         f"{self.history.sign_in_errors[:3]}\n{shown(self.history.violations)}\n{proxy.log_tail()}")
+        time.sleep(self.seconds)
+        descriptors = descriptor_count(proxy)
+        self.mark("harm begins")
+        usable = fault.inject(rig, self.chance, self.size) or time.monotonic()
+        self.mark("harm has ended")
+        recovered = crowd.wait_for_progress(usable, fault.expect.within + 2 * self.seconds)
+        late = crowd.waiting_for(usable)
+        self.mark("all are served" if recovered else f"not served: {', '.join(late)}")
+        if recovered:
+            time.sleep(self.seconds)
+        elif not crowd.wait_for_progress(usable, 35):
+            self.mark(f"still not served: {', '.join(crowd.waiting_for(usable))}")
+        hung = crowd.stop()
+        self.mark("clients have ended")
+        rig.settle()
+        verdict = judge_all(rig, self.history, fault.expect)
+        if not recovered:
+            verdict.say(f"I10 not served within {fault.expect.within} s after the harm: {', '.join(late)}")
+        for text in hung:
+            verdict.say(f"I10 {text}")
+        if not fault.name.startswith("f23"):
+            self._judge_leaks(proxy, descriptors, verdict)
+        return verdict
+
+    def _judge_leaks(self, proxy, before, verdict):
+        """I12: without clients there are no more descriptors than servers of the pool explain."""
+        try:
+            eventually(lambda: descriptor_count(proxy) <= before, "descriptors return", 3)
+        except AssertionError:
+            verdict.say(f"I12 {descriptor_count(proxy)} descriptors are open without clients, {before} with them")
+
+
+def descriptor_count(proxy):
+    return len(os.listdir(f"/proc/{proxy.process.pid}/fd"))
+
+
+def told(proxy, lines):
+    """The end of the proxy's log without the ends of clients that left by themselves."""
+    text = [line for line in proxy.log_text().splitlines() if "ended: client_" not in line]
+    return "--- the proxy's log\n" + "\n".join(text[-lines:])

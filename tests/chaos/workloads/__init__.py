@@ -1,0 +1,43 @@
+"""What the clients do. Each module is one of the workloads W1 to W9; SCHEMA is what they need in the database."""
+
+from .bank import BankReader, BankTeller
+from .copying import CopyIn, CopyOut
+from .exactly_once import LogAutocommit, LogTransaction
+from .many import Idlers
+from .pipelines import Pipeliner
+from .reading import ReadLarge, ReadSmall
+from .scripts import Scripter
+from .state import PinnedSession, SessionState
+
+ACCOUNTS, START_BALANCE = 20, 1000
+FACTS = 12_000
+
+SCHEMA = f"""
+create table chaos_log (client text, seq int, part int);
+create table accounts (id int primary key, balance bigint not null);
+insert into accounts select i, {START_BALANCE} from generate_series(1, {ACCOUNTS}) i;
+create table facts (i int primary key, pad text);
+insert into facts select i, repeat(md5(i::text), 3) from generate_series(1, {FACTS}) i;
+create procedure chaos_steps(who text, number int, steps int) language plpgsql as $$
+begin
+  for step in 1..steps loop
+    insert into chaos_log values (who, number, step);
+    commit;
+  end loop;
+end $$;
+analyze;
+grant all on all tables in schema public to app;
+grant create on schema public to app;
+"""
+CLEAN = f"truncate chaos_log; update accounts set balance = {START_BALANCE} where balance <> {START_BALANCE}"
+
+# kind: what it is. Reads of up to 64 KiB have to pass every outage that is bridged without an error.
+SMALL_READS = {"read", "sum", "state"}
+
+# (class, how many) of one run with all workloads together.
+MIX = [(LogAutocommit, 2), (LogTransaction, 2), (BankTeller, 2), (BankReader, 1), (ReadSmall, 2), (ReadLarge, 1),
+       (SessionState, 1), (PinnedSession, 1), (CopyIn, 1), (CopyOut, 1), (Pipeliner, 2), (Scripter, 1), (Idlers, 1)]
+
+__all__ = ["ACCOUNTS", "CLEAN", "FACTS", "MIX", "SCHEMA", "SMALL_READS", "START_BALANCE", "BankReader", "BankTeller",
+           "CopyIn", "CopyOut", "Idlers", "LogAutocommit", "LogTransaction", "PinnedSession", "Pipeliner", "ReadLarge",
+           "ReadSmall", "Scripter", "SessionState"]
