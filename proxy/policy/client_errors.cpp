@@ -96,6 +96,14 @@ error_fields server_violation(std::string_view incident) {
                        detail(statement_outcome::unknown, incident));
 }
 
+error_fields still_waiting(std::string_view for_what, std::chrono::milliseconds so_far) {
+    error_fields notice = plain_error(sqlstate::successful_completion, "waiting for " + std::string(for_what), {},
+                                      "The statement has waited " + std::to_string(so_far.count()) +
+                                          " ms and has not been sent; it can be cancelled.");
+    notice.severity = "NOTICE";
+    return notice;
+}
+
 error_fields cancelled() { return plain_error(sqlstate::query_canceled, "canceling statement due to user request"); }
 
 error_fields shutting_down() {

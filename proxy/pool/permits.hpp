@@ -2,6 +2,7 @@
 // the whole process (D41). Lock-free; a permit is taken before a dial and returned after the close.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 
@@ -33,6 +34,13 @@ public:
     [[nodiscard]] std::uint32_t used() const { return used_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::uint32_t limit() const { return limit_.load(std::memory_order_relaxed); }
     void set_limit(std::uint32_t limit) { limit_.store(limit, std::memory_order_relaxed); }
+    /// The servers have no room for as many as are in use (53300): a tenth fewer is the new limit, at least one.
+    void shrink() {
+        const std::uint32_t held = used();
+        const std::uint32_t fewer = held > 1 ? held - std::max(held / 10, std::uint32_t{1}) : 1;
+        const std::uint32_t now = limit();
+        set_limit(now == 0 ? fewer : std::min(now, fewer));
+    }
 
 private:
     std::atomic<std::uint32_t> used_{0};

@@ -2,6 +2,8 @@
 #include "proxy/pool/pool.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 namespace pgsteady {
 
@@ -22,20 +24,40 @@ pool::checkout pool::take_idle(pool_time now) {
     if (idle_.empty()) return {};
     pooled_server* server = idle_.back();
     idle_.pop_back();
-    const bool stale = rules_.probe_after_idle.count() > 0 && now - server->idle_since > rules_.probe_after_idle;
-    return {server, stale};
+    return {server, is_stale(*server, now)};
 }
 
-void pool::enqueue(pool_waiter& waiter, pool_time now) {
-    waiter.waits_since = now;
-    waiter.deadline = rules_.hold_timeout.count() > 0 ? now + rules_.hold_timeout : pool_time::max();
+pool::checkout pool::take_idle_for(const pool_waiter& waiter, const pool_match& match, pool_time now) {
+    const auto found = std::find_if(idle_.rbegin(), idle_.rend(), [&](const auto* each) { return match(*each, waiter); });
+    if (found == idle_.rend()) return {};
+    pooled_server* server = *found;
+    idle_.erase(std::next(found).base());
+    return {server, is_stale(*server, now)};
+}
+
+bool pool::is_stale(const pooled_server& server, pool_time now) const {
+    return rules_.probe_after_idle.count() > 0 && now - server.idle_since > rules_.probe_after_idle;
+}
+
+void pool::enqueue(pool_waiter& waiter, pool_time since) {
+    waiter.waits_since = since;
+    waiter.deadline = rules_.hold_timeout.count() > 0 ? since + rules_.hold_timeout : pool_time::max();
+    waiter.noticed = false;
+    insert(waiter);
+}
+
+/// By the beginning of the wait, which is nearly always at the end.
+void pool::insert(pool_waiter& waiter) {
+    auto place = waiters_.end();
+    while (place != waiters_.begin() && (*std::prev(place))->waits_since > waiter.waits_since) --place;
     waiter.queued = true;
-    waiter.place = waiters_.insert(waiters_.end(), &waiter);
+    waiter.queue = &waiters_;
+    waiter.place = waiters_.insert(place, &waiter);
 }
 
 void pool::leave(pool_waiter& waiter) {
     if (!waiter.queued) return;
-    waiters_.erase(waiter.place);
+    waiter.queue->erase(waiter.place);
     waiter.queued = false;
 }
 
@@ -52,10 +74,33 @@ std::vector<pool_waiter*> pool::expired(pool_time now) {
     return late;
 }
 
-std::vector<pool_waiter*> pool::dismiss_all() {
+pool_waiter* pool::next_waiter_for(const pooled_server& server, const pool_match& match) {
+    const auto found = std::find_if(waiters_.begin(), waiters_.end(), [&](const auto* each) { return match(server, *each); });
+    if (found == waiters_.end()) return nullptr;
+    pool_waiter* first = *found;
+    leave(*first);
+    return first;
+}
+
+std::vector<pool_waiter*> pool::dismiss(const std::function<bool(const pool_waiter&)>& which) {
     std::vector<pool_waiter*> all;
-    while (pool_waiter* waiter = next_waiter()) all.push_back(waiter);
+    for (pool_waiter* each : waiters_)
+        if (which(*each)) all.push_back(each);
+    for (pool_waiter* each : all) leave(*each);
     return all;
+}
+
+void pool::move_waiters(pool& to, const std::function<bool(const pool_waiter&)>& which) {
+    for (pool_waiter* each : dismiss(which)) to.insert(*each);
+}
+
+std::vector<pool_waiter*> pool::to_notice(pool_time now, pool_duration after) {
+    std::vector<pool_waiter*> patient;
+    for (pool_waiter* each : waiters_) {
+        if (now - each->waits_since < after) break;
+        if (!std::exchange(each->noticed, true)) patient.push_back(each);
+    }
+    return patient;
 }
 
 pool::dial_answer pool::may_dial(pool_time now, bool keep_warm) {
@@ -94,8 +139,18 @@ void pool::dial_ended(bool succeeded, pool_time now, double chance) {
         return;
     }
     dial_abandoned();
+    failed_elsewhere(now, chance);
+}
+
+void pool::failed_elsewhere(pool_time now, double chance) {
     if (failures_++ == 0) failing_since_ = now;
     next_dial_ = now + redial_pause(rules_.redial, failures_, now - failing_since_, chance);
+}
+
+void pool::dial_crowded_out(pool_time now, pool_duration pause) {
+    dial_abandoned();
+    failures_ = 0;
+    next_dial_ = now + pause;
 }
 
 void pool::dial_now() {

@@ -3,12 +3,13 @@
 // the sockets carries the decisions out. FIFO for waiters (D41), last in first out for idle servers.
 #pragma once
 
+#include "proxy/policy/server_need.hpp"
 #include "proxy/pool/permits.hpp"
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <functional>
 #include <list>
 #include <vector>
 
@@ -55,8 +56,16 @@ struct pool_waiter {
     pool_time waits_since{};
     pool_time deadline{};
     bool queued = false;
+    bool noticed = false;                     ///< has been told that it waits
+    server_need need = server_need::primary;
+    std::uint64_t wrote_at = 0;               ///< cluster::newest_sample() when its session wrote last; 0: never (D28)
+    std::size_t ahead_bytes = 0;              ///< what it has sent ahead, as counted against hold.max_bytes
+    std::list<pool_waiter*>* queue = nullptr;  ///< of the pool that it waits in
     std::list<pool_waiter*>::iterator place;
 };
+
+/// Whether this server will do for this waiter; none: every server does for everyone.
+using pool_match = std::function<bool(const pooled_server&, const pool_waiter&)>;
 
 class pool {
 public:
@@ -70,16 +79,30 @@ public:
     };
     /// An idle server, most recently used first; none: nobody waits without need.
     [[nodiscard]] checkout take_idle(pool_time now);
+    /// The same among those that will do for `waiter`.
+    [[nodiscard]] checkout take_idle_for(const pool_waiter& waiter, const pool_match& match, pool_time now);
 
-    void enqueue(pool_waiter& waiter, pool_time now);
-    void leave(pool_waiter& waiter);
+    /// Its wait counts from `since`: a statement that comes back has waited already, and goes before those that came later.
+    void enqueue(pool_waiter& waiter, pool_time since);
+    /// Out of whichever pool's queue it is in.
+    static void leave(pool_waiter& waiter);
     /// The waiter whose turn it is, removed from the queue; null if nobody waits.
     [[nodiscard]] pool_waiter* next_waiter();
+    /// The first one for whom `server` will do.
+    [[nodiscard]] pool_waiter* next_waiter_for(const pooled_server& server, const pool_match& match);
+    /// Those that `which` names go to another pool's queue; since when they wait, and how long they may, stays.
+    void move_waiters(pool& to, const std::function<bool(const pool_waiter&)>& which);
+    /// Those that `which` names, removed from the queue.
+    [[nodiscard]] std::vector<pool_waiter*> dismiss(const std::function<bool(const pool_waiter&)>& which);
+    /// Who has waited for `after` and has not been told that it waits; marked as told.
+    [[nodiscard]] std::vector<pool_waiter*> to_notice(pool_time now, pool_duration after);
     [[nodiscard]] const pool_waiter* first_waiter() const { return waiters_.empty() ? nullptr : waiters_.front(); }
     /// Waiters whose deadline has passed, removed from the queue.
     [[nodiscard]] std::vector<pool_waiter*> expired(pool_time now);
     /// All waiters, removed (the pool cannot serve anyone: sign-in refused).
-    [[nodiscard]] std::vector<pool_waiter*> dismiss_all();
+    [[nodiscard]] std::vector<pool_waiter*> dismiss_all() {
+        return dismiss([](const pool_waiter&) { return true; });
+    }
 
     enum class dial_answer : std::uint8_t {
         no,
@@ -94,8 +117,12 @@ public:
     void dial_ended(bool succeeded, pool_time now, double chance);
     /// The dial has failed for a reason that says nothing about the backend (a wrong password was tried).
     void dial_abandoned();
-    /// So many dials have failed that another one has to wait.
-    [[nodiscard]] bool backing_off(pool_time now) const { return failures_ > 3 && now < next_dial_; }
+    /// A connection that was opened outside of the pool could not be: counts like a dial of its own.
+    void failed_elsewhere(pool_time now, double chance);
+    /// The dial has failed because the server is full (53300): it is up, and asked again after `pause`.
+    void dial_crowded_out(pool_time now, pool_duration pause);
+    /// Another dial has to wait for a moment, since earlier ones have failed.
+    [[nodiscard]] bool backing_off(pool_time now) const { return now < next_dial_; }
     /// When dialling may be tried again after failures.
     [[nodiscard]] pool_time next_dial() const { return next_dial_; }
     [[nodiscard]] std::uint32_t consecutive_failures() const { return failures_; }
@@ -120,10 +147,11 @@ public:
     [[nodiscard]] pooled_server* longest_idle() const { return idle_.empty() ? nullptr : idle_.front(); }
     /// Every idle server, removed.
     [[nodiscard]] std::vector<pooled_server*> take_all_idle();
-    /// Condemns every connection opened so far: RECONNECT.
-    void new_generation() { ++generation_; }
     /// For those who begin to wait from now on.
     void set_hold_timeout(pool_duration limit) { rules_.hold_timeout = limit; }
+    /// Servers of any other generation are closed as soon as they are free. The number is the same in all parts of a
+    /// pool, since servers travel between them.
+    void set_generation(std::uint64_t number) { generation_ = number; }
 
     [[nodiscard]] std::size_t idle() const { return idle_.size(); }
     [[nodiscard]] std::size_t waiting() const { return waiters_.size(); }
@@ -133,6 +161,9 @@ public:
     [[nodiscard]] permit_counter& permits() const { return permits_; }
 
 private:
+    void insert(pool_waiter& waiter);
+    [[nodiscard]] bool is_stale(const pooled_server& server, pool_time now) const;
+
     pool_rules rules_;
     permit_counter& permits_;
     permit_counter& process_;

@@ -51,6 +51,10 @@ struct server_link {
     std::string backend_name;     ///< host:port
     int server_version_num = 0;
     std::string started_at;       ///< pg_postmaster_start_time(), part of the incarnation
+    std::size_t host = 0;         ///< index in the cluster's list
+    bool standby = false;         ///< it was in recovery when the connection was opened
+    bool read_only_default = false;  ///< default_transaction_read_only was on at sign-in: the role's own, or the server's
+    std::uint32_t timeline = 0;   ///< of a primary, at connect; 0: not known
 
     // conversation
     reply_tracker tracker;

@@ -58,9 +58,6 @@ struct pool_facts {
     std::uint32_t max_message = frame_length_limit_default;
     bool pin_opaque = false;                       ///< CALL pins (D12)
     service_mode service = service_mode::normal;   ///< of the pool's cluster, as this worker knows it
-    /// The newest sample of the primary's WAL position that this worker knows of. What a session writes now is surely
-    /// not in this one, nor in the next, which may be under way: it notes `sample + 1` as pool_waiter::wrote_at (D28).
-    std::uint64_t sample = 0;
 
     /// Settings that a server of this pool has accepted, and what it then reported (P34: refreshed at each restore).
     struct accepted {

@@ -57,7 +57,10 @@ void client_connection::read_some() {
         if (closing_ != end_reason::none) return discard_input();
         if (server_ != nullptr && server_->write_blocked()) return;  // back-pressure
         const std::size_t had = pending_in_.size();
-        if (had >= ahead_limit) return;
+        if (had >= ahead_limit) {  // its input is left alone, but if it has left, so does its place in the queue (T28)
+            if (queued && stream_->hangup_seen()) close(end_reason::client_gone);
+            return;
+        }
         if (scratch.size() < had + read_size) scratch.resize(had + read_size);
         if (had > 0) std::memcpy(scratch.data(), pending_in_.data(), had);
         const net::io_result got = stream_->read({scratch.data() + had, read_size});
@@ -118,6 +121,7 @@ void client_connection::converse(std::string_view in) {
     } else if (in.data() != pending_in_.data() || in.size() != pending_in_.size()) {
         pending_in_ = std::string(in);
     }
+    if (queued) pool_->sent_ahead(*this, pending_in_.size());
 }
 
 /// Offers what the client had sent ahead.
@@ -176,6 +180,12 @@ void client_connection::refuse(const error_fields& why) {
     flush();
     (void)act();
     offer_pending();
+}
+
+void client_connection::notice(const error_fields& what) {
+    std::string out;
+    append_notice_response(out, what);
+    send(out);
 }
 
 void client_connection::server_bytes(std::string_view in, std::size_t& used) {

@@ -32,6 +32,8 @@ public:
     // From the pool.
     void grant(server_connection& server);
     void refuse(const error_fields& why);
+    /// Only while it waits.
+    void notice(const error_fields& what);
     void password_verdict(bool ok, const error_fields* why);
 
     // From the server connection.

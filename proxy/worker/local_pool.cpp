@@ -8,6 +8,7 @@
 #include "proxy/worker/worker.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace pgsteady {
 
@@ -26,17 +27,37 @@ pool_facts facts_of(const config::settings& all, const pool_plan& plan) {
     return facts;
 }
 
+/// Standbys' servers are opened when reads need them, and not kept for later.
+pool_rules standby_rules(pool_rules rules) {
+    rules.min_size = 0;
+    return rules;
+}
+
 }  // namespace
 
 local_pool::local_pool(worker& at, std::shared_ptr<shared_pool> from)
     : shared(std::move(from)),
       facts(facts_of(at.shared().settings(), shared->plan)),
       worker_(at),
-      core_(rules_of(shared->plan, at.shared().settings().connect.backoff), shared->permits, at.shared().servers) {
-    core_.set_hold_timeout(shared->live.get()->pool.hold_timeout);
+      view_(shared->backends_of->view()),
+      primaries_(server_need::primary, shared->primaries, rules_of(shared->plan, at.shared().settings().connect.backoff),
+                 at.shared().servers),
+      standbys_(server_need::read_only, shared->standbys,
+                standby_rules(rules_of(shared->plan, at.shared().settings().connect.backoff)), at.shared().servers) {
+    facts.service = view_->mode;
+    primaries_.core.set_generation(shared->generation);
+    standbys_.core.set_generation(shared->generation);
+    follow_live_policies();
 }
 
 local_pool::~local_pool() = default;
+
+/// What an operator has changed since counts for whoever begins to wait now.
+void local_pool::follow_live_policies() {
+    const pool_duration patience = shared->live.get()->pool.hold_timeout;
+    primaries_.core.set_hold_timeout(patience);
+    standbys_.core.set_hold_timeout(patience);
+}
 
 std::size_t local_pool::active() const {
     return static_cast<std::size_t>(std::count_if(servers_.begin(), servers_.end(), [](const auto& each) {
@@ -44,41 +65,132 @@ std::size_t local_pool::active() const {
     }));
 }
 
+const pool_waiter* local_pool::first_waiter() const {
+    const pool_waiter* writes = primaries_.core.first_waiter();
+    const pool_waiter* reads = standbys_.core.first_waiter();
+    if (writes == nullptr || reads == nullptr) return writes != nullptr ? writes : reads;
+    return writes->waits_since <= reads->waits_since ? writes : reads;
+}
+
+pooled_server* local_pool::longest_idle() const {
+    pooled_server* one = primaries_.core.longest_idle();
+    pooled_server* other = standbys_.core.longest_idle();
+    if (one == nullptr || other == nullptr) return one != nullptr ? one : other;
+    return one->idle_since <= other->idle_since ? one : other;
+}
+
+void local_pool::publish() {
+    publish(primaries_);
+    publish(standbys_);
+}
+
 /// Sequentially consistent, and before the neighbours are looked at: of a waiter here and a server that comes to rest
 /// there, at least one sees the other.
-void local_pool::publish() {
-    if (shared->parts.size() == 1) return;
-    shared_pool::part_state& mine = shared->parts[worker_.index()];
-    const auto idle = static_cast<std::uint32_t>(core_.idle());
-    const pool_waiter* first = core_.first_waiter();
+void local_pool::publish(const group& of) {
+    if (of.shared.parts.size() == 1) return;
+    server_group::part_state& mine = of.shared.parts[worker_.index()];
+    const auto idle_now = static_cast<std::uint32_t>(of.core.idle());
+    const pool_waiter* first = of.core.first_waiter();
     const std::int64_t since = first != nullptr ? first->waits_since.time_since_epoch().count() : 0;
-    if (mine.idle.load(std::memory_order_relaxed) != idle) mine.idle.store(idle);
+    if (mine.idle.load(std::memory_order_relaxed) != idle_now) mine.idle.store(idle_now);
     if (mine.waiting_since.load(std::memory_order_relaxed) != since) mine.waiting_since.store(since);
 }
 
-server_connection* local_pool::request(client_connection& client) {
+// ------------------------------------------------------------------------------- who gets which server
+
+/// Nobody is given a server of this group now.
+bool local_pool::withheld(const group& of) const {
+    if (shared->paused.load(std::memory_order_relaxed)) return true;
+    return of.serves == server_need::primary ? primary_withheld(*view_) : !reads_on_standbys(*view_);
+}
+
+bool local_pool::shows_all(const server_connection& server, const pool_waiter& waiter) const {
+    return server.link.host < view_->hosts.size() && view_->shows_all(view_->hosts[server.link.host], waiter.wrote_at);
+}
+
+pool::checkout local_pool::take_idle(group& from, const pool_waiter& waiter) {
+    const pool_time now = worker_.loop().now();
+    if (from.serves == server_need::primary) return from.core.take_idle(now);
+    return from.core.take_idle_for(
+        waiter,
+        [this](const pooled_server& server, const pool_waiter& who) {
+            return shows_all(static_cast<const server_connection&>(server), who);
+        },
+        now);
+}
+
+pool_waiter* local_pool::next_waiter(group& of, const server_connection& server) {
+    if (of.serves == server_need::primary) return of.core.next_waiter();
+    return of.core.next_waiter_for(server, [this](const pooled_server& one, const pool_waiter& who) {
+        return shows_all(static_cast<const server_connection&>(one), who);
+    });
+}
+
+server_connection* local_pool::request(client_connection& client, server_need need, pool_time since) {
     const pool_time now = worker_.loop().now();
     worker_.counters().checkouts.add();
     ++checkouts;
-    const pool::checkout found = core_.take_idle(now);
-    auto* server = static_cast<server_connection*>(found.server);
-    if (server != nullptr && !found.probe_first) {
-        publish();
-        return server;
+    client.need = need;
+    group& from = group_of(group_for(*view_, need, client.wrote_at));
+    server_connection* server = nullptr;
+    if (!withheld(from)) {
+        const pool::checkout found = take_idle(from, client);
+        server = static_cast<server_connection*>(found.server);
+        if (server != nullptr && !found.probe_first) {
+            publish(from);
+            return server;
+        }
     }
     worker_.counters().waits.add();
     ++waits;
-    core_.enqueue(client, now);
+    follow_live_policies();
+    if (admit_waiter(client)) from.core.enqueue(client, since == pool_time{} ? now : since);
     if (server != nullptr) server->start_probe();
-    publish();
-    start_dials();
-    ask_neighbours();
-    worker_.tick_soon();
+    publish(from);
+    if (!client.queued) return nullptr;
+    start_dials(from);
+    ask_neighbours(from);
+    worker_.waiting_changed();
     return nullptr;
 }
 
+/// False: it is refused, at the end of this event, since writes are off or the queue is full.
+bool local_pool::admit_waiter(client_connection& client) {
+    proxy_state& all = worker_.shared();
+    client.ahead_bytes = 0;
+    if (client.need == server_need::primary && view_->mode == service_mode::read_only) {
+        worker_.refuse_later(client, client_errors::read_only("the statement", worker_.new_incident()));
+        return false;
+    }
+    if (all.waiting.try_take()) return true;
+    worker_.refuse_later(client, client_errors::queue_full(worker_.new_incident()));
+    return false;
+}
+
+void local_pool::sent_ahead(client_connection& client, std::size_t bytes) {
+    if (!client.queued || bytes == client.ahead_bytes) return;
+    proxy_state& all = worker_.shared();
+    const std::uint64_t limit = all.settings().hold.max_bytes;
+    const std::uint64_t added = static_cast<std::uint64_t>(bytes) - client.ahead_bytes;  // wraps when it is less: so does the sum
+    const std::uint64_t sum = all.waiting_bytes.fetch_add(added, std::memory_order_relaxed) + added;
+    const bool more = bytes > client.ahead_bytes;
+    client.ahead_bytes = bytes;
+    if (limit == 0 || !more || sum <= limit) return;
+    leave_queue(client);
+    worker_.refuse_later(client, client_errors::queue_full(worker_.new_incident()));
+}
+
+/// Whoever left the queue, in whatever way, is not counted any more.
+void local_pool::stopped_waiting(pool_waiter& waiter) {
+    worker_.shared().waiting.give_back();
+    worker_.shared().waiting_bytes.fetch_sub(waiter.ahead_bytes, std::memory_order_relaxed);
+    waiter.ahead_bytes = 0;
+}
+
 void local_pool::leave_queue(client_connection& client) {
-    core_.leave(client);
+    if (!client.queued) return;
+    pool::leave(client);
+    stopped_waiting(client);
     publish();
 }
 
@@ -105,13 +217,13 @@ void local_pool::abandon(server_connection& server) {
 }
 
 /// The worker with a waiter who has waited notably longer than `ours` (null: than nobody), if there is one.
-worker* local_pool::longer_waiting_neighbour(const pool_waiter* ours) const {
+worker* local_pool::longer_waiting_neighbour(const group& of, const pool_waiter* ours) const {
     constexpr std::int64_t notably = std::chrono::duration_cast<pool_duration>(1ms).count();
     std::int64_t oldest = ours != nullptr ? ours->waits_since.time_since_epoch().count() - notably : 0;
     worker* found = nullptr;
-    for (std::size_t other = 0; other < shared->parts.size(); ++other) {
+    for (std::size_t other = 0; other < of.shared.parts.size(); ++other) {
         if (other == worker_.index()) continue;
-        const std::int64_t since = shared->parts[other].waiting_since.load();
+        const std::int64_t since = of.shared.parts[other].waiting_since.load();
         if (since == 0 || (oldest != 0 && since >= oldest)) continue;
         oldest = since;
         found = worker_.shared().workers[other];
@@ -122,73 +234,85 @@ worker* local_pool::longer_waiting_neighbour(const pool_waiter* ours) const {
 /// Clean and at rest: to whoever waits longest, here or (notably longer) at a neighbour, or to rest (D41).
 void local_pool::put_idle(server_connection& server) {
     const pool_time now = worker_.loop().now();
-    if (core_.is_spent(server, now)) return lost_idle(server);
-    if (worker* neighbour = longer_waiting_neighbour(core_.first_waiter())) return send_to(*neighbour, server);
-    if (pool_waiter* waiter = core_.next_waiter()) {
-        worker_.counters().wait_seconds.observe(now - waiter->waits_since);
-        waited += now - waiter->waits_since;
-        worker_.grant_later(*static_cast<client_connection*>(waiter), server);
-        return publish();
+    group& of = group_of(server);
+    if (of.core.is_spent(server, now) || shared->paused.load(std::memory_order_relaxed)) return lost_idle(server);
+    const bool given = !withheld(of);
+    if (given) {
+        if (worker* neighbour = longer_waiting_neighbour(of, of.core.first_waiter())) return send_to(*neighbour, server);
+        if (pool_waiter* waiter = next_waiter(of, server)) {
+            worker_.counters().wait_seconds.observe(now - waiter->waits_since);
+            waited += now - waiter->waits_since;
+            stopped_waiting(*waiter);
+            worker_.grant_later(*static_cast<client_connection*>(waiter), server);
+            return publish(of);
+        }
     }
-    if (!core_.put_idle(server, now)) return lost_idle(server);
-    publish();
-    if (worker* neighbour = longer_waiting_neighbour(nullptr)) give_to(*neighbour);
+    if (!of.core.put_idle(server, now)) return lost_idle(server);
+    publish(of);
+    if (!given) return;
+    if (worker* neighbour = longer_waiting_neighbour(of, nullptr)) give_to(*neighbour, of.serves);
+}
+
+/// Idle servers that were withheld go to those who wait.
+void local_pool::serve_waiting(group& of) {
+    if (withheld(of)) return;
+    for (std::size_t left = of.core.idle(); left > 0 && of.core.waiting() > 0; --left) {
+        const pool::checkout found = of.core.take_idle(worker_.loop().now());
+        if (found.server == nullptr) return;
+        auto& server = *static_cast<server_connection*>(found.server);
+        if (found.probe_first) server.start_probe();
+        else put_idle(server);
+    }
 }
 
 void local_pool::opened(server_connection& server) {
     const pool_time now = worker_.loop().now();
-    core_.dial_ended(true, now, random_share());
-    core_.adopt(server, now, random_share());
+    group& of = group_of(server);
+    of.core.dial_ended(true, now, random_share());
+    of.core.adopt(server, now, random_share());
     last_problem.clear();
     warming_refused_ = false;
-    client_connection* client = end_trial(server);
+    client_connection* client = end_trial(server).client;
     put_idle(server);
     if (client != nullptr) client->password_verdict(true, nullptr);
+    try_waiting_passwords();
 }
 
 void local_pool::open_failed(server_connection& server, const open_failure& why) {
     if (verifying_.contains(&server)) return trial_failed(server, why);
-    core_.dial_ended(false, worker_.loop().now(), random_share());
-    last_problem = why.why.sqlstate + ' ' + why.why.message;
-    if (core_.consecutive_failures() <= 3)
-        log::warning("pool {}: cannot open a server connection: {}", shared->plan.label(), last_problem);
-    if (why.from_server) warming_refused_ = true;
+    group& of = group_of(server);
+    dial_failed(of, why, true);
+    if (why.from_server) warming_refused_ = why.refuses_login;
     if (why.refuses_login) {
         credentials_refused();
-        core_.dial_now();
-        for (pool_waiter* waiter : core_.dismiss_all()) static_cast<client_connection*>(waiter)->refuse(why.why);
+        of.core.dial_now();
+        refuse_all(of.core.dismiss_all(), why.why);
     }
     forget(server, false);
     publish();
 }
 
-/// What servers were signed in to with is refused: the pool begins anew when a client brings something better (D38).
-void local_pool::credentials_refused() {
-    shared->forget_secrets();
-    if (!shared->plan.password_from_client) return;
-    for (worker* each : worker_.shared().workers)
-        each->post([each, pool = shared] { each->part_of(pool).retire_servers(); });
-}
-
-void local_pool::retire_servers() {
-    core_.new_generation();
-    close_idle();
-    worker_.settle();
+void local_pool::refuse_all(const std::vector<pool_waiter*>& whom, const error_fields& why) {
+    for (pool_waiter* waiter : whom) {
+        stopped_waiting(*waiter);
+        worker_.refuse_later(*static_cast<client_connection*>(waiter), why);
+    }
 }
 
 void local_pool::errand_finished(server_connection& server) { put_idle(server); }
 
 void local_pool::lost_idle(server_connection& server) {
-    (void)core_.remove_idle(server);
+    group& of = group_of(server);
+    (void)of.core.remove_idle(server);
     server.close();
     worker_.counters().servers_closed.add();
     forget(server, true);
-    if (core_.waiting() > 0) start_dials();
-    publish();
+    if (of.core.waiting() > 0) start_dials(of);
+    publish(of);
 }
 
 void local_pool::forget(server_connection& server, bool counted) {
-    if (counted) core_.closed(server);
+    if (counted) group_of(server).core.closed(server);
     // The object may be on the call stack: it is freed at the end of the turn.
     if (std::shared_ptr<server_connection> gone = release(server)) worker_.loop().defer([gone] { (void)gone; });
 }
@@ -201,114 +325,11 @@ std::shared_ptr<server_connection> local_pool::release(server_connection& server
     return owned;
 }
 
-server_connection& local_pool::add_server() {
-    auto made = std::make_shared<server_connection>(worker_, *this);
+server_connection& local_pool::add_server(server_need serves) {
+    auto made = std::make_shared<server_connection>(worker_, *this, serves);
     server_connection& server = *made;
     servers_.emplace(&server, std::move(made));
     return server;
-}
-
-// -------------------------------------------------------------------------------------------- dials
-
-bool local_pool::keeps_warm() const {
-    if (core_.permits().used() >= core_.rules().min_size || warming_refused_ || !shared->has_credentials()) return false;
-    int nobody = -1;
-    const int mine = static_cast<int>(worker_.index());
-    return shared->warmer.load() == mine || shared->warmer.compare_exchange_strong(nobody, mine);
-}
-
-void local_pool::start_dials() {
-    const bool warm = keeps_warm();
-    while (true) {
-        const pool::dial_answer answer = core_.may_dial(worker_.loop().now(), warm);
-        if (answer == pool::dial_answer::no) return;
-        if (answer == pool::dial_answer::yes) add_server().open(std::nullopt);
-        else return ask_for_room();
-    }
-}
-
-/// The process may open no more: an idle server of another pool must go, here or on another worker.
-void local_pool::ask_for_room() {
-    if (asking_for_room_) return;
-    asking_for_room_ = true;
-    if (!worker_.close_longest_idle(this)) worker_.find_room(shared, worker_.index());
-}
-
-void local_pool::room_made() {
-    asking_for_room_ = false;
-    start_dials();
-}
-
-// ------------------------------------------------------------------------------------ trying passwords
-
-void local_pool::verify_password(client_connection& client, std::string password) {
-    if (core_.backing_off(worker_.loop().now())) {
-        const error_fields why = client_errors::unavailable(last_problem, worker_.new_incident());
-        return client.password_verdict(false, &why);
-    }
-    const bool serves_later = shared->plan.server_user == shared->plan.user;
-    if (!serves_later || !core_.may_dial_extra()) return try_outside(client, std::move(password));
-    server_connection& server = add_server();
-    verifying_.emplace(&server, &client);
-    server.open(server_connection::trial{std::move(password), true});
-}
-
-void local_pool::try_outside(client_connection& client, std::string password) {
-    if (!worker_.shared().checks.try_take()) {
-        untried_.push_back({&client, std::move(password)});
-        return worker_.tick_soon();
-    }
-    server_connection& server = add_server();
-    verifying_.emplace(&server, &client);
-    server.open(server_connection::trial{std::move(password), false});
-}
-
-void local_pool::try_waiting_passwords() {
-    while (!untried_.empty() && worker_.shared().checks.used() < worker_.shared().checks.limit()) {
-        untried_password next = std::move(untried_.front());
-        untried_.pop_front();
-        try_outside(*next.client, std::move(next.password));
-    }
-}
-
-/// The client whose password this connection was to try; null: it has left, or there is none.
-client_connection* local_pool::end_trial(server_connection& server) {
-    const auto at = verifying_.find(&server);
-    if (at == verifying_.end()) return nullptr;
-    client_connection* client = at->second;
-    verifying_.erase(at);
-    if (!server.tried().pooled) worker_.shared().checks.give_back();
-    if (server.now() != server_connection::phase::closed && shared->plan.password_from_client)
-        shared->learn_password(server.tried().password);
-    return client;
-}
-
-void local_pool::trial_passed(server_connection& server) {
-    client_connection* client = end_trial(server);
-    server.close();
-    forget(server, false);
-    warming_refused_ = false;
-    if (client != nullptr) client->password_verdict(true, nullptr);
-}
-
-/// A wrong password says nothing about the backend, nor about the password that the pool uses, unless it is the same.
-void local_pool::trial_failed(server_connection& server, const open_failure& why) {
-    if (server.tried().pooled) {
-        if (why.from_server) core_.dial_abandoned();
-        else core_.dial_ended(false, worker_.loop().now(), random_share());
-    }
-    if (!why.from_server) last_problem = why.why.sqlstate + ' ' + why.why.message;
-    if (why.refuses_login && server.tried().password == shared->current_secrets().password) credentials_refused();
-    client_connection* client = end_trial(server);
-    forget(server, false);
-    if (client != nullptr) client->password_verdict(false, &why.why);
-    publish();
-}
-
-void local_pool::abandon_verification(client_connection& client) {
-    for (auto& [server, waiting] : verifying_)
-        if (waiting == &client) waiting = nullptr;
-    std::erase_if(untried_, [&client](const untried_password& each) { return each.client == &client; });
 }
 
 // ------------------------------------------------------------------------------------------- upkeep
@@ -324,38 +345,73 @@ void local_pool::client_removed() {
 }
 
 bool local_pool::unused() const {
-    return !shared->plan.named && clients_here_ == 0 && servers_.empty() && untried_.empty() && core_.waiting() == 0;
+    return !shared->plan.named && clients_here_ == 0 && servers_.empty() && untried_.empty() && waiting() == 0;
+}
+
+/// Why nothing can be had, for errors and notices.
+std::string local_pool::what_is_missing() const {
+    if (shared->paused) return "the pool is paused";
+    if (!view_->cause.empty()) return view_->cause;
+    return last_problem.empty() ? "no answer from the server" : last_problem;
 }
 
 void local_pool::tick(pool_time now) {
-    for (pool_waiter* waiter : core_.expired(now)) {
-        auto* client = static_cast<client_connection*>(waiter);
-        worker_.counters().wait_timeouts.add();
-        const std::string incident = worker_.new_incident();
-        const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(now - waiter->waits_since);
-        log::warning("incident {}: client {} waited {} ms in vain for a server of {}: {}", incident, client->serial(),
-                     wait.count(), shared->plan.label(), last_problem.empty() ? "all busy" : last_problem);
-        client->refuse(core_.open() > 0 || last_problem.empty()
-                           ? client_errors::pool_exhausted(wait, incident)
-                           : client_errors::no_server("the statement", wait, last_problem, incident));
+    for (group* each : {&primaries_, &standbys_}) {
+        make_room_again(*each, now);
+        refuse_late(*each, now);
+        notify_patient(*each, now);
+        for (pooled_server* server : each->core.to_close(now)) lost_idle(*static_cast<server_connection*>(server));
     }
-    for (pooled_server* server : core_.to_close(now)) lost_idle(*static_cast<server_connection*>(server));
+    give_up_tries(now);
     try_waiting_passwords();
     publish();
     asking_for_room_ = false;
     start_dials();
-    ask_neighbours();
+    ask_neighbours(primaries_);
+    ask_neighbours(standbys_);
+}
+
+void local_pool::refuse_late(group& of, pool_time now) {
+    for (pool_waiter* waiter : of.core.expired(now)) {
+        auto* client = static_cast<client_connection*>(waiter);
+        stopped_waiting(*waiter);
+        worker_.counters().wait_timeouts.add();
+        const std::string incident = worker_.new_incident();
+        const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(now - waiter->waits_since);
+        const bool crowded = of.shared.crowded_until != 0;
+        const bool busy = !withheld(of) && (of.core.open() > 0 || last_problem.empty());
+        log::warning("incident {}: client {} waited {} ms in vain for a server of {}: {}", incident, client->serial(),
+                     wait.count(), shared->plan.label(), busy && !crowded ? "all busy" : what_is_missing());
+        client->refuse(crowded ? client_errors::pool_exhausted(wait, incident, "server reports too many connections")
+                       : busy  ? client_errors::pool_exhausted(wait, incident)
+                               : client_errors::no_server("the statement", wait, what_is_missing(), incident));
+    }
+}
+
+/// Once, to those who have waited for hold.notice_after.
+void local_pool::notify_patient(group& of, pool_time now) {
+    const pool_duration after = worker_.shared().settings().hold.notice_after;
+    if (after.count() == 0) return;
+    const bool blocked = withheld(of) || of.core.consecutive_failures() > 0;
+    for (pool_waiter* waiter : of.core.to_notice(now, after)) {
+        const auto so_far = std::chrono::duration_cast<std::chrono::milliseconds>(now - waiter->waits_since);
+        const std::string_view for_what = shared->paused ? "the pool, which is paused"
+                                          : blocked      ? "a primary"
+                                                         : "a free server connection";
+        static_cast<client_connection*>(waiter)->notice(client_errors::still_waiting(for_what, so_far));
+    }
 }
 
 void local_pool::close_idle() {
-    for (pooled_server* server : core_.take_all_idle()) lost_idle(*static_cast<server_connection*>(server));
+    for (group* each : {&primaries_, &standbys_})
+        for (pooled_server* server : each->core.take_all_idle()) lost_idle(*static_cast<server_connection*>(server));
 }
 
 void local_pool::close_longest_idle() {
-    pooled_server* server = core_.longest_idle();
+    auto* server = static_cast<server_connection*>(longest_idle());
     if (server == nullptr) return;
-    (void)core_.remove_idle(*server);
-    static_cast<server_connection*>(server)->leave();
+    (void)group_of(*server).core.remove_idle(*server);
+    server->leave();
     publish();
 }
 
@@ -369,34 +425,39 @@ void local_pool::close_idle_if_unused() {
 }
 
 /// Waiters here, idle servers there: one is asked to come over.
-void local_pool::ask_neighbours() {
-    if (core_.waiting() == 0) return;
-    for (std::size_t other = 0; other < shared->parts.size(); ++other) {
-        if (other == worker_.index() || shared->parts[other].idle.load() == 0) continue;
+void local_pool::ask_neighbours(const group& of) {
+    if (of.core.waiting() == 0 || withheld(of)) return;
+    for (std::size_t other = 0; other < of.shared.parts.size(); ++other) {
+        if (other == worker_.index() || of.shared.parts[other].idle.load() == 0) continue;
         worker* neighbour = worker_.shared().workers[other];
-        neighbour->post([neighbour, pool = shared, to = &worker_] { neighbour->part_of(pool).give_to(*to); });
+        neighbour->post([neighbour, pool = shared, to = &worker_, which = of.serves] {
+            neighbour->part_of(pool).give_to(*to, which);
+        });
         return;
     }
 }
 
-void local_pool::give_to(worker& other) {
-    if (shared->parts[other.index()].waiting_since.load() == 0) return;  // served meanwhile
-    const pool::checkout found = core_.take_idle(worker_.loop().now());
+void local_pool::give_to(worker& other, server_need which) {
+    group& of = group_of(which);
+    if (of.shared.parts[other.index()].waiting_since.load() == 0) return;  // served meanwhile
+    const pool::checkout found = of.core.take_idle(worker_.loop().now());
     if (found.server != nullptr) send_to(other, *static_cast<server_connection*>(found.server));
 }
 
 void local_pool::send_to(worker& other, server_connection& server) {
+    group& of = group_of(server);
     server.leave_worker();
-    core_.moved_away();
+    of.core.moved_away();
     std::shared_ptr<server_connection> traveller = release(server);
-    publish();
+    publish(of);
     other.post([&other, pool = shared, traveller] { other.part_of(pool).take_migrant(traveller); });
 }
 
 void local_pool::take_migrant(const std::shared_ptr<server_connection>& server) {
-    core_.moved_here();
+    group_of(*server).core.moved_here();
     servers_.emplace(server.get(), server);
     server->move_to(worker_, *this);
+    if (misplaced(*server)) server->condemned = true;  // the view has changed while it travelled
     if (server->now() != server_connection::phase::closed) put_idle(*server);
     worker_.settle();
 }

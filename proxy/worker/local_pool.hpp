@@ -1,4 +1,5 @@
 // A pool's part on one worker: carries out what proxy/pool decides, with real connections.
+// Two groups of servers: the primary's, and standbys' that serve reads while there is no primary (D3).
 // Owns its server connections. Servers travel between workers when one has waiters and another idle ones (D41).
 #pragma once
 
@@ -22,8 +23,13 @@ public:
     local_pool(worker& at, std::shared_ptr<shared_pool> shared);
     ~local_pool();
 
-    /// A server at once, or null: the client now waits and will be granted one, or refused.
-    [[nodiscard]] server_connection* request(client_connection& client);
+    /// A server at once, or null: the client now waits and will be granted one, or refused. `client.wrote_at` says what
+    /// its session must be shown. `since`: when its wait began, if that was earlier than now (its statement was on a
+    /// server that is lost, D3).
+    [[nodiscard]] server_connection* request(client_connection& client, server_need need = server_need::primary,
+                                             pool_time since = {});
+    /// A client that waits has sent so many bytes ahead by now (hold.max_bytes).
+    void sent_ahead(client_connection& client, std::size_t bytes);
     void leave_queue(client_connection& client);
     /// What a session has done with.
     void give_back(server_connection& server, session_actions::release how);
@@ -38,13 +44,25 @@ public:
     void lost_idle(server_connection& server);
     /// Frees a connection that has closed. `counted`: it had been adopted.
     void forget(server_connection& server, bool counted);
+    /// What a server that has just been opened lacks for what it was opened for, as the end of a sentence; empty: nothing.
+    [[nodiscard]] std::string why_unfit(const server_connection& server) const;
+    /// Tells the cluster what a connection has seen.
+    void report(host_report seen);
+    /// What was taken for the primary says that it is none (25006, a ParameterStatus): its role is looked at again (D21).
+    void not_primary(const server_connection& server);
 
     /// passthrough: signs in to a server with this password to see whether it is right; `client` is told. With a permit
     /// of the pool the connection stays and serves; a full pool delays nobody's sign-in: then it is closed at once.
+    /// While no server can be had, the client waits as a statement does (recovery.md 2.14 R16).
     void verify_password(client_connection& client, std::string password);
     void abandon_verification(client_connection& client);
     /// From server_connection: a connection outside of the pool was accepted.
     void trial_passed(server_connection& server);
+
+    /// What is known of the cluster has changed.
+    void on_view(cluster::view_ptr now);
+    /// pause or resume was ordered, or the generation changed: acts on what `shared` says.
+    void on_orders();
 
     void tick(pool_time now);
     void close_idle();
@@ -58,19 +76,25 @@ public:
     /// A place under limits.max_server_connections has become free.
     void room_made();
     void take_migrant(const std::shared_ptr<server_connection>& server);
-    void give_to(worker& other);
-    /// Every connection opened so far is closed as soon as it is free: its credentials are refused by now.
-    void retire_servers();
+    void give_to(worker& other, server_need which);
     void client_added();
     void client_removed();
     /// An automatic pool that nobody uses any more: no client, no server.
     [[nodiscard]] bool unused() const;
     /// When the last client left.
     [[nodiscard]] pool_time unused_since() const { return unused_since_; }
-    [[nodiscard]] bool needs_attention() const { return core_.waiting() > 0 || !untried_.empty(); }
+    [[nodiscard]] bool needs_attention() const { return waiting() > 0 || !untried_.empty(); }
+    /// So many wait because no server of the cluster can be had, rather than because all are busy.
+    [[nodiscard]] std::size_t waiting_for_cluster() const;
 
     [[nodiscard]] std::size_t active() const;
-    [[nodiscard]] pool& core() { return core_; }
+    [[nodiscard]] std::size_t waiting() const { return primaries_.core.waiting() + standbys_.core.waiting(); }
+    [[nodiscard]] std::size_t open() const { return primaries_.core.open() + standbys_.core.open(); }
+    [[nodiscard]] std::size_t idle() const { return primaries_.core.idle() + standbys_.core.idle(); }
+    [[nodiscard]] std::size_t dialling() const { return primaries_.core.dialling() + standbys_.core.dialling(); }
+    [[nodiscard]] std::uint32_t consecutive_failures() const { return primaries_.core.consecutive_failures(); }
+    [[nodiscard]] const pool_waiter* first_waiter() const;
+    [[nodiscard]] pooled_server* longest_idle() const;
 
     const std::shared_ptr<shared_pool> shared;
     pool_facts facts;
@@ -81,31 +105,80 @@ public:
     std::string last_problem;  ///< why servers cannot be had, for the error that waiters get
 
 private:
-    struct untried_password {
-        client_connection* client;
+    /// This worker's part of a server_group.
+    struct group {
+        group(server_need kind, server_group& all, const pool_rules& rules, permit_counter& process)
+            : serves(kind), shared(all), core(rules, all.permits, process) {}
+
+        const server_need serves;
+        server_group& shared;
+        pool core;
+    };
+    struct password_try {
+        client_connection* client = nullptr;  ///< null: it has left
         std::string password;
+        pool_time since{};
     };
 
+    [[nodiscard]] group& group_of(server_need need) { return need == server_need::primary ? primaries_ : standbys_; }
+    [[nodiscard]] group& group_of(const server_connection& server) { return group_of(server.serves()); }
+
+    // Who gets which server.
+    [[nodiscard]] bool withheld(const group& of) const;
+    [[nodiscard]] pool::checkout take_idle(group& from, const pool_waiter& waiter);
+    [[nodiscard]] pool_waiter* next_waiter(group& of, const server_connection& server);
+    [[nodiscard]] bool shows_all(const server_connection& server, const pool_waiter& waiter) const;
     void put_idle(server_connection& server);
-    void send_to(worker& other, server_connection& server);
-    [[nodiscard]] worker* longer_waiting_neighbour(const pool_waiter* ours) const;
-    void publish();
+    void serve_waiting(group& of);
+    void follow_live_policies();
+    [[nodiscard]] bool admit_waiter(client_connection& client);
+    void stopped_waiting(pool_waiter& waiter);
+    void refuse_all(const std::vector<pool_waiter*>& whom, const error_fields& why);
+    void refuse_late(group& of, pool_time now);
+    void notify_patient(group& of, pool_time now);
+    [[nodiscard]] std::string what_is_missing() const;
+
+    // Following the cluster.
+    void reroute_waiters();
+    [[nodiscard]] bool misplaced(const server_connection& server) const;
+    void drop_misplaced();
+    void end_what_is_silent();
+    [[nodiscard]] std::vector<std::shared_ptr<server_connection>> all_servers() const;
+
+    // Dials.
+    void start_dials(group& of);
+    [[nodiscard]] std::optional<dial_target> target(const group& of) const;
+    void dial_failed(group& of, const open_failure& why, bool counted);
+    void crowded_out(group& of);
+    void make_room_again(group& of, pool_time now);
     [[nodiscard]] bool keeps_warm() const;
     void ask_for_room();
-    void try_outside(client_connection& client, std::string password);
+
+    // Passwords being tried.
     void try_waiting_passwords();
-    client_connection* end_trial(server_connection& server);
+    [[nodiscard]] bool start_try(password_try& next);
+    void give_up_tries(pool_time now);
+    password_try end_trial(server_connection& server);
     void trial_failed(server_connection& server, const open_failure& why);
     void credentials_refused();
-    void ask_neighbours();
-    server_connection& add_server();
+
+    // Servers that travel.
+    void send_to(worker& other, server_connection& server);
+    [[nodiscard]] worker* longer_waiting_neighbour(const group& of, const pool_waiter* ours) const;
+    void ask_neighbours(const group& of);
+    void publish();
+    void publish(const group& of);
+
+    server_connection& add_server(server_need serves);
     std::shared_ptr<server_connection> release(server_connection& server);
 
     worker& worker_;
-    pool core_;
+    cluster::view_ptr view_;  // never null
+    group primaries_;
+    group standbys_;
     std::unordered_map<server_connection*, std::shared_ptr<server_connection>> servers_;
-    std::unordered_map<server_connection*, client_connection*> verifying_;
-    std::deque<untried_password> untried_;  // for want of limits.max_handshakes
+    std::unordered_map<server_connection*, password_try> verifying_;
+    std::deque<password_try> untried_;  // for want of limits.max_handshakes, or of a server
     std::size_t clients_here_ = 0;
     pool_time unused_since_{};
     bool asking_for_room_ = false;  // at most once per tick

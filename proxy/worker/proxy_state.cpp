@@ -54,8 +54,8 @@ shared_pool::shared_pool(pool_plan from, std::size_t workers, std::shared_ptr<cl
     : plan(std::move(from)),
       live(plan.policies),
       backends_of(std::move(backends)),
-      permits(plan.policies.pool.size + plan.policies.pool.max_overflow),
-      parts(workers) {
+      primaries(plan.policies.pool.size + plan.policies.pool.max_overflow, workers),
+      standbys(plan.policies.pool.size + plan.policies.pool.max_overflow, workers) {
     secrets_.password = plan.server_password;
 }
 
@@ -111,6 +111,7 @@ proxy_state::proxy_state(std::shared_ptr<const config::settings> all, std::size_
       servers(all->limits.max_server_connections),
       cancels(all->limits.max_cancels),
       checks(all->limits.max_handshakes),
+      waiting(all->hold.max_clients),
       sources(all->auth.passthrough),
       mock_secret(random_bytes(32)),
       helper(all->limits.max_handshakes),

@@ -8,6 +8,7 @@
 #include "proxy/cluster/monitor.hpp"
 #include "proxy/net/dial.hpp"
 #include "proxy/net/tls_context.hpp"
+#include "proxy/policy/server_need.hpp"
 #include "proxy/pool/permits.hpp"
 #include "proxy/worker/helper_thread.hpp"
 #include "proxy/worker/live_policies.hpp"
@@ -28,6 +29,25 @@ namespace pgsteady {
 
 class worker;
 
+/// The servers of one kind of a pool, as all workers see them: the primary's, or the standbys' that reads are served by
+/// while there is no primary.
+struct server_group {
+    server_group(std::uint32_t most, std::size_t workers) : full_size(most), permits(most), parts(workers) {}
+
+    /// What the others may know of one worker's part. Lines of their own: the first is written at every checkout, the
+    /// second is read by all at every checkin and changes only when somebody waits.
+    struct part_state {
+        alignas(64) std::atomic<std::uint32_t> idle{0};
+        alignas(64) std::atomic<std::int64_t> waiting_since{0};  ///< of the first waiter, on the steady clock; 0: nobody waits
+    };
+
+    const std::uint32_t full_size;
+    permit_counter permits;
+    std::vector<part_state> parts;  ///< by worker
+    /// Until then, on the steady clock, fewer permits are given, since the server was full (53300); 0: all are.
+    std::atomic<std::int64_t> crowded_until{0};
+};
+
 /// A pool as all workers see it. Created at the first sign-in, kept until the process ends or the pool is dropped.
 class shared_pool {
 public:
@@ -36,15 +56,12 @@ public:
     const pool_plan plan;
     live_policies live;  ///< plan.policies with what was changed while running
     const std::shared_ptr<cluster> backends_of;  ///< the hosts of the plan, watched; never null
-    permit_counter permits;
+    server_group primaries;
+    server_group standbys;
+    [[nodiscard]] server_group& group(server_need need) { return need == server_need::primary ? primaries : standbys; }
 
-    /// What the others may know of one worker's part. Lines of their own: the first is written at every checkout, the
-    /// second is read by all at every checkin and changes only when somebody waits.
-    struct part_state {
-        alignas(64) std::atomic<std::uint32_t> idle{0};
-        alignas(64) std::atomic<std::int64_t> waiting_since{0};  ///< of the first waiter, on the steady clock; 0: nobody waits
-    };
-    std::vector<part_state> parts;          ///< by worker
+    std::atomic<bool> paused{false};           ///< by an operator: nobody is given a server
+    std::atomic<std::uint64_t> generation{0};  ///< servers of earlier ones are closed as soon as they are free
     std::atomic<int> warmer{-1};            ///< the worker that keeps min_size servers open; -1: none yet
     std::atomic<std::uint32_t> clients{0};
     std::atomic<std::size_t> preferred_host{0};       ///< where the primary was found last
@@ -119,6 +136,8 @@ public:
     permit_counter servers;           ///< limits.max_server_connections
     permit_counter cancels;           ///< limits.max_cancels: requests on their way to servers
     permit_counter checks;            ///< passwords being tried on connections outside of any pool
+    permit_counter waiting;           ///< hold.max_clients: clients that wait for a server
+    std::atomic<std::uint64_t> waiting_bytes{0};  ///< what they have sent ahead: hold.max_bytes
     source_limits sources;            ///< passwords being tried, by where the clients come from
     std::atomic<bool> draining{false};
     std::shared_ptr<const net::tls_context> client_tls;

@@ -8,7 +8,9 @@
 #include "proxy/worker/local_pool.hpp"
 #include "proxy/worker/worker.hpp"
 
+#include <cstdlib>
 #include <cstring>
+#include <utility>
 
 namespace pgsteady {
 
@@ -17,8 +19,15 @@ namespace {
 namespace msg = backend_message;
 using tls_mode = server_login::tls_mode;
 
-// Asked of every new server: is it a primary, and which incarnation of which system is it?
+// Asked of every new server: is it a primary, of which incarnation and timeline, and does it let itself be written to?
+// The timeline is the one it writes now: pg_control_checkpoint() lags behind a promotion (T3).
 constexpr std::string_view setup_query =
+    "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.pg_postmaster_start_time()::pg_catalog.text, "
+    "CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN "
+    "pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8) END, "
+    "pg_catalog.current_setting('default_transaction_read_only')";
+// Where that is not allowed.
+constexpr std::string_view short_setup_query =
     "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.pg_postmaster_start_time()::pg_catalog.text";
 
 constexpr std::string_view terminate("X\0\0\0\4", 5);
@@ -39,6 +48,17 @@ int version_number(const parameter_list& parameters) {
     return 0;
 }
 
+/// The next column of a DataRow; empty for NULL and at the end of the row.
+std::string_view next_column(wire_reader& row) {
+    const auto size = row.i32();
+    if (!size || *size <= 0) return {};
+    return row.bytes(static_cast<std::size_t>(*size)).value_or(std::string_view());
+}
+
+open_failure cannot_connect(std::string message, failure_kind kind) {
+    return {.why = plain_error(sqlstate::sqlclient_unable_to_establish_connection, std::move(message)), .kind = kind};
+}
+
 }  // namespace
 
 server_login::tls_mode tls_mode_of(config::server_tls_mode mode) {
@@ -54,7 +74,8 @@ server_login::tls_mode tls_mode_of(config::server_tls_mode mode) {
     return tls_mode::prefer;
 }
 
-server_connection::server_connection(worker& at, local_pool& pool) : worker_(&at), pool_(&pool) {
+server_connection::server_connection(worker& at, local_pool& pool, server_need serves)
+    : worker_(&at), pool_(&pool), serves_(serves) {
     link.applied = at.tables().settings.none();
     link.reported = at.tables().reported.of({});
 }
@@ -68,20 +89,20 @@ net::time_point server_connection::deadline() const {
 
 // ------------------------------------------------------------------------------------------ opening
 
-void server_connection::open(std::optional<trial> trying) {
+void server_connection::open(std::optional<trial> trying, dial_target where) {
     trial_ = std::move(trying);
-    host_index_ = pool_->shared->preferred_host.load() % pool_->shared->plan.hosts.size();
+    link.host = where.host % pool_->shared->plan.hosts.size();
+    host_fixed_ = where.fixed;
     open_started_ = worker_->loop().now();
     open_timer_ = worker_->loop().add_timer(deadline(), [this] {
-        fail_open({plain_error(sqlstate::sqlclient_unable_to_establish_connection,
-                               "connection to " + link.backend_name + " timed out")});
+        fail_open(cannot_connect("connection to " + link.backend_name + " timed out", failure_kind::timed_out));
     });
     dial_host();
 }
 
 void server_connection::dial_host() {
     phase_ = phase::dialling;
-    host_ = pool_->shared->plan.hosts[host_index_];
+    host_ = pool_->shared->plan.hosts[link.host];
     link.backend_name = host_.host + ':' + std::to_string(host_.port);
     dialling_ = net::dial(worker_->loop(), host_.host, host_.port, deadline(),
                           dial_options_of(worker_->shared().settings().connect),
@@ -90,11 +111,13 @@ void server_connection::dial_host() {
 
 void server_connection::on_dialled(net::dial_result result) {
     if (result.fd < 0)
-        return try_next_host({plain_error(sqlstate::sqlclient_unable_to_establish_connection,
-                                          "could not connect to " + link.backend_name + ": " + result.problem)});
+        return try_next_host(cannot_connect("could not connect to " + link.backend_name + ": " + result.problem,
+                                            result.unresolved ? failure_kind::unreachable
+                                                              : classify_io(result.error_number, false)));
     stream_ = net::stream::adopt(worker_->loop(), result.fd, this, net::stream::preparation::prepared);
     if (stream_ == nullptr)
-        return fail_open({plain_error(sqlstate::insufficient_resources, std::string("cannot watch a socket: ") + std::strerror(errno))});
+        return fail_open({.why = plain_error(sqlstate::insufficient_resources,
+                                             std::string("cannot watch a socket: ") + std::strerror(errno))});
     const config::settings& all = worker_->shared().settings();
     const shared_pool::secrets secrets = pool_->shared->current_secrets();
     server_login::settings how;
@@ -122,7 +145,8 @@ void server_connection::sign_in(std::string_view in, std::size_t& used) {
     const server_login::step step = login_->feed(in, used, out);
     send(out);
     if (step == server_login::step::start_tls && used < in.size())  // bytes in clear behind the S (P2)
-        return fail_open({plain_error(sqlstate::protocol_violation, "unexpected data before the TLS handshake")});
+        return fail_open({.why = plain_error(sqlstate::protocol_violation, "unexpected data before the TLS handshake"),
+                          .kind = failure_kind::protocol_violation});
     login_step(step);
 }
 
@@ -137,16 +161,18 @@ void server_connection::login_step(server_login::step step) {
     const error_fields why = login_->failure();
     const bool from_server = login_->failure_is_from_server();
     if (from_server && try_other_encryption(why.sqlstate)) return;
-    const bool refused = from_server && classify(why) == failure_kind::login_refused;
-    return refused ? fail_open({why, true, true}) : try_next_host({why, from_server, false});
+    const failure_kind kind = from_server ? classify(why) : failure_kind::none;
+    const bool refused = kind == failure_kind::login_refused;
+    open_failure failure{.why = why, .from_server = from_server, .refuses_login = refused, .kind = kind};
+    return refused ? fail_open(std::move(failure)) : try_next_host(std::move(failure));
 }
 
 /// The stream goes to the helper and comes back encrypted, or broken (D40).
 void server_connection::begin_handshake() {
     const std::shared_ptr<const net::tls_context> context = worker_->shared().server_tls;
     if (context == nullptr || !stream_->start_tls_client(*context, host_.host))
-        return fail_open({plain_error(sqlstate::sqlclient_unable_to_establish_connection,
-                                      "TLS to " + link.backend_name + ": " + stream_->handshake_problem())});
+        return fail_open(cannot_connect("TLS to " + link.backend_name + ": " + stream_->handshake_problem(),
+                                        failure_kind::tls_failed));
     at_helper_ = true;
     stream_->set_handler(nullptr);
     stream_->leave_loop();
@@ -168,8 +194,8 @@ void server_connection::handshake_done(std::unique_ptr<net::stream> stream, net:
     if (result != net::stream::handshake::done || !stream_->move_to(worker_->loop())) {
         const std::string problem = stream_->handshake_problem();
         if (!try_other_encryption({}))
-            try_next_host({plain_error(sqlstate::sqlclient_unable_to_establish_connection,
-                                       "TLS to " + link.backend_name + ": " + (problem.empty() ? "timed out" : problem))});
+            try_next_host(cannot_connect("TLS to " + link.backend_name + ": " + (problem.empty() ? "timed out" : problem),
+                                         problem.empty() ? failure_kind::timed_out : failure_kind::tls_failed));
         return worker_->settle();
     }
     std::string out;
@@ -241,20 +267,23 @@ void server_connection::take_setup_row(std::string_view body) {
     wire_reader row(body);
     const auto columns = row.u16();
     if (!columns || *columns < 2) return;
-    const auto recovery_size = row.i32();
-    const auto recovery = recovery_size && *recovery_size > 0 ? row.bytes(static_cast<std::size_t>(*recovery_size)) : std::nullopt;
-    in_recovery_ = recovery && *recovery == "t";
-    const auto start_size = row.i32();
-    const auto start = start_size && *start_size > 0 ? row.bytes(static_cast<std::size_t>(*start_size)) : std::nullopt;
-    if (start) link.started_at = *start;
+    link.standby = next_column(row) == "t";
+    link.started_at = next_column(row);
+    const std::string timeline(next_column(row));
+    link.timeline = static_cast<std::uint32_t>(std::strtoul(timeline.c_str(), nullptr, 16));
+    link.read_only_default = next_column(row) == "on";
 }
 
 void server_connection::on_setup_done() {
-    const shared_pool& shared = *pool_->shared;
-    // Of several hosts only the primary serves; roles are discovered, never configured.
-    if (in_recovery_ && shared.plan.hosts.size() > 1)
-        return try_next_host({plain_error(sqlstate::cannot_connect_now, link.backend_name + " is a standby")});
-    pool_->shared->preferred_host = host_index_;
+    pool_->report({.host = link.host,
+                   .seen = host_report::what::opened,
+                   .role = link.standby ? host_role::standby : host_role::primary,
+                   .timeline = link.timeline,
+                   .words = {}});
+    if (std::string unfit = pool_->why_unfit(*this); !unfit.empty())
+        return go_to_next_host({.why = plain_error(sqlstate::cannot_connect_now, link.backend_name + ' ' + unfit),
+                                .kind = failure_kind::not_ready});
+    if (serves_ == server_need::primary) pool_->shared->preferred_host = link.host;
     worker_->loop().cancel_timer(open_timer_);
     phase_ = phase::idle;
     worker_->counters().servers_opened.add();
@@ -267,27 +296,63 @@ void server_connection::leave_host() {
     stream_.reset();
     login_.reset();
     at_helper_ = false;
+    asked_less_ = false;
     ++attempt_;
     pending_in_.clear();
     unsent_.clear();
     link.tracker.reset();
     link.notes.clear();
+    link.failure = failure_kind::none;
+    link.last_words.clear();
 }
 
 void server_connection::try_next_host(open_failure why) {
+    pool_->report({.host = link.host,
+                   .seen = host_report::what::open_failed,
+                   .failure = why.kind,
+                   .words = why.why.sqlstate + ' ' + why.why.message});
+    go_to_next_host(std::move(why));
+}
+
+void server_connection::go_to_next_host(open_failure why) {
     const std::size_t hosts = pool_->shared->plan.hosts.size();
     leave_host();
     tls_override_.reset();
-    if (++hosts_tried_ >= hosts) return fail_open(std::move(why));
-    host_index_ = (host_index_ + 1) % hosts;
+    if (host_fixed_ || ++hosts_tried_ >= hosts) return give_up_opening(why);
+    link.host = (link.host + 1) % hosts;
     dial_host();
 }
 
 void server_connection::fail_open(open_failure why) {
     if (phase_ == phase::closed) return;
-    worker_->counters().dials_failed.add();
+    pool_->report({.host = link.host,
+                   .seen = host_report::what::open_failed,
+                   .failure = why.kind,
+                   .words = why.why.sqlstate + ' ' + why.why.message});
+    give_up_opening(why);
+}
+
+void server_connection::give_up_opening(const open_failure& why) {
+    if (phase_ == phase::closed) return;
+    if (!why.superseded) worker_->counters().dials_failed.add();
     close();
     pool_->open_failed(*this, why);
+}
+
+void server_connection::host_is_silent() {
+    const std::string words = link.backend_name + " does not answer";
+    if (phase_ == phase::closed) return;
+    if (opening()) return go_to_next_host(cannot_connect(words, failure_kind::timed_out));
+    on_lost(words, failure_kind::timed_out);
+}
+
+void server_connection::no_longer_wanted() {
+    if (phase_ == phase::closed) return;
+    condemned = true;
+    if (!opening()) return;
+    open_failure why{.why = plain_error(sqlstate::cannot_connect_now, link.backend_name + " is not wanted any more")};
+    why.superseded = true;
+    give_up_opening(why);
 }
 
 // ------------------------------------------------------------------------------------------ serving
@@ -386,14 +451,11 @@ void server_connection::read_some() {
 void server_connection::on_lost(std::string_view what, failure_kind kind) {
     if (link.failure == failure_kind::none) link.failure = kind;  // else the server has said why
     if (phase_ == phase::closed) return;
-    const phase was = phase_;
-    if (was == phase::leaving) return pool_->left(*this);
-    if (was == phase::dialling || was == phase::signing_in || was == phase::setting_up) {
-        const std::string words = link.last_words.empty() ? std::string(what) : link.last_words;
-        return try_next_host({plain_error(sqlstate::sqlclient_unable_to_establish_connection, link.backend_name + ": " + words)});
-    }
-    client_connection* client = client_;
+    if (phase_ == phase::leaving) return pool_->left(*this);
     const std::string words = link.last_words.empty() ? std::string(what) : link.last_words;
+    if (opening()) return try_next_host(cannot_connect(link.backend_name + ": " + words, link.failure));
+    pool_->report({.host = link.host, .seen = host_report::what::lost, .failure = link.failure, .words = words});
+    client_connection* client = client_;
     pool_->last_problem = link.backend_name + ": " + words;
     if (client != nullptr) {
         worker_->counters().servers_lost.add();
@@ -459,12 +521,18 @@ bool server_connection::take_unattached_frame(char type, std::string_view body) 
         const auto name = fields.cstring();
         const auto value = fields.cstring();
         if (name && value) link.reported = worker_->tables().reported.with(link.reported, *name, *value);
-    } else if (type == msg::error_response) {
+    } else if (type == msg::error_response || type == msg::notice_response) {
         error_fields fields;
         (void)parse_error_fields(body, fields);
-        errand_failed_ = true;
-        if (fields.is_fatal()) link.failure = classify(fields);
-        if (fields.is_fatal()) link.last_words = fields.severity + ' ' + fields.sqlstate + ' ' + fields.message;
+        if (type == msg::error_response) errand_failed_ = true;
+        // Immediate shutdown and a crash are announced by warnings (T30). Nobody is to get what is about to end.
+        const bool ends = fields.is_fatal() || (type == msg::notice_response && fields.sqlstate.starts_with("57P"));
+        if (ends) {
+            link.failure = classify(fields);
+            link.last_words = fields.severity + ' ' + fields.sqlstate + ' ' + fields.message;
+            on_lost(link.last_words, link.failure);
+            return false;
+        }
     } else if (type == msg::data_row && phase_ == phase::setting_up) {
         take_setup_row(body);
     } else if (type == msg::ready_for_query && body.size() == 1) {
@@ -479,7 +547,8 @@ bool server_connection::take_unattached_frame(char type, std::string_view body) 
 void server_connection::errand_done() {
     switch (phase_) {
         case phase::setting_up:
-            if (errand_failed_) return fail_open({plain_error(sqlstate::internal_error, "set-up query failed: " + link.last_words)});
+            if (errand_failed_ && !std::exchange(asked_less_, true)) return errand(short_setup_query, phase::setting_up);
+            if (errand_failed_) return fail_open({.why = plain_error(sqlstate::internal_error, "set-up query failed")});
             return on_setup_done();
         case phase::resetting:
             if (errand_failed_) return pool_->lost_idle(*this);
@@ -508,11 +577,16 @@ void server_connection::close() {
     ++attempt_;
     worker_->loop().cancel_timer(open_timer_);
     dialling_.cancel();
-    if (stream_ != nullptr) stream_->close(false);
+    // To a host that does not answer, an RST: should it wake up, it is not to go on with what we have given up (2.8).
+    if (stream_ != nullptr) stream_->close(link.failure == failure_kind::timed_out);
     stream_.reset();
 }
 
-void server_connection::leave_worker() { stream_->leave_loop(); }
+void server_connection::leave_worker() {
+    dialling_ = {};  // it, and the timer, belong to the loop that is left
+    open_timer_ = {};
+    stream_->leave_loop();
+}
 
 void server_connection::move_to(worker& other, local_pool& pool) {
     worker_ = &other;

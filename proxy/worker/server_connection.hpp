@@ -8,7 +8,9 @@
 #include "protocol/server_login.hpp"
 #include "proxy/net/dial.hpp"
 #include "proxy/net/stream.hpp"
+#include "proxy/policy/server_need.hpp"
 #include "proxy/pool/pool.hpp"
+#include "proxy/pool/routing.hpp"
 #include "proxy/session/gather.hpp"
 #include "proxy/session/server_link.hpp"
 
@@ -30,6 +32,8 @@ struct open_failure {
     error_fields why;
     bool from_server = false;    ///< the server's own words
     bool refuses_login = false;  ///< class 28, 3D000: nobody of this pool will get in
+    failure_kind kind = failure_kind::none;
+    bool superseded = false;     ///< given up by ourselves, since it is not wanted any more: says nothing about the host
 };
 
 class server_connection final : public net::stream_handler,
@@ -51,7 +55,8 @@ public:
         closed,
     };
 
-    server_connection(worker& at, local_pool& pool);
+    /// `serves`: which of the pool's groups it belongs to, and so the role that it looks for.
+    server_connection(worker& at, local_pool& pool, server_need serves);
     ~server_connection();
     server_connection(const server_connection&) = delete;
     server_connection& operator=(const server_connection&) = delete;
@@ -63,8 +68,8 @@ public:
     };
 
     /// Dials, signs in, looks around; the pool hears opened() or open_failed(), or trial_passed() if it is a trial
-    /// outside of the pool.
-    void open(std::optional<trial> trying);
+    /// outside of the pool. Other hosts are tried in turn if the target is not fixed.
+    void open(std::optional<trial> trying, dial_target where);
     /// Only of a trial.
     [[nodiscard]] const trial& tried() const { return *trial_; }
 
@@ -86,6 +91,11 @@ public:
     void cool_down();
     void wait_for_cancel();
 
+    /// The monitor has found that nobody answers on its host: it ends now, as lost, whatever it does.
+    void host_is_silent();
+    /// Its host is not what it is wanted for any more: an attempt to open it ends; what is open is condemned.
+    void no_longer_wanted();
+
     /// Says Terminate and waits for the server to go, at most a second; the pool hears left(). Idle ones only.
     void leave();
     /// Says Terminate if that makes sense, and closes. The object is freed later.
@@ -98,6 +108,8 @@ public:
     void on_writable() override;
 
     [[nodiscard]] phase now() const { return phase_; }
+    [[nodiscard]] bool opening() const { return phase_ <= phase::setting_up; }
+    [[nodiscard]] server_need serves() const { return serves_; }
     [[nodiscard]] bool uses_tls() const { return stream_ != nullptr && stream_->tls(); }
     [[nodiscard]] const config::host_port& host() const { return host_; }
     [[nodiscard]] client_connection* client() const { return client_; }
@@ -117,6 +129,8 @@ private:
     void on_setup_done();
     void fail_open(open_failure why);
     void try_next_host(open_failure why);
+    void go_to_next_host(open_failure why);
+    void give_up_opening(const open_failure& why);
     [[nodiscard]] bool try_other_encryption(std::string_view refusal);
     void leave_host();
     void login_step(server_login::step step);
@@ -132,6 +146,7 @@ private:
 
     worker* worker_;
     local_pool* pool_;
+    server_need serves_;
     phase phase_ = phase::dialling;
     net::dial_handle dialling_;
     std::unique_ptr<net::stream> stream_;
@@ -141,13 +156,13 @@ private:
     std::string unsent_;
     std::optional<trial> trial_;
     config::host_port host_;
-    std::size_t host_index_ = 0;
+    bool host_fixed_ = false;
     std::size_t hosts_tried_ = 0;
     std::optional<server_login::tls_mode> tls_override_;
     net::timer_id open_timer_;
     pool_time open_started_{};
     unsigned cancels_ = 0;
-    bool in_recovery_ = false;
+    bool asked_less_ = false;    // the whole set-up query is not allowed here: the short one was sent
     bool errand_failed_ = false;
     bool at_helper_ = false;     // the stream (TLS handshake) or the sign-in (PBKDF2) is on the helper thread
     std::uint64_t attempt_ = 0;  // tells the helper's late answers from those that are waited for

@@ -221,7 +221,7 @@ bool worker::close_longest_idle(const local_pool* except) {
     local_pool* owner = nullptr;
     const pooled_server* longest = nullptr;
     for (const auto& [key, pool] : pools_) {
-        const pooled_server* candidate = pool.get() != except ? pool->core().longest_idle() : nullptr;
+        const pooled_server* candidate = pool.get() != except ? pool->longest_idle() : nullptr;
         if (candidate == nullptr || (longest != nullptr && candidate->idle_since >= longest->idle_since)) continue;
         longest = candidate;
         owner = pool.get();
@@ -240,18 +240,9 @@ void worker::find_room(const std::shared_ptr<shared_pool>& pool, unsigned asking
     });
 }
 
-void worker::on_view(const cluster& which, const cluster::view_ptr& view) {
-    for (const auto& [key, pool] : pools_) {
-        if (pool->shared->backends_of.get() != &which || !view->primary || pool->core().waiting() == 0) continue;
-        pool->core().dial_now();  // no back-off is slept when an event can wake us (D4)
-        pool->start_dials();
-    }
-    settle();
-}
-
 void worker::room_made() {
     for (const auto& [key, pool] : pools_)
-        if (pool->core().waiting() > 0) pool->room_made();
+        if (pool->waiting() > 0) pool->room_made();
     settle();
 }
 
@@ -273,6 +264,13 @@ void worker::grant_later(client_connection& client, server_connection& server) {
 void worker::withdraw_grant(client_connection& client) {
     for (auto& [waiter, server] : granted_)
         if (waiter == &client) waiter = nullptr;
+    for (auto& [waiter, why] : refused_)
+        if (waiter == &client) waiter = nullptr;
+}
+
+void worker::refuse_later(client_connection& client, error_fields why) {
+    if (refused_.empty()) loop_.defer([this] { settle(); });
+    refused_.emplace_back(&client, std::move(why));
 }
 
 void worker::settle() {
@@ -284,7 +282,13 @@ void worker::settle() {
         else server->pool().give_back(*server, session_actions::release::reuse);
     }
     granted_.clear();
+    for (std::size_t i = 0; i < refused_.size(); ++i) {
+        const auto [client, why] = refused_[i];
+        if (client != nullptr) client->refuse(why);
+    }
+    refused_.clear();
     settling_ = false;
+    if (!granted_.empty()) settle();
 }
 
 // --------------------------------------------------------------------------------------------- time
@@ -311,10 +315,45 @@ void worker::tick_soon() {
     tick_timer_ = loop_.add_timer(loop_.now() + shortest_tick, [this] { tick(); });
 }
 
+void worker::waiting_changed() {
+    tick_soon();
+    if (reported_waiting_.empty()) report_waiting();  // the first one; the count follows with the ticks
+}
+
+/// How many wait for each cluster, where that has changed.
+void worker::report_waiting() {
+    std::unordered_map<cluster*, std::size_t> sums;
+    for (const auto& [key, pool] : pools_)
+        if (cluster* behind = pool->shared->backends_of.get(); behind != nullptr)
+            if (const std::size_t count = pool->waiting_for_cluster(); count > 0) sums[behind] += count;
+    for (const auto& [behind, count] : reported_waiting_)
+        if (!sums.contains(behind)) behind->waiting(index_, 0);
+    for (const auto& [behind, count] : sums) {
+        const auto told = reported_waiting_.find(behind);
+        if (told == reported_waiting_.end() || told->second != count) behind->waiting(index_, count);
+    }
+    reported_waiting_ = std::move(sums);
+}
+
+/// Each worker has its part of the first step, so that together they do not exceed it by more than their number.
+ramp& worker::ramp_of(cluster* behind) {
+    const std::uint32_t first = shared_.settings().hold.ramp;
+    const auto parts = static_cast<std::uint32_t>(shared_.workers.size());
+    return ramps_.try_emplace(behind, first == 0 ? 0 : std::max(first / parts, 1U)).first->second;
+}
+
+void worker::on_view(const cluster& whose, const cluster::view_ptr& now) {
+    for (const auto& [key, pool] : pools_)
+        if (pool->shared->backends_of.get() == &whose) pool->on_view(now);
+    settle();
+    report_waiting();
+}
+
 void worker::tick() {
     const pool_time now = loop_.now();
     for (const auto& [key, pool] : pools_) pool->tick(now);
     settle();
+    report_waiting();
     std::vector<std::shared_ptr<client_connection>> timed;
     for (const auto& [serial, client] : clients_)
         if (client->has_timeouts()) timed.push_back(client);
@@ -346,18 +385,18 @@ worker_snapshot worker::take_snapshot() {
         row.mode = plan.mode == session_mode::session ? "session" : plan.mode == session_mode::transaction ? "transaction" : "statement";
         row.size = plan.policies.pool.size;
         row.max_overflow = plan.policies.pool.max_overflow;
-        row.open = static_cast<std::uint32_t>(each->core().open());
-        row.idle = static_cast<std::uint32_t>(each->core().idle());
+        row.open = static_cast<std::uint32_t>(each->open());
+        row.idle = static_cast<std::uint32_t>(each->idle());
         row.active = static_cast<std::uint32_t>(each->active());
-        row.dialling = static_cast<std::uint32_t>(each->core().dialling());
-        row.waiting = static_cast<std::uint32_t>(each->core().waiting());
-        if (const pool_waiter* first = each->core().first_waiter())
+        row.dialling = static_cast<std::uint32_t>(each->dialling());
+        row.waiting = static_cast<std::uint32_t>(each->waiting());
+        if (const pool_waiter* first = each->first_waiter())
             row.oldest_wait_seconds = std::chrono::duration<double>(loop_.now() - first->waits_since).count();
         row.checkouts = each->checkouts;
         row.checkins = each->checkins;
         row.waits = each->waits;
         row.wait_seconds = std::chrono::duration<double>(each->waited).count();
-        row.consecutive_failures = each->core().consecutive_failures();
+        row.consecutive_failures = each->consecutive_failures();
         row.last_problem = each->last_problem;
         mine.pools.push_back(std::move(row));
     }

@@ -4,6 +4,7 @@
 
 #include "proxy/net/event_loop.hpp"
 #include "proxy/net/listener.hpp"
+#include "proxy/policy/ramp.hpp"
 #include "proxy/session/session.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/counters.hpp"
@@ -70,6 +71,8 @@ public:
     /// A server for a waiter: handed over when the event in progress is done.
     void grant_later(client_connection& client, server_connection& server);
     void withdraw_grant(client_connection& client);
+    /// A client that does not wait (any more) is told why it gets no server, likewise.
+    void refuse_later(client_connection& client, error_fields why);
     /// To be called at the end of every event: hands over what was granted.
     void settle();
 
@@ -80,12 +83,14 @@ public:
     [[nodiscard]] bool close_longest_idle(const local_pool* except);
     /// A server sent away by any worker is gone.
     void room_made();
-    /// From the monitor, by letter: roles, mode or readable hosts of a cluster have changed.
-    void on_view(const cluster& which, const cluster::view_ptr& view);
     /// Asks the workers other than `asking`, one after the other, to do that.
     void find_room(const std::shared_ptr<shared_pool>& pool, unsigned asking);
-    /// Somebody has begun to wait: time is looked at more often.
-    void tick_soon();
+    /// Somebody has begun to wait: time is looked at more often, and the cluster is told at once.
+    void waiting_changed();
+    /// How fast this worker may dial a cluster that is back after an outage (D4).
+    [[nodiscard]] ramp& ramp_of(cluster* behind);
+    /// From the monitor, by letter: what is known of a cluster has changed.
+    void on_view(const cluster& whose, const cluster::view_ptr& now);
 
 private:
     friend class cancel_dial;
@@ -94,6 +99,8 @@ private:
     void adopt(int fd, std::string peer);
     void tick();
     void arm_tick();
+    void tick_soon();
+    void report_waiting();
     void cancel_here(std::int32_t pid, const std::string& key);
     void end_cancel(cancel_dial* done);
     void warm_up();
@@ -113,6 +120,9 @@ private:
     std::unordered_map<std::int32_t, client_connection*> by_pid_;
     std::vector<std::unique_ptr<cancel_dial>> cancels_;
     std::vector<std::pair<client_connection*, server_connection*>> granted_;
+    std::vector<std::pair<client_connection*, error_fields>> refused_;
+    std::unordered_map<cluster*, ramp> ramps_;
+    std::unordered_map<cluster*, std::size_t> reported_waiting_;  // by what was told last; those with somebody waiting
     std::atomic<std::uint32_t> load_{0};
     std::size_t next_worker_ = 0;  // where hand_out() begins to look
     std::uint64_t next_client_ = 1;

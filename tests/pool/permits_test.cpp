@@ -65,3 +65,24 @@ TEST_CASE("threads never hold more than the limit together") {
     CHECK(most.load() <= 3);
     CHECK(permits.used() == 0);
 }
+
+TEST_CASE("T23: after 53300 a tenth fewer than are held may be held, and never none") {
+    permit_counter permits(30);
+    for (int i = 0; i < 20; ++i) REQUIRE(permits.try_take());
+    permits.shrink();
+    CHECK(permits.limit() == 18);
+    CHECK_FALSE(permits.try_take());
+    permits.shrink();
+    CHECK(permits.limit() == 18);
+    for (int i = 0; i < 19; ++i) permits.give_back();
+    permits.shrink();
+    CHECK(permits.limit() == 1);
+    permits.give_back();
+    permits.shrink();
+    CHECK(permits.limit() == 1);
+    CHECK(permits.try_take());
+    permit_counter unlimited(0);
+    for (int i = 0; i < 5; ++i) REQUIRE(unlimited.try_take());
+    unlimited.shrink();
+    CHECK(unlimited.limit() == 4);
+}

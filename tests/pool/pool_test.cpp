@@ -240,7 +240,7 @@ TEST_CASE("condemned servers and those of a former generation are not used again
     servers[0].condemned = true;
     CHECK_FALSE(fix.under_test.put_idle(servers[0], fix.now));
     REQUIRE(fix.under_test.put_idle(servers[1], fix.now));
-    fix.under_test.new_generation();
+    fix.under_test.set_generation(1);
     CHECK(fix.under_test.to_close(fix.now) == std::vector<pooled_server*>{&servers[1]});
     pooled_server fresh;
     fix.open(fresh);
@@ -281,4 +281,91 @@ TEST_CASE("all idle servers can be taken out at once") {
     CHECK(fix.under_test.take_all_idle().size() == 2);
     CHECK(fix.under_test.idle() == 0);
     CHECK(fix.under_test.open() == 2);
+}
+
+TEST_CASE("D3: a statement that comes back has waited already: its place and its deadline are those of its first wait") {
+    pool_fixture fix;
+    std::array<pool_waiter, 3> waiters;
+    fix.under_test.enqueue(waiters[0], fix.now);
+    fix.under_test.enqueue(waiters[1], fix.now + 2s);
+    fix.under_test.enqueue(waiters[2], fix.now + 1s);
+    CHECK(waiters[2].deadline == fix.now + 31s);
+    CHECK(fix.under_test.expired(fix.now + 31s) == std::vector<pool_waiter*>{&waiters[0], &waiters[2]});
+    CHECK(fix.under_test.next_waiter() == &waiters[1]);
+}
+
+TEST_CASE("a waiter moves between queues and leaves whichever it is in") {
+    pool_fixture writes;
+    pool_fixture reads;
+    std::array<pool_waiter, 4> waiters;
+    for (std::size_t i = 0; i < 4; ++i) {
+        waiters[i].need = i % 2 == 0 ? server_need::primary : server_need::read_only;
+        writes.under_test.enqueue(waiters[i], writes.now + std::chrono::seconds(i));
+    }
+    writes.under_test.move_waiters(reads.under_test, [](const pool_waiter& who) { return who.need == server_need::read_only; });
+    CHECK(writes.under_test.waiting() == 2);
+    CHECK(reads.under_test.first_waiter() == &waiters[1]);
+    CHECK(waiters[1].deadline == writes.now + 31s);
+    pool::leave(waiters[1]);
+    CHECK(reads.under_test.waiting() == 1);
+    // Back again: the order is that of the waits.
+    reads.under_test.move_waiters(writes.under_test, [](const pool_waiter&) { return true; });
+    CHECK(writes.under_test.dismiss_all() == std::vector<pool_waiter*>{&waiters[0], &waiters[2], &waiters[3]});
+}
+
+TEST_CASE("D28: a waiter gets only a server that will do, and a server goes to the first for whom it will") {
+    pool_fixture fix;
+    std::array<pooled_server, 2> servers;
+    for (pooled_server& each : servers) {
+        fix.open(each);
+        REQUIRE(fix.under_test.put_idle(each, fix.now));
+    }
+    const pool_match match = [&](const pooled_server& server, const pool_waiter& who) {
+        return who.wrote_at == 0 || &server == &servers[0];
+    };
+    std::array<pool_waiter, 2> waiters;
+    waiters[0].wrote_at = 7;
+    CHECK(fix.under_test.take_idle_for(waiters[0], match, fix.now).server == &servers[0]);
+    CHECK(fix.under_test.take_idle_for(waiters[0], match, fix.now).server == nullptr);
+    for (pool_waiter& each : waiters) fix.under_test.enqueue(each, fix.now);
+    CHECK(fix.under_test.next_waiter_for(servers[1], match) == &waiters[1]);
+    CHECK(fix.under_test.next_waiter_for(servers[1], match) == nullptr);
+    CHECK(fix.under_test.next_waiter_for(servers[0], match) == &waiters[0]);
+}
+
+TEST_CASE("who waits long is told once, and again only in another wait") {
+    pool_fixture fix;
+    std::array<pool_waiter, 2> waiters;
+    fix.under_test.enqueue(waiters[0], fix.now);
+    fix.under_test.enqueue(waiters[1], fix.now + 3s);
+    CHECK(fix.under_test.to_notice(fix.now + 4s, 5s).empty());
+    CHECK(fix.under_test.to_notice(fix.now + 6s, 5s) == std::vector<pool_waiter*>{&waiters[0]});
+    CHECK(fix.under_test.to_notice(fix.now + 8s, 5s) == std::vector<pool_waiter*>{&waiters[1]});
+    CHECK(fix.under_test.to_notice(fix.now + 9s, 5s).empty());
+    pool::leave(waiters[0]);
+    fix.under_test.enqueue(waiters[0], fix.now + 20s);
+    CHECK(fix.under_test.to_notice(fix.now + 25s, 5s) == std::vector<pool_waiter*>{&waiters[0]});
+    (void)fix.under_test.dismiss_all();
+}
+
+TEST_CASE("T23: a full server is asked again after a pause, and is not a failure") {
+    pool_fixture fix;
+    std::array<pool_waiter, 3> waiters;
+    for (pool_waiter& each : waiters) fix.under_test.enqueue(each, fix.now);
+    REQUIRE(fix.dials() == 3);
+    fix.under_test.dial_crowded_out(fix.now, 1s);
+    CHECK(fix.under_test.consecutive_failures() == 0);
+    CHECK(fix.under_test.backing_off(fix.now));
+    CHECK(fix.permits.used() == 2);
+    fix.now += 1s;
+    CHECK(fix.dials() == 1);
+    (void)fix.under_test.dismiss_all();
+}
+
+TEST_CASE("a password that could not be tried counts like a dial that failed") {
+    pool_fixture fix;
+    fix.under_test.failed_elsewhere(fix.now, 1.0);
+    CHECK(fix.under_test.consecutive_failures() == 1);
+    CHECK(fix.under_test.next_dial() == fix.now + 25ms);
+    CHECK(fix.permits.used() == 0);
 }

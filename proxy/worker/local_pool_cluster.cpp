@@ -1,0 +1,137 @@
+// A pool's part on one worker follows what is known of the cluster, and what operators order. See local_pool.hpp.
+#include "proxy/worker/local_pool.hpp"
+
+#include "proxy/policy/client_errors.hpp"
+#include "proxy/worker/client_connection.hpp"
+#include "proxy/worker/worker.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace pgsteady {
+
+namespace {
+
+/// What decides whether a server is where it should be.
+bool places_changed(const cluster_view& before, const cluster_view& now) {
+    return before.mode != now.mode || before.informed != now.informed || before.primary != now.primary ||
+           before.timeline != now.timeline || before.readable != now.readable ||
+           before.held_by_operator != now.held_by_operator;
+}
+
+}  // namespace
+
+void local_pool::report(host_report seen) {
+    shared->backends_of->report(std::move(seen));
+}
+
+void local_pool::not_primary(const server_connection& server) {
+    report({.host = server.link.host, .seen = host_report::what::not_primary, .timeline = server.link.timeline, .words = {}});
+}
+
+std::string local_pool::why_unfit(const server_connection& server) const {
+    const server_link& link = server.link;
+    if (server.serves() == server_need::read_only) {
+        if (!link.standby) return "is no standby any more";
+        return is_readable(*view_, link.host) ? "" : "is not to be read from";
+    }
+    // Roles are discovered, never configured. A host that is alone serves what it can, whatever it is.
+    if (link.standby && (shared->plan.hosts.size() > 1 || view_->informed)) return "is a standby";
+    if (link.standby || is_current_primary(*view_, link.host, link.timeline)) return {};
+    if (link.timeline != 0 && link.timeline < view_->timeline)
+        return fmt::format("is an old primary (timeline {}, the cluster is at {})", link.timeline, view_->timeline);
+    return "is not the current primary";
+}
+
+std::vector<std::shared_ptr<server_connection>> local_pool::all_servers() const {
+    std::vector<std::shared_ptr<server_connection>> all;
+    all.reserve(servers_.size());
+    for (const auto& [server, owned] : servers_) all.push_back(owned);
+    return all;
+}
+
+void local_pool::on_view(cluster::view_ptr now) {
+    if (now->version < view_->version) return;
+    const cluster::view_ptr before = std::exchange(view_, std::move(now));
+    facts.service = view_->mode;
+    if (places_changed(*before, *view_)) drop_misplaced();
+    end_what_is_silent();
+    reroute_waiters();
+    if (view_->mode == service_mode::read_only && before->mode != service_mode::read_only)
+        refuse_all(primaries_.core.dismiss([](const pool_waiter& who) { return who.need == server_need::primary; }),
+                   client_errors::read_only("the statement", worker_.new_incident()));
+    if (worth_dialling_at_once(*before, *view_)) {
+        worker_.ramp_of(shared->backends_of.get()).begin(worker_.loop().now());
+        primaries_.core.dial_now();
+        standbys_.core.dial_now();
+    }
+    serve_waiting(primaries_);
+    serve_waiting(standbys_);
+    publish();
+    start_dials();
+    try_waiting_passwords();
+}
+
+/// Whether a server is on a host that is not what it is wanted for any more.
+bool local_pool::misplaced(const server_connection& server) const {
+    const server_link& link = server.link;
+    if (server.serves() == server_need::read_only) return !is_readable(*view_, link.host);
+    if (link.standby) return view_->informed;  // a standby that is alone, from before its role was known
+    return !is_current_primary(*view_, link.host, link.timeline);
+}
+
+/// Idle ones go at once, busy ones when they are given back.
+void local_pool::drop_misplaced() {
+    for (const std::shared_ptr<server_connection>& server : all_servers()) {
+        if (server->condemned || server->now() == server_connection::phase::closed || !misplaced(*server)) continue;
+        const bool was_idle = group_of(*server).core.remove_idle(*server);
+        server->no_longer_wanted();
+        if (was_idle) lost_idle(*server);
+    }
+}
+
+void local_pool::end_what_is_silent() {
+    const bool any = std::any_of(view_->hosts.begin(), view_->hosts.end(), [](const host_view& each) { return each.silent; });
+    if (!any) return;
+    for (const std::shared_ptr<server_connection>& server : all_servers()) {
+        const std::size_t host = server->link.host;
+        if (host < view_->hosts.size() && view_->hosts[host].silent) server->host_is_silent();
+    }
+}
+
+void local_pool::reroute_waiters() {
+    const auto belongs_to = [this](server_need kind) {
+        return [this, kind](const pool_waiter& who) { return group_for(*view_, who.need, who.wrote_at) == kind; };
+    };
+    if (primaries_.core.waiting() > 0 && reads_on_standbys(*view_))
+        primaries_.core.move_waiters(standbys_.core, belongs_to(server_need::read_only));
+    if (standbys_.core.waiting() > 0) standbys_.core.move_waiters(primaries_.core, belongs_to(server_need::primary));
+}
+
+std::size_t local_pool::waiting_for_cluster() const {
+    std::size_t count = untried_.size();
+    for (const group* each : {&primaries_, &standbys_}) {
+        const bool blocked = !shared->paused && (withheld(*each) || each->core.consecutive_failures() > 0);
+        if (blocked) count += each->core.waiting();
+    }
+    return count;
+}
+
+void local_pool::on_orders() {
+    primaries_.core.set_generation(shared->generation);
+    standbys_.core.set_generation(shared->generation);
+    for (const std::shared_ptr<server_connection>& server : all_servers()) {
+        group& of = group_of(*server);
+        const bool goes = shared->paused || of.core.is_spent(*server, worker_.loop().now());
+        if (goes && of.core.remove_idle(*server)) lost_idle(*server);
+    }
+    serve_waiting(primaries_);
+    serve_waiting(standbys_);
+    start_dials();
+    try_waiting_passwords();
+    worker_.settle();
+}
+
+}  // namespace pgsteady

@@ -1,0 +1,233 @@
+// A pool's part on one worker: when and where servers are dialled, and passwords that are tried on servers. See local_pool.hpp.
+#include "proxy/worker/local_pool.hpp"
+
+#include "proxy/policy/client_errors.hpp"
+#include "proxy/policy/failure.hpp"
+#include "proxy/worker/client_connection.hpp"
+#include "proxy/worker/log.hpp"
+#include "proxy/worker/worker.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace pgsteady {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+/// The backend is not to be had at the moment, which says nothing about the password that was tried on it.
+bool says_try_again(const open_failure& why) {
+    switch (why.kind) {
+        case failure_kind::closed:
+        case failure_kind::reset:
+        case failure_kind::refused:
+        case failure_kind::timed_out:
+        case failure_kind::unreachable:
+        case failure_kind::admin_shutdown:
+        case failure_kind::crash_shutdown:
+        case failure_kind::not_ready:
+        case failure_kind::too_many_connections: return true;
+        default: return false;
+    }
+}
+
+// After 53300 (recovery.md 2.9).
+constexpr auto crowded_pause = 1s;
+constexpr auto crowded_for = 10s;
+
+}  // namespace
+
+bool local_pool::keeps_warm() const {
+    if (shared->primaries.permits.used() >= primaries_.core.rules().min_size || warming_refused_ || !shared->has_credentials())
+        return false;
+    int nobody = -1;
+    const int mine = static_cast<int>(worker_.index());
+    return shared->warmer.load() == mine || shared->warmer.compare_exchange_strong(nobody, mine);
+}
+
+/// Where a server of this group would be dialled; none: nowhere now.
+std::optional<dial_target> local_pool::target(const group& of) const {
+    if (of.serves == server_need::primary) return primary_to_dial(*view_, shared->preferred_host);
+    const pool_waiter* first = of.core.first_waiter();
+    const std::optional<std::size_t> host = standby_for(*view_, first != nullptr ? first->wrote_at : 0);
+    return host ? std::optional(dial_target{*host, true}) : std::nullopt;
+}
+
+void local_pool::start_dials() {
+    start_dials(primaries_);
+    start_dials(standbys_);
+}
+
+void local_pool::start_dials(group& of) {
+    if (shared->paused) return;
+    const std::optional<dial_target> where = target(of);
+    if (!where) return;
+    const bool warm = of.serves == server_need::primary && keeps_warm();
+    ramp& pace = worker_.ramp_of(shared->backends_of.get());
+    const pool_time now = worker_.loop().now();
+    while (pace.may_start(now) > 0) {
+        const pool::dial_answer answer = of.core.may_dial(now, warm);
+        if (answer == pool::dial_answer::no) return;
+        if (answer != pool::dial_answer::yes) return ask_for_room();
+        pace.started(now);
+        add_server(of.serves).open(std::nullopt, *where);
+    }
+}
+
+/// `counted`: the dial had its permits.
+void local_pool::dial_failed(group& of, const open_failure& why, bool counted) {
+    const pool_time now = worker_.loop().now();
+    if (why.superseded) {
+        if (counted) of.core.dial_abandoned();
+        return;
+    }
+    last_problem = why.why.sqlstate + ' ' + why.why.message;
+    if (why.kind == failure_kind::too_many_connections) {
+        if (counted) of.core.dial_crowded_out(now, crowded_pause);
+        return crowded_out(of);
+    }
+    if (counted) of.core.dial_ended(false, now, random_share());
+    else of.core.failed_elsewhere(now, random_share());
+    if (counts_against_host(why.kind)) worker_.ramp_of(shared->backends_of.get()).failed(now);
+    if (of.core.consecutive_failures() <= 3)
+        log::warning("pool {}: cannot open a server connection: {}", shared->plan.label(), last_problem);
+}
+
+/// 53300: the server is up and full. Fewer of us for a while; it says nothing about the host (T23).
+void local_pool::crowded_out(group& of) {
+    of.shared.permits.shrink();
+    of.shared.crowded_until = (worker_.loop().now() + crowded_for).time_since_epoch().count();
+    log::warning("pool {}: {}; {} server connections at most for now", shared->plan.label(), last_problem,
+                 of.shared.permits.limit());
+}
+
+void local_pool::make_room_again(group& of, pool_time now) {
+    std::int64_t until = of.shared.crowded_until;
+    if (until == 0 || now.time_since_epoch().count() < until) return;
+    if (of.shared.crowded_until.compare_exchange_strong(until, 0)) of.shared.permits.set_limit(of.shared.full_size);
+}
+
+/// The process may open no more: an idle server of another pool must go, here or on another worker.
+void local_pool::ask_for_room() {
+    if (asking_for_room_) return;
+    asking_for_room_ = true;
+    if (!worker_.close_longest_idle(this)) worker_.find_room(shared, worker_.index());
+}
+
+void local_pool::room_made() {
+    asking_for_room_ = false;
+    start_dials();
+}
+
+// ------------------------------------------------------------------------------------ trying passwords
+
+void local_pool::verify_password(client_connection& client, std::string password) {
+    follow_live_policies();
+    untried_.push_back({&client, std::move(password), worker_.loop().now()});
+    try_waiting_passwords();
+    if (!untried_.empty()) worker_.waiting_changed();
+}
+
+void local_pool::try_waiting_passwords() {
+    while (!untried_.empty() && start_try(untried_.front())) untried_.pop_front();
+}
+
+/// False: it cannot be tried now, for want of a server or of limits.max_handshakes, and neither can those behind it.
+bool local_pool::start_try(password_try& next) {
+    if (shared->paused) return false;
+    std::optional<dial_target> where = target(primaries_);
+    const std::optional<std::size_t> standby = where ? std::nullopt : standby_for(*view_, 0);
+    if (standby) where = dial_target{*standby, true};  // roles are the same there
+    if (!where) return false;
+    group& of = standby ? standbys_ : primaries_;
+    if (of.core.backing_off(worker_.loop().now())) return false;
+    if (of.core.consecutive_failures() > 0 && !verifying_.empty()) return false;  // one at a time finds out
+    ramp& pace = worker_.ramp_of(shared->backends_of.get());
+    if (pace.may_start(worker_.loop().now()) == 0) return false;
+    const bool serves_later = !standby && shared->plan.server_user == shared->plan.user;
+    const bool pooled = serves_later && of.core.may_dial_extra();
+    if (!pooled && !worker_.shared().checks.try_take()) return false;
+    pace.started(worker_.loop().now());
+    server_connection& server = add_server(of.serves);
+    std::string password = next.password;
+    verifying_.emplace(&server, std::move(next));
+    server.open(server_connection::trial{std::move(password), pooled}, *where);
+    return true;
+}
+
+/// Those who have waited for hold_timeout: R16.
+void local_pool::give_up_tries(pool_time now) {
+    const pool_duration patience = primaries_.core.rules().hold_timeout;
+    if (patience.count() == 0) return;
+    std::vector<client_connection*> late;
+    std::erase_if(untried_, [&](const password_try& each) {
+        if (now - each.since < patience) return false;
+        late.push_back(each.client);
+        return true;
+    });
+    for (client_connection* client : late) {
+        worker_.counters().wait_timeouts.add();
+        const error_fields why = client_errors::unavailable(what_is_missing(), worker_.new_incident());
+        client->password_verdict(false, &why);
+    }
+}
+
+/// The try that this connection was made for; no client: it has left, or the connection is no try.
+local_pool::password_try local_pool::end_trial(server_connection& server) {
+    const auto at = verifying_.find(&server);
+    if (at == verifying_.end()) return {};
+    password_try ended = std::move(at->second);
+    verifying_.erase(at);
+    if (!server.tried().pooled) worker_.shared().checks.give_back();
+    if (server.now() != server_connection::phase::closed && shared->plan.password_from_client)
+        shared->learn_password(server.tried().password);
+    return ended;
+}
+
+void local_pool::trial_passed(server_connection& server) {
+    group_of(server).core.dial_now();
+    client_connection* client = end_trial(server).client;
+    server.close();
+    forget(server, false);
+    warming_refused_ = false;
+    if (client != nullptr) client->password_verdict(true, nullptr);
+    try_waiting_passwords();
+}
+
+/// A wrong password says nothing about the backend, nor about the password that the pool uses, unless it is the same.
+/// A backend that is down says nothing about the password: it is tried again.
+void local_pool::trial_failed(server_connection& server, const open_failure& why) {
+    group& of = group_of(server);
+    const bool again = why.superseded || says_try_again(why);
+    if (again) dial_failed(of, why, server.tried().pooled);
+    else if (server.tried().pooled) of.core.dial_abandoned();
+    if (!why.from_server && !why.superseded) last_problem = why.why.sqlstate + ' ' + why.why.message;
+    if (why.refuses_login && server.tried().password == shared->current_secrets().password) credentials_refused();
+    password_try tried = end_trial(server);
+    forget(server, false);
+    if (tried.client != nullptr && again) {
+        untried_.push_front(std::move(tried));
+        worker_.waiting_changed();
+    } else if (tried.client != nullptr) {
+        tried.client->password_verdict(false, &why.why);
+    }
+    publish();
+}
+
+void local_pool::abandon_verification(client_connection& client) {
+    for (auto& [server, waiting_try] : verifying_)
+        if (waiting_try.client == &client) waiting_try.client = nullptr;
+    std::erase_if(untried_, [&client](const password_try& each) { return each.client == &client; });
+}
+
+/// What servers were signed in to with is refused: the pool begins anew when a client brings something better (D38).
+void local_pool::credentials_refused() {
+    shared->forget_secrets();
+    if (!shared->plan.password_from_client) return;
+    ++shared->generation;
+    for (worker* each : worker_.shared().workers)
+        each->post([each, pool = shared] { each->part_of(pool).on_orders(); });
+}
+
+}  // namespace pgsteady
