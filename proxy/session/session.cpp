@@ -112,7 +112,9 @@ void session::detach(session_actions::release how) {
     restoring_ = flush_sent_ = false;
     effects_pending_ = names_pending_ = 0;
     touched_ = uncertain_ = perhaps_kept_ = resets_ = ready_held_ = false;
-    if (extra_ != nullptr) extra_->portals.clear();
+    if (extra_ == nullptr) return;
+    extra_->portals.clear();
+    extra_->lent.clear();
 }
 
 // Only when every reply is accounted for and the server says it is idle (P19, P21).
@@ -120,6 +122,7 @@ void session::release_if_at_rest() {
     if (link_ == nullptr || claimed_ || pins_ != 0 || segment_open_ || client_frame_left_ != 0 || restoring_ || uncertain_ || ready_held_) return;
     if (pool_.mode == session_mode::session && phase_ != phase::ended) return;
     if (!link_->at_rest()) return;
+    if (extra_ != nullptr && !extra_->lent.empty()) return take_lent_back();  // its reply comes here again
     detach(session_actions::release::reuse);
 }
 

@@ -194,7 +194,9 @@ private:
     std::vector<std::string> names_to_lend(const statement_effects& effects) const;
     void lend_names(const std::vector<std::string>& names, const statement_effects& effects);
     void inject_placeholder(std::string_view name);
-    void take_names_back(const std::vector<std::string>& names, bool own_segment);
+    void take_names_back(const std::vector<std::string>& names);
+    void take_lent_back();
+    void own_executed(const effects_ptr& effects);
     void ensure_unnamed();
     bool names_unsettled() const;
     void inject_close(std::string_view name);
@@ -310,6 +312,7 @@ private:
     // Rarely used state, allocated when needed.
     struct extra {
         std::map<std::string, effects_ptr, std::less<>> portals;  // portals whose execution has effects
+        std::vector<std::string> lent;                            // names lent to Executes of the open segment
         std::vector<std::string> truth_names;
         std::vector<std::string> touched_names;
         std::vector<std::optional<std::string>> truth_values;

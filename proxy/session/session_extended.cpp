@@ -7,6 +7,7 @@
 #include "proxy/sql/statement_effects.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace pgsteady {
 
@@ -65,6 +66,7 @@ session::taken session::on_parse_unnamed(const client_frame& frame, std::string_
     const std::string_view text(tail.data());
     echo(text);
     const effects_ptr effects = note_hits(text, scan_tokens(text));
+    own_executed(effects);
     // Behind other messages it may be skipped, and what it would have replaced then lives on.
     const bool may_be_skipped = !link_->tracker.empty();
     if (may_be_skipped) {
@@ -108,6 +110,7 @@ session::taken session::on_parse_named(const client_frame& frame, std::string_vi
     const std::string_view text(tail.data());
     echo(text);
     const effects_ptr effects = note_hits(text, scan_tokens(text));
+    own_executed(effects);
     const statement_ptr statement = make_statement(name, tail, effects);
     if (!within_memory(name.size() + statement->bytes())) return taken::yes;
     names_.emplace(name, statement);
@@ -201,6 +204,7 @@ session::taken session::on_bind(const client_frame& frame) {
     evict_statements();
     segment_open_ = true;
     if (name.empty()) {
+        own_executed(unnamed_effects_);
         ensure_unnamed();
         remember_portal(portal, unnamed_effects_);
         link_->tracker.push(owed::bind);
@@ -214,6 +218,7 @@ session::taken session::on_bind(const client_frame& frame) {
         send(frame);
         return taken::yes;
     }
+    own_executed(statement->effects);
     if (!link_->prepared.has(statement)) inject_parse(statement);
     else link_->prepared.touch(statement);
     remember_portal(portal, statement->effects);
@@ -300,7 +305,8 @@ session::taken session::on_execute(const client_frame& frame) {
     link_->tracker.push(owed::execute, false, true);
     send(frame);
     process_settled();
-    take_names_back(lent, false);
+    // Behind the segment's end: if the statement fails, a Close within the segment is skipped.
+    if (!lent.empty()) more().lent.insert(more().lent.end(), lent.begin(), lent.end());
     return taken::yes;
 }
 
@@ -374,6 +380,7 @@ void session::lend_names(const std::vector<std::string>& names, const statement_
 /// A statement that only has to exist, and whose Parse cannot fail by itself: it is empty. Nobody may execute it,
 /// so from now on this server is told to close a name before it is given a meaning.
 void session::inject_placeholder(std::string_view name) {
+    if (link_->names_uncertain) inject_close(name);  // an earlier placeholder may still be there
     link_->names_uncertain = true;
     link_->notes.emplace_back();
     link_->tracker.push(owed::parse, true);
@@ -381,13 +388,35 @@ void session::inject_placeholder(std::string_view name) {
     process_settled();
 }
 
-void session::take_names_back(const std::vector<std::string>& names, bool own_segment) {
+/// Closes what was lent, in a segment of its own, so that it is not skipped. No later client may find it.
+void session::take_names_back(const std::vector<std::string>& names) {
     if (names.empty()) return;
     for (const std::string& name : names) inject_close(name);
-    if (!own_segment) return;
     link_->notes.emplace_back();
     link_->tracker.push(owed::sync, true);
     tables_.to_server.copy(std::string_view("S\0\0\0\4", 5));
+}
+
+/// At the end of a segment: what its Executes were lent.
+void session::take_lent_back() {
+    if (extra_ == nullptr || extra_->lent.empty()) return;
+    take_names_back(std::exchange(extra_->lent, {}));
+}
+
+/// In the extended protocol, EXECUTE as SQL looks its statement up when it is prepared and bound, not only when it
+/// runs. A name that the protocol prepared is therefore made the client's own, on a server that it keeps (D14, P28).
+void session::own_executed(const effects_ptr& effects) {
+    if (effects == nullptr) return;
+    for (const named_step& each : effects->executes) {
+        const statement_ptr statement = find_statement(each.name);
+        if (statement == nullptr || !statement->shared) continue;
+        pin(static_cast<std::uint32_t>(pin_reason::sql_prepare));
+        auto own = std::make_shared<prepared_statement>(*statement);
+        own->server_name = each.name;
+        own->shared = false;
+        names_.insert_or_assign(each.name, own);
+        inject_parse(own);
+    }
 }
 
 }  // namespace pgsteady

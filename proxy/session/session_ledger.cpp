@@ -140,8 +140,12 @@ void session::apply_partly(const statement_effects& effects) {
 }
 
 void session::forget_deallocated(const statement_effects& effects, std::size_t completed) {
-    for (const named_step& each : effects.deallocates)
-        if (each.statement < completed) forget_name(each.name);
+    for (const named_step& each : effects.deallocates) {
+        if (each.statement >= completed) continue;
+        const statement_ptr statement = find_statement(each.name);
+        if (statement != nullptr && !statement->shared) link_->prepared.remove(statement);
+        forget_name(each.name);
+    }
 }
 
 void session::apply_settings(const statement_effects& effects) {

@@ -353,6 +353,9 @@ void session::settle(const reply_note& note, outcome how) {
             return;
         case about::execute:
         case about::query: return apply_effects(*note.effects);
+        case about::client_close:  // a name of the client's own may be given again
+            if (!note.previous->shared) link_->prepared.remove(note.previous);
+            return;
         case about::restore: return on_restored(how);
         case about::truth: return on_truth(how);
         default: return;

@@ -170,6 +170,7 @@ session::taken session::on_query(const client_frame& frame) {
         forget_unnamed();
         link_->tracker.push(owed::query);
         send(frame);
+        take_lent_back();
         return taken::yes;
     }
     if (refuses_sequence_value(*effects)) {
@@ -186,7 +187,8 @@ session::taken session::on_query(const client_frame& frame) {
     link_->notes.push_back({reply_note::about::query, {}, nullptr, nullptr, effects, 0});
     link_->tracker.push(owed::query, false, true);
     send(frame);
-    take_names_back(lent, true);
+    take_names_back(lent);
+    take_lent_back();
     return taken::yes;
 }
 
@@ -243,6 +245,7 @@ session::taken session::on_function_call(const client_frame& frame) {
     segment_open_ = false;
     link_->tracker.push(owed::function_call);
     send(frame);
+    take_lent_back();
     return taken::yes;
 }
 
@@ -261,6 +264,7 @@ session::taken session::on_sync(const client_frame& frame) {
     segment_open_ = false;
     link_->tracker.push(owed::sync);
     send(frame);
+    take_lent_back();
     return taken::yes;
 }
 
