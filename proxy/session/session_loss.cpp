@@ -101,6 +101,7 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
         forward_large_ = false;
         large_is_query_ = false;
     }
+    error_in_request_ = false;  // that request is answered; the next has not failed yet
     detach(session_actions::release::discard);
 }
 

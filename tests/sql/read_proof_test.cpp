@@ -2,6 +2,8 @@
 // questions are good SQL and mean what they should is shown against PostgreSQL by the system suite (read_proof).
 #include "proxy/sql/read_proof.hpp"
 
+#include "tests/support/proof_answers.hpp"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -11,6 +13,7 @@
 #include <vector>
 
 using namespace pgsteady;
+using namespace pgsteady::testing;
 using verdict = read_proof::verdict;
 
 namespace {
@@ -26,50 +29,21 @@ struct catalogue {
     int questions = 0;
 
     [[nodiscard]] std::vector<read_proof::row> answer(const std::string& sql) const {
-        std::vector<read_proof::row> rows = {{"e", "0", client_encoding, server_encoding}};
-        const auto plain = [&](char part, const std::map<std::string, std::string>& known) {
-            const std::vector<std::string> names = asked(sql, part);
-            for (std::size_t i = 0; i < names.size(); ++i) {
-                const auto at = known.find(names[i]);
-                rows.push_back({std::string(1, part), std::to_string(i), at == known.end() ? "ok" : at->second, std::nullopt});
-            }
+        const auto verdict_of = [&](char part, const std::string& name) {
+            if (part == 'r') return relations.contains(name) ? relations.at(name).front().first : std::string("r");
+            const auto& known = part == 'f' ? functions : operators;
+            return known.contains(name) ? known.at(name) : std::string("ok");
         };
-        plain('f', functions);
-        plain('o', operators);
-        const std::vector<std::string> names = asked(sql, 'r');
+        std::vector<read_proof::row> rows = answer_proof(sql, verdict_of);
+        rows.front() = {"e", "0", client_encoding, server_encoding};
+        const std::vector<std::string> names = names_in_proof(sql, 'r');
         for (std::size_t i = 0; i < names.size(); ++i) {
-            const auto at = relations.find(names[i]);
-            if (at == relations.end()) rows.push_back({"r", std::to_string(i), "r", std::nullopt});
-            else
-                for (const auto& [kind, definition] : at->second)
-                    rows.push_back({"r", std::to_string(i), kind, kind == "v" ? std::optional(definition) : std::nullopt});
+            if (!relations.contains(names[i])) continue;
+            std::erase_if(rows, [&](const auto& row) { return row[0] == "r" && row[1] == std::to_string(i); });
+            for (const auto& [kind, definition] : relations.at(names[i]))
+                rows.push_back({"r", std::to_string(i), kind, kind == "v" ? std::optional(definition) : std::nullopt});
         }
         return rows;
-    }
-
-    /// The names that a part of the question lists, in order; hexadecimal ones as they are.
-    static std::vector<std::string> asked(const std::string& sql, char part) {
-        std::vector<std::string> names;
-        const std::size_t begin = sql.find(std::string("UNION ALL SELECT '") + part + "', w.i");
-        if (begin == std::string::npos) return names;
-        const std::size_t end = sql.find("AS w(i, s, n)", begin);
-        for (std::size_t at = sql.find("(VALUES (", begin) + 8; at < end;) {
-            const std::string wanted = "(" + std::to_string(names.size()) + ", ";
-            REQUIRE(sql.compare(at, wanted.size(), wanted) == 0);
-            at += wanted.size();
-            const auto value = [&] {
-                const std::size_t close = sql.find("::pg_catalog.name", at);
-                const std::string text = sql.substr(at, close - at);
-                at = close + std::string_view("::pg_catalog.name").size();
-                const std::size_t quote = text.find('\'');
-                return quote == std::string::npos ? "" : text.substr(quote + 1, text.find('\'', quote + 1) - quote - 1);
-            };
-            const std::string schema = value();
-            at += 2;
-            names.push_back((schema.empty() ? "" : schema + ".") + value());
-            at += 3;  // "), "
-        }
-        return names;
     }
 
     std::string decide(read_proof& proof) {

@@ -8,6 +8,7 @@
 //   INSERT INTO log VALUES ('x') · TABLE log · COPY log FROM STDIN (a line "bad" fails) · COPY log TO STDOUT
 //   CREATE TEMP TABLE x · TABLE x · PREPARE, EXECUTE, DEALLOCATE · DISCARD ALL · SET, RESET, SHOW · BEGIN … COMMIT
 //   CREATE TABLE, DROP TABLE x (shared by all: what a Parse of "TABLE x" needs)
+//   BEGIN READ ONLY, SET default_transaction_read_only: what writes is refused with 25006 · the questions of read_proof
 //
 // For tests. Owned by the test; the database outlives its servers.
 #pragma once
@@ -31,6 +32,7 @@ namespace pgsteady::testing {
 struct scripted_database {
     std::vector<std::string> log;   ///< committed rows
     std::set<std::string> tables;   ///< made by CREATE TABLE (not transactional here)
+    std::map<std::string, std::size_t> executions;  ///< how often each text was executed, by all servers
 };
 
 class scripted_server {
@@ -51,6 +53,8 @@ public:
     [[nodiscard]] const server_settings& settings() const { return settings_; }
     [[nodiscard]] bool has_temporary_tables() const { return !temporary_.empty(); }
     [[nodiscard]] bool in_transaction() const { return state_ != transaction::none; }
+    /// As ReadyForQuery would say it now.
+    [[nodiscard]] char status() const { return state_ == transaction::open ? 'T' : state_ == transaction::failed ? 'E' : 'I'; }
 
 private:
     enum class transaction : std::uint8_t { none, implicit, open, failed };
@@ -98,6 +102,9 @@ private:
     void on_error(const sql_error& error, bool extended);
     void report_changes();
 
+    void answer_catalogue(std::string_view sql);
+    void refuse_if_read_only(const sql_statement& statement) const;
+
     void begin_command(const sql_statement& statement);
     void commit();
     void roll_back();
@@ -126,6 +133,7 @@ private:
     std::optional<snapshot> begun_;
     std::vector<snapshot> savepoints_;
     std::optional<copy_in> copy_;
+    bool read_only_ = false;  // the transaction in progress
     bool skipping_ = false;
     bool closed_ = false;
     std::string in_;

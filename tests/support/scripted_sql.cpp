@@ -104,6 +104,7 @@ constexpr std::array known_settings = {
     known_setting{"client_encoding", "client_encoding", "UTF8"},
     known_setting{"datestyle", "DateStyle", "ISO, MDY"},
     known_setting{"default_transaction_isolation", nullptr, "read committed"},
+    known_setting{"default_transaction_read_only", "default_transaction_read_only", "off"},
     known_setting{"extra_float_digits", nullptr, "1"},
     known_setting{"role", nullptr, "none"},
     known_setting{"search_path", nullptr, "\"$user\", public"},

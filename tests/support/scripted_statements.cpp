@@ -90,15 +90,28 @@ std::vector<std::string> scripted_server::columns_of(const sql_statement& statem
     return {};
 }
 
+void scripted_server::refuse_if_read_only(const sql_statement& statement) const {
+    if (!read_only_) return;
+    std::string verb = statement.at(0);
+    const bool writes = verb == "insert" || verb == "drop" || (verb == "create" && !statement.is(1, "temp")) ||
+                        (verb == "copy" && statement.is(2, "from"));
+    if (!writes) return;
+    for (char& c : verb) c = static_cast<char>(c - 'a' + 'A');
+    throw sql_error("25006", "cannot execute " + verb + " in a read-only transaction");
+}
+
 scripted_server::answer scripted_server::run(const sql_statement& statement, const values& parameters) {
     const std::string& verb = statement.at(0);
     answer result;
+    ++database_.executions[statement.text];
+    refuse_if_read_only(statement);
     if (verb == "select") return run_select(statement, parameters);
     if (verb == "set" || verb == "reset") return run_set(statement);
     if (verb == "table") return run_table(statement.at(1));
     if (verb == "show") {
         result.columns = columns_of(statement);
-        result.rows.push_back({settings_.get(result.columns.front())});
+        const std::string& name = result.columns.front();
+        result.rows.push_back({name == "transaction_read_only" ? (read_only_ ? "on" : "off") : settings_.get(name)});
         result.tag = "SHOW";
         return result;
     }
@@ -170,6 +183,7 @@ scripted_server::answer scripted_server::run_transaction(const sql_statement& st
     if (verb == "begin" || verb == "start") {
         if (state_ == transaction::open) out_ += server::notice("25001", "there is already a transaction in progress", "WARNING");
         state_ = transaction::open;
+        if (statement.is(statement.size() - 2, "read")) read_only_ = statement.is(statement.size() - 1, "only");
         result.tag = verb == "begin" ? "BEGIN" : "START TRANSACTION";
         return result;
     }
@@ -292,6 +306,7 @@ std::optional<std::string> scripted_server::call(const std::string& name, const 
         return settings_.get(first);
     }
     if (name == "current_setting") {
+        if (first == "transaction_read_only") return read_only_ ? "on" : "off";
         if (arguments.size() > 1 && arguments[1] == "true") return settings_.find(first);
         return settings_.get(first);
     }

@@ -56,24 +56,42 @@ void session_world::give_back(world_server& server, session_actions::release how
     if (server.process->has_temporary_tables()) FAIL_CHECK("a server was given back with temporary tables");
 }
 
-std::string_view session_world::pass_input(std::string_view bytes) {
+std::string_view session_world::pass_input(std::string_view bytes) { return pass(bytes, plan.after_input, input_bytes); }
+
+std::string_view session_world::pass_output(std::string_view bytes) { return pass(bytes, plan.after_output, output_bytes); }
+
+std::string_view session_world::pass(std::string_view bytes, std::size_t& after, std::size_t& counted) {
     if (lose_now) return {};
-    const std::size_t left = plan.after_input - std::min(plan.after_input, input_bytes);
-    input_bytes += bytes.size();
-    if (bytes.size() < left) return bytes;
-    plan.after_input = loss_plan::never;
+    const std::size_t left = std::min(after - std::min(after, counted), until_again_);
+    counted += bytes.size();
+    if (bytes.size() < left) {
+        if (until_again_ != loss_plan::never) until_again_ -= bytes.size();
+        return bytes;
+    }
+    // The first loss starts the count to the second; the second ends it.
+    until_again_ = until_again_ == loss_plan::never ? plan.again_after : loss_plan::never;
+    if (until_again_ == loss_plan::never) plan.again_after = loss_plan::never;
+    plan.after_input = plan.after_output = loss_plan::never;
     lose_now = true;
     return bytes.substr(0, left);
 }
 
-std::string_view session_world::pass_output(std::string_view bytes) {
-    if (lose_now) return {};
-    const std::size_t left = plan.after_output - std::min(plan.after_output, output_bytes);
-    output_bytes += bytes.size();
-    if (bytes.size() < left) return bytes;
-    plan.after_output = loss_plan::never;
-    lose_now = true;
-    return bytes.substr(0, left);
+void session_world::calm() {
+    plan = {};
+    until_again_ = loss_plan::never;
+}
+
+void session_world::outlive(world_server& server, std::string bytes) {
+    outliving_.emplace_back(std::move(server.process), std::move(bytes));
+    server.process = std::make_unique<scripted_server>(database);  // stands in until the place is given back
+}
+
+void session_world::finish_lost_servers() {
+    for (auto& [process, bytes] : outliving_) {
+        (void)process->feed(bytes);
+        process->disconnect();
+    }
+    outliving_.clear();
 }
 
 // ------------------------------------------------------------------------------------------ one client
@@ -165,7 +183,9 @@ void session_driver::flush() {
     world_.tables.to_server.clear();
     if (bytes.empty()) return;
     if (server == nullptr) FAIL("output for a server that nobody has");
-    server->said += server->process->feed(world_.pass_input(bytes));
+    const std::string_view through = world_.pass_input(bytes);
+    if (world_.lose_now && world_.plan.late) return world_.outlive(*server, std::string(through));
+    server->said += server->process->feed(through);
 }
 
 void session_driver::lose_server(std::string_view words) {

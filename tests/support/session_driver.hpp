@@ -32,6 +32,11 @@ struct loss_plan {
     static constexpr std::size_t never = std::numeric_limits<std::size_t>::max();
     std::size_t after_output = never;
     std::size_t after_input = never;
+    /// And once more, so many bytes of either direction after the first loss: the next server dies, too.
+    std::size_t again_after = never;
+    /// What had reached the lost server by the last write is executed only when the test calls finish_lost_servers():
+    /// long after the client has been answered (T5, P: zombies commit).
+    bool late = false;
 };
 
 class session_driver;
@@ -49,6 +54,12 @@ public:
     /// The bytes that still get through, of these; the loss is due when fewer do.
     [[nodiscard]] std::string_view pass_input(std::string_view bytes);
     [[nodiscard]] std::string_view pass_output(std::string_view bytes);
+    /// The server's process goes on by itself, with these bytes before it.
+    void outlive(world_server& server, std::string bytes);
+    /// No more losses.
+    void calm();
+    /// Servers that outlived their connection execute what they had received, and find that nobody is there.
+    void finish_lost_servers();
 
     scripted_database database;
     session_tables tables;
@@ -64,7 +75,11 @@ public:
     bool lose_now = false;
 
 private:
+    std::string_view pass(std::string_view bytes, std::size_t& after, std::size_t& counted);
+
     std::size_t next_ = 0;
+    std::size_t until_again_ = loss_plan::never;
+    std::vector<std::pair<std::unique_ptr<scripted_server>, std::string>> outliving_;
 };
 
 class session_driver {

@@ -1,0 +1,367 @@
+// The server is lost after every byte, in both directions, and so is the one that follows; the client goes on as an
+// application would. Each conversation says what it inserts, so that every outcome told to the client can be held against
+// what really happened: recovery.md 2.1, I1 to I4. That requests stay well-formed in all scenarios: losses_test.cpp.
+#include "tests/support/scenario.hpp"
+#include "tests/support/session_driver.hpp"
+#include "tests/support/wire_builders.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+using namespace pgsteady;
+using namespace pgsteady::testing;
+
+namespace {
+
+/// One request of an application: bytes that one ReadyForQuery answers.
+struct request {
+    std::string bytes;
+    std::vector<std::string> rows;  ///< what it inserts; each row of a conversation is another
+    bool reads = false;             ///< shown to read only, and small enough to be held: repeated, never failed
+};
+using conversation = std::vector<request>;
+
+/// `script`: in the language of scenarios.
+request ask(const std::string& script, std::vector<std::string> rows = {}) {
+    return {read_scenario("request", script).whole(), std::move(rows), false};
+}
+request read(const std::string& script) { return {read_scenario("request", script).whole(), {}, true}; }
+
+request insert(const std::string& row) { return ask("Q \"insert into log values ('" + row + "')\"", {row}); }
+
+std::string extended(const std::string& sql) { return "P \"\" \"" + sql + "\"\nB \"\" \"\"\nD P \"\"\nE \"\"\n"; }
+
+const std::map<std::string, conversation>& conversations() {
+    static const std::map<std::string, conversation> all = {
+        {"reads",
+         {read("Q \"select 'one'\""), read("Q \"select rows(3)\""), read("Q \"select 'two'; select 'three', upper('x')\""),
+          read("Q \"\""), read(extended("select 'four'") + "S"), read("P a \"select $1\"\nB \"\" a [five]\nE \"\"\nS"),
+          read("B \"\" a [six]\nE \"\"\nB \"\" a [seven]\nE \"\"\nS"), read("D S a\nS"),
+          read(extended("select 'eight'") + extended("table log") + "S"), read("B p a [nine]\nE p\nC P p\nS"), read("S"),
+          read("Q \"show work_mem\""), read("Q \"table log\"")}},
+        {"reads that fail by themselves",
+         {ask("Q \"select 'one'; select error('22012'); select 'never'\""), read("Q \"select 'two'\""),
+          ask(extended("select error('22012')") + "S"), read("Q \"select 'three'\""), ask("Q \"nonsense\""),
+          ask("P \"\" \"nonsense\"\nS"), read("Q \"select 'four'\"")}},
+        {"writes", {insert("a"), insert("b"), read("Q \"select 'between'\""), insert("c"), read("Q \"select 'end'\"")}},
+        {"writes that fail",
+         {ask("Q \"insert into log values ('a'); select error('22012')\"", {"a"}), insert("b"),
+          ask("Q \"insert into log values ('c'); insert into log values ('d')\"", {"c", "d"}),
+          ask("Q \"insert into log values ('e'); nonsense\"", {"e"})}},
+        {"writes, extended",
+         {ask(extended("insert into log values ('a')") + "S", {"a"}),
+          ask(extended("insert into log values ('b')") + extended("insert into log values ('c')") + "S", {"b", "c"}),
+          ask(extended("insert into log values ('d')") + extended("select error('22012')") + "S", {"d"}),
+          read(extended("select 'read'") + "S"), ask("P i \"insert into log values ($1)\"\nB \"\" i [e]\nE \"\"\nS", {"e"}),
+          ask("B \"\" i [f]\nE \"\"\nB \"\" i [g]\nE \"\"\nS", {"f", "g"}),
+          ask(extended("select 'first'") + extended("insert into log values ('h')") + extended("select 'last'") + "S", {"h"})}},
+        {"transactions",
+         {ask("Q \"begin\""), insert("a"), insert("b"), ask("Q \"commit\""), read("Q \"select 'one'\""), ask("Q \"begin\""),
+          insert("c"), ask("Q \"rollback\""), ask("Q \"start transaction\""), insert("d"), ask("Q \"select error('22012')\""),
+          insert("e"), ask("Q \"commit\""), read("Q \"select 'two'\"")}},
+        {"transactions, extended",
+         {ask(extended("begin") + "S"), ask(extended("insert into log values ('a')") + "S", {"a"}), ask(extended("commit") + "S"),
+          ask("P b \"begin\"\nB \"\" b\nE \"\"\nS"), ask("P c \"commit\"\nS"),
+          ask(extended("insert into log values ('b')") + "S", {"b"}), ask("B \"\" c\nE \"\"\nS"),
+          ask(extended("begin") + extended("insert into log values ('c')") + extended("commit") + "S", {"c"}),
+          read("Q \"select 'one'\"")}},
+        {"transactions in one string",
+         {ask("Q \"begin; insert into log values ('a'); commit\"", {"a"}),
+          ask("Q \"begin; insert into log values ('b'); rollback\"", {"b"}), ask("Q \"begin; insert into log values ('c')\"", {"c"}),
+          ask("Q \"insert into log values ('d'); commit\"", {"d"}), read("Q \"select 'one'\"")}},
+        {"reading transactions",
+         {ask("Q \"begin read only\""), ask("Q \"select 'one'\""), ask("Q \"commit\""), ask("Q \"begin\""), ask("Q \"select 'two'\""),
+          ask("Q \"commit\""), ask("Q \"begin\""), ask("Q \"rollback\""), insert("a"), read("Q \"select 'three'\"")}},
+        {"settings",
+         {ask("Q \"set work_mem = '5MB'\""), read("Q \"show work_mem\""), ask("Q \"begin\""), ask("Q \"set local work_mem = '6MB'\""),
+          ask("Q \"commit\""), read("Q \"select 'x'\""), insert("a"), read("Q \"show default_transaction_read_only\""), insert("b")}},
+        {"settings that look like a guard",
+         {ask("Q \"set default_transaction_read_only = on\""), read("Q \"show default_transaction_read_only\""),
+          read("Q \"select 'y'\""), ask("Q \"begin\""), ask("Q \"show transaction_read_only\""), ask("Q \"commit\""),
+          read("Q \"show default_transaction_read_only\"")}},
+        {"copy",
+         {ask("Q \"copy log from stdin\"\nd \"a\\nb\\n\"\nc", {"a", "b"}), read("Q \"select 'one'\""),
+          ask("Q \"copy log from stdin\"\nd \"c\\n\"\nf no", {"c"}), ask(extended("copy log from stdin") + "d \"d\\n\"\nc\nS", {"d"})}},
+        {"flushes", {ask(extended("select 'one'") + "H\nS"), ask(extended("insert into log values ('a')") + "H\nS", {"a"}), insert("b")}},
+    };
+    return all;
+}
+
+/// The word behind "outcome=" in an error's DETAIL; empty if there is none.
+std::string outcome_of(const frame& error) {
+    const std::string detail = field_of(error, 'D');
+    const std::size_t at = detail.find("outcome=");
+    if (at == std::string::npos) return {};
+    return detail.substr(at + 8, detail.find(' ', at) - at - 8);
+}
+
+/// What one request was answered with, up to its ReadyForQuery.
+struct reply {
+    std::vector<frame> frames;
+    char status = 0;  // 0: the connection ended first
+
+    [[nodiscard]] const frame* error() const {
+        const auto at = std::find_if(frames.begin(), frames.end(), [](const frame& each) { return each.type == 'E'; });
+        return at == frames.end() ? nullptr : &*at;
+    }
+    [[nodiscard]] std::string sqlstate() const { return error() == nullptr ? "" : field_of(*error(), 'C'); }
+    [[nodiscard]] std::string outcome() const { return error() == nullptr ? "" : outcome_of(*error()); }
+    [[nodiscard]] bool has_tag(std::string_view tag) const {
+        return std::any_of(frames.begin(), frames.end(), [&](const frame& each) {
+            return each.type == 'C' && std::string_view(each.body).substr(0, each.body.find('\0')) == tag;
+        });
+    }
+    /// Without what comes when it comes.
+    [[nodiscard]] std::string text() const {
+        std::string all;
+        for (const frame& each : frames)
+            if (each.type != 'S') all += frame_of(each.type, each.body);
+        return all;
+    }
+};
+
+std::vector<reply> split_replies(const std::string& stream) {
+    std::vector<reply> replies(1);
+    for (const frame& each : split_frames(stream)) {
+        replies.back().frames.push_back(each);
+        if (each.type != 'Z') continue;
+        replies.back().status = each.body.front();
+        replies.emplace_back();
+    }
+    if (replies.back().frames.empty()) replies.pop_back();
+    return replies;
+}
+
+/// What an application must believe, from nothing but the answers. Rows that stand or fall together are one group.
+class application {
+public:
+    enum class belief { present, absent, unknown };
+    struct group {
+        std::vector<std::string> rows;
+        belief what;
+    };
+
+    void hear(const request& asked, const reply& got) {
+        const bool block = status_ == 'T';
+        std::vector<std::string> at_stake = asked.rows;
+        if (block) at_stake.insert(at_stake.begin(), open_.begin(), open_.end());
+        const std::string outcome = got.outcome();
+        if (got.status == 0) {  // the last word was FATAL
+            believe(at_stake, outcome == "unknown" || outcome.empty() ? belief::unknown : belief::absent);
+            open_.clear();
+            status_ = 'X';
+            return;
+        }
+        if (outcome == "unknown") {
+            believe(at_stake, belief::unknown);
+            open_.clear();
+        } else if (outcome == "committed") {
+            believe(at_stake, belief::present);
+            open_.clear();
+        } else if (outcome == "not_executed" && got.status == 'T') {
+            believe(asked.rows, belief::absent);
+        } else if (got.error() != nullptr || status_ == 'E') {  // rolled back, by the server or with it
+            believe(at_stake, belief::absent);
+            open_.clear();
+        } else if (got.status == 'T') {
+            open_ = at_stake;
+        } else {  // a commit, explicit or not; or the transaction ended otherwise
+            believe(at_stake, got.has_tag("ROLLBACK") ? belief::absent : belief::present);
+            open_.clear();
+        }
+        status_ = got.status;
+    }
+
+    /// The connection is gone with a transaction open and nothing asked.
+    void end() {
+        believe(open_, belief::absent);
+        open_.clear();
+    }
+
+    std::vector<group> groups;
+
+private:
+    void believe(const std::vector<std::string>& rows, belief what) {
+        if (!rows.empty()) groups.push_back({rows, what});
+    }
+
+    char status_ = 'I';
+    std::vector<std::string> open_;  // inserted by the open transaction
+};
+
+struct cut_run {
+    cut_run(const conversation& talk, const loss_plan& plan, bool pipelined) : world(2), client(world) {
+        world.input_bytes = world.output_bytes = 0;
+        world.plan = plan;
+        std::string answer;
+        const auto say = [&](const std::string& bytes) {
+            checker.client_sends(bytes);
+            const std::string got = client.ask(bytes);
+            checker.server_says(got);
+            answer += got;
+            if (!client.closed) checker.at_rest();
+        };
+        if (pipelined) {
+            std::string whole;
+            for (const request& each : talk) whole += each.bytes;
+            say(whole);
+        } else {
+            for (const request& each : talk) {
+                if (client.closed) break;
+                say(each.bytes);
+                check_status();
+            }
+        }
+        replies = split_replies(answer);
+        world.calm();
+        if (!client.closed) check_usable();
+        world.finish_lost_servers();
+    }
+
+    /// The status that the client was told is the one of its server; without one it is idle, or failed.
+    void check_status() {
+        if (client.closed || checker.status == 'E') return;
+        if (client.server != nullptr) {
+            if (client.server->process->status() != checker.status) FAIL_CHECK("told " << checker.status << ", is another");
+        } else if (checker.status == 'T' && world.losses == 0) {
+            FAIL_CHECK("in a transaction without a server");
+        }
+    }
+
+    void check_usable() {
+        const std::string bytes = client::query("rollback") + client::query("select 'alive'");
+        checker.client_sends(bytes);
+        const std::string got = client.ask(bytes);
+        checker.server_says(got);
+        if (!client.closed) checker.at_rest();
+        if (got.find("alive") == std::string::npos || checker.status != 'I') FAIL_CHECK("not usable:\n" << describe(got));
+    }
+
+    session_world world;
+    session_driver client;
+    wire_checker checker;
+    std::vector<reply> replies;
+};
+
+std::size_t present(const std::vector<std::string>& log, const std::string& row) {
+    return static_cast<std::size_t>(std::count(log.begin(), log.end(), row));
+}
+
+/// I1 to I4: nothing is lost that was acknowledged, nothing done twice, no word about an outcome is untrue.
+void check_outcomes(const application& app, const std::vector<std::string>& log) {
+    for (const application::group& group : app.groups) {
+        std::size_t found = 0;
+        for (const std::string& row : group.rows) {
+            if (present(log, row) > 1) FAIL_CHECK("done twice: " << row);
+            found += present(log, row);
+        }
+        const std::string first = group.rows.front();
+        if (group.what == application::belief::present && found != group.rows.size()) FAIL_CHECK("acknowledged and lost: " << first);
+        if (group.what == application::belief::absent && found != 0) FAIL_CHECK("said not to have happened: " << first);
+        if (found != 0 && found != group.rows.size()) FAIL_CHECK("half of it happened: " << first);
+    }
+}
+
+/// Until the session repeats what only reads, that may be answered 40003 like a write.
+constexpr bool reads_are_repeated = false;
+
+const std::set<std::string> loss_states = {"40001", "40003", "08007"};
+
+/// What a client runs into that goes on as if nothing had happened: names that a lost request would have made, no
+/// transaction where it has begun one.
+const std::set<std::string> aftermath = {"25P02", "26000", "34000", "25P01", "42P05"};
+
+void check(const conversation& talk, const std::vector<reply>& direct, const loss_plan& plan, bool pipelined) {
+    cut_run run(talk, plan, pipelined);
+    const auto explain = [&] {
+        std::string all;
+        for (const reply& each : run.replies) all += each.text();
+        return "\n" + describe(all);
+    };
+    if (!run.checker.problem.empty()) FAIL_CHECK(run.checker.problem << explain());
+    if (run.client.closed) FAIL_CHECK("the client was sent away" << explain());
+    if (run.replies.size() != talk.size()) {
+        FAIL_CHECK("not one answer per request" << explain());
+        return;
+    }
+
+    application app;
+    bool disturbed = false;  // something that the client had set up is gone
+    for (std::size_t i = 0; i < talk.size(); ++i) {
+        const reply& got = run.replies[i];
+        app.hear(talk[i], got);
+        const std::string code = got.sqlstate();
+        const bool same = got.text() == direct[i].text();
+        if (!code.empty() && !loss_states.contains(code) && code != direct[i].sqlstate() && !(disturbed && aftermath.contains(code)))
+            FAIL_CHECK("request " << i << ": SQLSTATE " << code << explain());
+        if (code.empty() && !same && !disturbed) FAIL_CHECK("request " << i << ": another answer, and nobody was told" << explain());
+        if (reads_are_repeated && talk[i].reads && !same && !disturbed) FAIL_CHECK("request " << i << " reads, and failed" << explain());
+        if (loss_states.contains(code) && got.outcome().empty()) FAIL_CHECK("request " << i << ": no outcome" << explain());
+        disturbed |= loss_states.contains(code) && direct[i].sqlstate() != code;
+    }
+    app.end();
+    check_outcomes(app, run.world.database.log);
+}
+
+std::vector<reply> direct_replies(const conversation& talk) {
+    scripted_database database;
+    scripted_server server(database);
+    std::string answer;
+    application app;
+    for (const request& each : talk) answer += server.feed(each.bytes);
+    std::vector<reply> replies = split_replies(answer);
+    REQUIRE(replies.size() == talk.size());
+    for (std::size_t i = 0; i < talk.size(); ++i) app.hear(talk[i], replies[i]);
+    check_outcomes(app, database.log);  // the conversation says the truth about itself
+    return replies;
+}
+
+enum class direction { of_server, of_client };
+
+/// Every `every`-th byte, and `again_after` bytes later once more.
+void cut_everywhere(direction which, bool pipelined, std::size_t every, std::vector<std::size_t> again = {loss_plan::never},
+                    bool late = false) {
+    for (const auto& [name, talk] : conversations()) {
+        CAPTURE(name);
+        const std::vector<reply> direct = direct_replies(talk);
+        cut_run whole(talk, {}, pipelined);
+        const std::size_t last = which == direction::of_server ? whole.world.output_bytes : whole.world.input_bytes;
+        REQUIRE(last > 50);
+        for (std::size_t after = 1; after <= last; after += every) {
+            for (const std::size_t second : again) {
+                CAPTURE(after);
+                CAPTURE(second);
+                loss_plan plan;
+                (which == direction::of_server ? plan.after_output : plan.after_input) = after;
+                plan.again_after = second;
+                plan.late = late;
+                check(talk, direct, plan, pipelined);
+            }
+        }
+    }
+}
+
+}  // namespace
+
+TEST_CASE("recovery cuts: conversations undisturbed") {
+    for (const auto& [name, talk] : conversations()) {
+        CAPTURE(name);
+        const std::vector<reply> direct = direct_replies(talk);
+        for (const bool pipelined : {false, true}) check(talk, direct, {}, pipelined);
+    }
+}
+
+TEST_CASE("I1-I4, T10, T11: after every byte that the server says") { cut_everywhere(direction::of_server, false, 1); }
+TEST_CASE("I1-I4, T10, T11: after every byte that reaches the server") { cut_everywhere(direction::of_client, false, 1); }
+TEST_CASE("I1-I4: after every third byte that the server says to a pipeline") { cut_everywhere(direction::of_server, true, 3); }
+TEST_CASE("I1-I4: after every third byte that reaches the server from a pipeline") { cut_everywhere(direction::of_client, true, 3); }
+TEST_CASE("T5: the lost server executes what it has when the client has long been answered") {
+    cut_everywhere(direction::of_client, false, 3, {loss_plan::never}, true);
+}
+TEST_CASE("I1-I4: the server that follows is lost, too") {
+    cut_everywhere(direction::of_server, false, 13, {1, 30, 75, 150});
+    cut_everywhere(direction::of_client, false, 13, {1, 30, 75, 150});
+}
