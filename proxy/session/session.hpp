@@ -183,6 +183,7 @@ private:
     taken on_parse(const client_frame& frame);
     taken on_parse_named(const client_frame& frame, std::string_view name, std::string_view tail);
     taken on_parse_unnamed(const client_frame& frame, std::string_view tail);
+    bool note_unnamed();
     taken on_bind(const client_frame& frame);
     taken on_describe(const client_frame& frame);
     taken on_execute(const client_frame& frame);

@@ -67,20 +67,24 @@ session::taken session::on_parse_unnamed(const client_frame& frame, std::string_
     echo(text);
     const effects_ptr effects = note_hits(text, scan_tokens(text));
     own_executed(effects);
-    // Behind other messages it may be skipped, and what it would have replaced then lives on.
-    const bool may_be_skipped = !link_->tracker.empty();
-    if (may_be_skipped) {
-        reply_note note{reply_note::about::client_unnamed, unnamed_tail_, nullptr, nullptr, unnamed_effects_, unnamed_token_};
-        note.link_token = link_->unnamed_token;
-        link_->notes.push_back(std::move(note));
-    }
+    const bool noted = note_unnamed();
     unnamed_tail_.assign(tail);
     unnamed_effects_ = effects;
     link_->unnamed_token = unnamed_token_ = tables_.next_token++;
-    link_->tracker.push(owed::parse, false, may_be_skipped);
+    link_->tracker.push(owed::parse, false, noted);
     send(frame);
     process_settled();
     return taken::yes;
+}
+
+/// Before the unnamed statement is replaced or closed. Behind other messages that may be skipped, and what it would have
+/// replaced then lives on: true, and a note of it for the message.
+bool session::note_unnamed() {
+    if (link_->tracker.empty() && !link_->tracker.skipping()) return false;
+    reply_note note{reply_note::about::client_unnamed, unnamed_tail_, nullptr, nullptr, unnamed_effects_, unnamed_token_};
+    note.link_token = link_->unnamed_token;
+    link_->notes.push_back(std::move(note));
+    return true;
 }
 
 /// The shared statement of this text, or one under the client's own name where SQL PREPARE has given the client a
@@ -333,7 +337,14 @@ session::taken session::on_close(const client_frame& frame) {
         link_->notes.push_back({reply_note::about::client_close, std::string(name), nullptr, statement, nullptr, 0});
         forget_name(name);
     }
-    link_->tracker.push(owed::close, false, statement != nullptr);
+    const bool unnamed = kind == 'S' && name.empty();
+    const bool noted = statement != nullptr || (unnamed && note_unnamed());
+    if (unnamed) {
+        unnamed_tail_.clear();
+        unnamed_effects_ = nullptr;
+        link_->unnamed_token = unnamed_token_ = 0;
+    }
+    link_->tracker.push(owed::close, false, noted);
     send(frame);
     process_settled();
     return taken::yes;
