@@ -273,7 +273,10 @@ class WireClient:
 
     def query(self, sql, seconds=None):
         """A simple query up to ReadyForQuery; errors are in the result. A FATAL before the close raises."""
-        self.send(msg.query(sql), seconds)
+        try:
+            self.send(msg.query(sql), seconds)
+        except Closed:
+            pass                                                # what it said before may have arrived and be unread
         return self.read_result(seconds)
 
     def read_result(self, seconds=None):
