@@ -207,6 +207,7 @@ void dial_handle::operation::finish(dial_result result) {
 }
 
 void dial_handle::operation::cancel() {
+    if (!in_progress()) return;  // over: its loop is no longer our business
     abandon_attempt();
     done_ = nullptr;
     if (resolver_) resolver_->cancel();

@@ -444,13 +444,17 @@ void local_pool::give_to(worker& other, server_need which) {
     if (found.server != nullptr) send_to(other, *static_cast<server_connection*>(found.server));
 }
 
+/// Its bytes are perhaps being read further up this stack, so it belongs to this worker until the turn has ended.
 void local_pool::send_to(worker& other, server_connection& server) {
     group& of = group_of(server);
-    server.leave_worker();
+    server.begin_travel();
     of.core.moved_away();
     std::shared_ptr<server_connection> traveller = release(server);
     publish(of);
-    other.post([&other, pool = shared, traveller] { other.part_of(pool).take_migrant(traveller); });
+    worker_.loop().defer([&other, pool = shared, traveller] {
+        traveller->leave_worker();
+        other.post([&other, pool, traveller] { other.part_of(pool).take_migrant(traveller); });
+    });
 }
 
 void local_pool::take_migrant(const std::shared_ptr<server_connection>& server) {

@@ -442,9 +442,9 @@ void server_connection::read_some() {
         if (client != nullptr) client->server_bytes_taken();  // only now: it reads into the same scratch buffer
         if (stream_ == nullptr || at_helper_ || !stream_->readable()) return;
     }
-    if (stream_ != nullptr && stream_->readable())  // a fair share: the rest in the next turn
-        worker_->loop().defer([self = weak_from_this()] {
-            if (const auto alive = self.lock()) alive->on_readable();
+    if (stream_ != nullptr && stream_->readable())  // a fair share: the rest in the next turn, if it is still here
+        worker_->loop().defer([self = weak_from_this(), stay = stay_.load()] {
+            if (const auto alive = self.lock(); alive != nullptr && alive->stay_ == stay) alive->on_readable();
         });
 }
 
@@ -455,6 +455,7 @@ void server_connection::on_lost(std::string_view what, failure_kind kind) {
     const std::string words = link.last_words.empty() ? std::string(what) : link.last_words;
     if (opening()) return try_next_host(cannot_connect(link.backend_name + ": " + words, link.failure));
     pool_->report({.host = link.host, .seen = host_report::what::lost, .failure = link.failure, .words = words});
+    if (travelling_) return close();  // no pool has it now; the one that it travels to will see
     client_connection* client = client_;
     pool_->last_problem = link.backend_name + ": " + words;
     if (client != nullptr) {
@@ -582,18 +583,22 @@ void server_connection::close() {
     stream_.reset();
 }
 
+void server_connection::begin_travel() { travelling_ = true; }
+
 void server_connection::leave_worker() {
     dialling_ = {};  // it, and the timer, belong to the loop that is left
     open_timer_ = {};
-    stream_->leave_loop();
+    ++stay_;
+    if (stream_ != nullptr) stream_->leave_loop();
 }
 
 void server_connection::move_to(worker& other, local_pool& pool) {
     worker_ = &other;
     pool_ = &pool;
+    travelling_ = false;
     link.applied = other.tables().settings.of(link.applied->entries());
     link.reported = other.tables().reported.of(*link.reported);
-    if (!stream_->move_to(other.loop())) pool_->lost_idle(*this);
+    if (stream_ == nullptr || !stream_->move_to(other.loop())) pool_->lost_idle(*this);  // it may have died on the way
 }
 
 }  // namespace pgsteady

@@ -14,6 +14,7 @@
 #include "proxy/session/gather.hpp"
 #include "proxy/session/server_link.hpp"
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -102,6 +103,8 @@ public:
     void close();
 
     void move_to(worker& other, local_pool& pool);
+    /// It has been given away and leaves at the end of the turn: whatever happens to it until then is nobody's loss here.
+    void begin_travel();
     void leave_worker();
 
     void on_readable() override;
@@ -164,6 +167,8 @@ private:
     unsigned cancels_ = 0;
     bool asked_less_ = false;    // the whole set-up query is not allowed here: the short one was sent
     bool errand_failed_ = false;
+    bool travelling_ = false;    // from begin_travel() to move_to()
+    std::atomic<unsigned> stay_ = 0;  // how often it has left a worker: what that worker deferred is void then
     bool at_helper_ = false;     // the stream (TLS handshake) or the sign-in (PBKDF2) is on the helper thread
     std::uint64_t attempt_ = 0;  // tells the helper's late answers from those that are waited for
 };
