@@ -5,12 +5,14 @@ Everything drawn comes from the seed. What happened when is kept and printed wit
 
 import os
 import random
+import shutil
 import time
 
 from clients import Crowd
 from history import History
 from invariants import judge_all, shown
 from lib.deadline import eventually
+from lib.processes import REPOSITORY
 from lib.suite import Report
 from rig import Rig
 from workloads import MIX
@@ -33,18 +35,19 @@ class Story:
         run = Run(self.rig, fault, seed, options.size, options.seconds)
         try:
             verdict = run.tell(mix)
-            clean = not verdict.problems
         except BaseException:
             self.rig.end_run()
             raise
-        log = self.rig.proxy.obituary() + told(self.rig.proxy, 25)
+        proxy = self.rig.proxy
+        log = proxy.obituary() + told(proxy, 25)
         try:
             self.rig.end_run(cleanly=True)
         except AssertionError as problem:
             verdict.say(f"the proxy did not end well: {problem}")
         if verdict.problems:
+            kept = keep(proxy, f"{fault.name}.seed{seed}.log")
             raise Report(f"{fault.text} (seed {seed}, size {options.size})\n{run.timeline()}\n"
-                         f"{shown(verdict.problems)}\n" + ("" if clean else log))
+                         f"{shown(verdict.problems)}\n{log}\n--- all of it: {kept}")
 
 
 class Run:
@@ -108,6 +111,14 @@ class Run:
 
 def descriptor_count(proxy):
     return len(os.listdir(f"/proc/{proxy.process.pid}/fd"))
+
+
+def keep(proxy, name):
+    """The proxy's whole log where it outlives the run."""
+    folder = REPOSITORY / "build/test-logs/chaos"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(proxy.log, folder / name)
+    return (folder / name).relative_to(REPOSITORY)
 
 
 def told(proxy, lines):
