@@ -105,18 +105,28 @@ class Rig:
 
     def begin_run(self, gated=(), tls=False, **sections):
         """A fresh proxy. `gated` names links that get a gate: "servers", "clients"."""
-        self._count += 1
-        hosts = []
+        if "servers" in gated:
+            self.open_gates()
+        nodes = (self.primary, self.standby)
+        self.start_proxy([self.gate_port(node) if "servers" in gated else node.port for node in nodes], tls, **sections)
+        if "clients" in gated:
+            self.gates["clients"] = Gate(self.proxy.address)
+        return self.proxy
+
+    def open_gates(self):
         for node in (self.primary, self.standby):
-            if "servers" in gated:
-                self.gates[node] = Gate(node.address)
-                hosts.append(f"127.0.0.1:{self.gates[node].port}")
-            else:
-                hosts.append(f"127.0.0.1:{node.port}")
+            self.gates[node] = Gate(node.address)
+
+    def gate_port(self, node):
+        return self.gates[node].port
+
+    def start_proxy(self, ports, tls=False, **sections):
+        self._count += 1
         certificates = self.primary.certificates
         config = base_config(
             self.primary,
-            backends={"hosts": hosts, "tls": {"sslmode": "require" if tls else "disable"}},
+            backends={"hosts": [f"127.0.0.1:{port}" for port in ports],
+                      "tls": {"sslmode": "require" if tls else "disable"}},
             listen={"tls": {"mode": "allow", "cert_file": str(certificates.certificate),
                             "key_file": str(certificates.key)}} if tls else {},
             monitor={"user": "watcher", "password": "watches", "database": "postgres"},
@@ -125,8 +135,6 @@ class Rig:
         for name, values in sections.items():
             config[name] = {**config.get(name, {}), **values} if isinstance(values, dict) else values
         self.proxy = Proxy(self.workspace.path, config, name=f"proxy{self._count}").start()
-        if "clients" in gated:
-            self.gates["clients"] = Gate(self.proxy.address)
         return self.proxy
 
     def end_run(self, cleanly=False):

@@ -1,0 +1,117 @@
+"""Thousands of clients that wait through an outage, and how many connections their release costs the server.
+
+One thread and epoll: WireClient's select() ends at a thousand descriptors.
+"""
+
+import re
+import select
+import socket
+import time
+from datetime import datetime
+
+from lib import messages as msg
+from rig import DATABASE, start_again
+
+READY = b"Z\x00\x00\x00\x05I"
+LINE = re.compile(r"^(\S+ \S+) \S+ .*LOG:  connection (received: host=127|authorized: user=app )")
+
+
+class Herd:
+    """`count` signed-in clients."""
+
+    def __init__(self, address, count):
+        self.epoll = select.epoll()
+        self.sockets = {}
+        hello = msg.startup({"user": "app", "database": DATABASE})
+        for done in range(0, count, 100):                # below the cap on those who have not signed in
+            fresh = []
+            for _ in range(min(100, count - done)):
+                peer = socket.create_connection(address, 30)
+                peer.sendall(hello)
+                peer.setblocking(False)
+                self.sockets[peer.fileno()] = peer
+                self.epoll.register(peer, select.EPOLLIN)
+                fresh.append(peer.fileno())
+            self._collect(fresh, 30)
+
+    def _collect(self, fds, seconds):
+        """Reads until each has seen ReadyForQuery; returns (answered with an error, lost)."""
+        waiting = {fd: b"" for fd in fds}
+        errors, lost = [], 0
+        until = time.monotonic() + seconds
+        while waiting and time.monotonic() < until:
+            for fd, _ in self.epoll.poll(0.1):
+                try:
+                    chunk = self.sockets[fd].recv(65536)
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    chunk = b""
+                if fd not in waiting:
+                    continue
+                waiting[fd] += chunk
+                if not chunk:
+                    lost += 1
+                    self.epoll.unregister(fd)
+                    del waiting[fd]
+                elif waiting[fd].endswith(READY):
+                    found = re.search(rb"\x00C([0-9A-Z]{5})\x00", waiting[fd])
+                    if found and b"E\x00" in waiting[fd][:200]:
+                        errors.append(found[1].decode())
+                    del waiting[fd]
+        return errors, lost, len(waiting)
+
+    def ask(self):
+        for peer in self.sockets.values():
+            peer.sendall(msg.query("select 1"))
+
+    def answers(self, seconds):
+        return self._collect(list(self.sockets), seconds)
+
+    def close(self):
+        for peer in self.sockets.values():
+            peer.close()
+
+
+def release(rig, count, down_seconds):
+    """{facts} about `count` clients that ask while the server is down."""
+    for node in rig.nodes:
+        node.configure(log_connections="on")
+    rig.ready()
+    proxy = rig.start_proxy([node.port for node in (rig.primary, rig.standby)], auth={"method": "trust"},
+                            limits={"max_clients": count + 100})
+    herd = Herd(proxy.address, count)
+    try:
+        marker = rig.primary.log.stat().st_size
+        rig.primary.stop()
+        down_at = time.monotonic()
+        herd.ask()
+        time.sleep(max(0.0, down_seconds - (time.monotonic() - down_at)))
+        start_again(rig.primary)
+        up_at, up_time = time.monotonic(), datetime.now().astimezone()
+        errors, lost, unanswered = herd.answers(40)
+        took = time.monotonic() - up_at
+        with open(rig.primary.log, errors="replace") as file:
+            file.seek(marker)
+            lines = [LINE.match(line) for line in file]
+    finally:
+        herd.close()
+        for node in rig.nodes:
+            node.configure(log_connections=None)
+    received = [found[1] for found in lines if found and found[2].startswith("received")]
+    return {"clients": count, "down": time.monotonic() - down_at - took, "answered_in": took, "errors": errors,
+            "lost": lost, "unanswered": unanswered, "connections": len(received),
+            "buckets": _buckets(received), "up": up_time.isoformat()}
+
+
+def _buckets(times):
+    """Connections in each 100 ms from the first on."""
+    if not times:
+        return []
+    moments = sorted(datetime.fromisoformat(text) for text in times)
+    counts = []
+    for moment in moments:
+        slot = int((moment - moments[0]).total_seconds() * 10)
+        counts += [0] * (slot + 1 - len(counts))
+        counts[slot] += 1
+    return counts[:30]
