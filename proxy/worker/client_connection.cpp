@@ -170,7 +170,11 @@ void client_connection::take_server(server_connection& server) {
 
 void client_connection::grant(server_connection& server) {
     const auto self = shared_from_this();
-    take_server(server);
+    server_connection* granted = &server;
+    if (server.now() == server_connection::phase::closed)  // it died in the same event, after it was promised
+        granted = pool_->request(*this, need, waits_since);
+    if (granted == nullptr) return;
+    take_server(*granted);
     offer_pending();
 }
 

@@ -279,7 +279,7 @@ void worker::settle() {
     for (std::size_t i = 0; i < granted_.size(); ++i) {  // a grant may lead to further ones
         const auto [client, server] = granted_[i];
         if (client != nullptr) client->grant(*server);
-        else server->pool().give_back(*server, session_actions::release::reuse);
+        else if (server->now() != server_connection::phase::closed) server->pool().give_back(*server, session_actions::release::reuse);
     }
     granted_.clear();
     for (std::size_t i = 0; i < refused_.size(); ++i) {
