@@ -236,6 +236,7 @@ private:
     void apply_partly(const statement_effects& effects);
     void forget_deallocated(const statement_effects& effects, std::size_t completed);
     std::uint32_t pins_of(const statement_effects& effects) const;
+    std::string_view client_encoding() const;
     void change_setting(const std::string& name, std::optional<std::string> value, bool reset);
     void transaction_ended(bool committed);
     void ask_truth();

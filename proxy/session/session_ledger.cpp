@@ -84,6 +84,14 @@ void session::sync_reported() {
     believed_ = link_->reported;
 }
 
+/// How the client's texts are encoded, as far as is known; empty: not at all.
+std::string_view session::client_encoding() const {
+    if (const std::string* chosen = desired_->find("client_encoding")) return *chosen;
+    const reported_ptr& said = link_ != nullptr ? link_->reported : believed_;
+    const std::string* reported = said != nullptr ? find_reported(*said, "client_encoding") : nullptr;
+    return reported != nullptr ? std::string_view(*reported) : std::string_view();
+}
+
 void session::change_setting(const std::string& name, std::optional<std::string> value, bool reset) {
     if (reset) {
         resets_ = true;
@@ -92,6 +100,9 @@ void session::change_setting(const std::string& name, std::optional<std::string>
         desired_ = tables_.settings.with(desired_, name, startup != nullptr ? std::optional(*startup) : std::nullopt);
         return;
     }
+    // What is not ASCII can be carried to a server of any encoding if it is known what it means.
+    if (!is_ascii(name) || (value && !is_ascii(*value) && !is_utf8_encoding(client_encoding())))
+        pin(static_cast<std::uint32_t>(pin_reason::computed_setting));
     link_->applied = tables_.settings.with(link_->applied, name, value);
     desired_ = tables_.settings.with(desired_, name, std::move(value));
 }

@@ -194,6 +194,9 @@ session::taken session::on_query(const client_frame& frame) {
 
 /// What a text's scan says beyond its effects; the effects, if it has any.
 effects_ptr session::note_hits(std::string_view text, token_hits hits) {
+    // Under some encodings a backslash may be half a character, and where a string ends is then not what we think.
+    if (text.find('\\') != std::string_view::npos && !is_ascii(text) && hides_backslash(client_encoding()))
+        pin(static_cast<std::uint32_t>(pin_reason::opaque));
     if (!hits.any()) return nullptr;
     if (hits.has(token_hit::sequence_use)) sequence_used_ = true;
     if (pool_.pin_opaque && hits.has(token_hit::call)) pin(static_cast<std::uint32_t>(pin_reason::opaque));

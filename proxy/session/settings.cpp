@@ -2,6 +2,7 @@
 #include "proxy/session/settings.hpp"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 
 namespace pgsteady {
@@ -153,6 +154,47 @@ std::string reset_sql(const std::string& name) {
 
 }  // namespace
 
+namespace {
+
+/// The text as an expression in ASCII, which means the same under every client_encoding.
+std::string ascii_expression(std::string_view text) {
+    if (is_ascii(text)) return quote_literal(text);
+    std::string sql = "pg_catalog.convert_from(pg_catalog.decode('";
+    constexpr std::string_view digits = "0123456789abcdef";
+    for (const char each : text) {
+        const auto byte = static_cast<unsigned char>(each);
+        sql += digits[byte >> 4];
+        sql += digits[byte & 15U];
+    }
+    return sql += "','hex'),'UTF8')";
+}
+
+/// As PostgreSQL compares names of encodings: letters and digits alone, without case.
+std::string encoding_key(std::string_view encoding) {
+    std::string key;
+    for (const char each : lower_case(encoding))
+        if ((each >= 'a' && each <= 'z') || (each >= '0' && each <= '9')) key += each;
+    return key;
+}
+
+}  // namespace
+
+bool is_ascii(std::string_view text) {
+    return std::none_of(text.begin(), text.end(), [](char each) { return (static_cast<unsigned char>(each) & 0x80U) != 0; });
+}
+
+bool is_utf8_encoding(std::string_view encoding) {
+    const std::string key = encoding_key(encoding);
+    return key == "utf8" || key == "unicode";
+}
+
+bool hides_backslash(std::string_view encoding) {
+    static constexpr std::array<std::string_view, 17> kin = {
+        "sjis", "mskanji", "shiftjis", "win932", "windows932", "shiftjis2004", "big5",       "win950",  "windows950",
+        "gbk",  "win936",  "windows936", "gb18030", "uhc",      "win949",       "windows949", "johab"};
+    return std::find(kin.begin(), kin.end(), encoding_key(encoding)) != kin.end();
+}
+
 std::string restore_sql(const std::vector<setting_difference>& changes) {
     std::string sql;
     bool in_select = false;
@@ -164,7 +206,7 @@ std::string restore_sql(const std::vector<setting_difference>& changes) {
             continue;
         }
         sql += in_select ? "," : "SELECT ";
-        sql += "pg_catalog.set_config(" + quote_literal(change.name) + ',' + quote_literal(*change.value) + ",false)";
+        sql += "pg_catalog.set_config(" + ascii_expression(change.name) + ',' + ascii_expression(*change.value) + ",false)";
         in_select = true;
     }
     return sql;

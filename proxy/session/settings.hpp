@@ -74,13 +74,20 @@ struct setting_difference {
 /// up first and taken on last, since they may take away the right to set the rest. Empty if the two are equal.
 [[nodiscard]] std::vector<setting_difference> differences(const settings& from, const settings& to);
 
-/// One SQL string that applies the differences: set_config() calls and RESETs.
+/// One SQL string that applies the differences: set_config() calls and RESETs. Values are ASCII or UTF-8; the string is
+/// ASCII, since the server reads it under whatever client_encoding the client before has left.
 [[nodiscard]] std::string restore_sql(const std::vector<setting_difference>& changes);
 
 /// `text` as an SQL string literal that is the same under either standard_conforming_strings.
 [[nodiscard]] std::string quote_literal(std::string_view text);
 /// `text` as a quoted identifier.
 [[nodiscard]] std::string quote_identifier(std::string_view text);
+
+[[nodiscard]] bool is_ascii(std::string_view text);
+/// Whether this value of client_encoding means UTF-8, in any of PostgreSQL's spellings.
+[[nodiscard]] bool is_utf8_encoding(std::string_view encoding);
+/// Whether a byte of its multibyte characters may look like a backslash (SJIS, BIG5, GBK and their kin).
+[[nodiscard]] bool hides_backslash(std::string_view encoding);
 
 /// Names of settings compare without case.
 [[nodiscard]] std::string lower_case(std::string_view text);

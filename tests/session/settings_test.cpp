@@ -95,3 +95,18 @@ TEST_CASE("text cannot leave its quotes") {
     CHECK(quote_literal("") == "''");
     CHECK(quote_identifier("a\"b") == "\"a\"\"b\"");
 }
+
+TEST_CASE("a restore is ASCII, whatever the encoding of the client before") {
+    settings_table table;
+    CHECK(sql(table, {}, {{"app.name", "J\xc3\xbcrgen's"}}) ==
+          "SELECT pg_catalog.set_config('app.name',pg_catalog.convert_from(pg_catalog.decode("
+          "'4ac3bc7267656e2773','hex'),'UTF8'),false)");
+    CHECK(is_utf8_encoding("utf-8"));
+    CHECK(is_utf8_encoding("Unicode"));
+    CHECK_FALSE(is_utf8_encoding("LATIN1"));
+    CHECK_FALSE(is_utf8_encoding(""));
+    CHECK(hides_backslash("Shift_JIS"));
+    CHECK(hides_backslash("GB18030"));
+    CHECK_FALSE(hides_backslash("EUC_JP"));
+    CHECK_FALSE(hides_backslash("UTF8"));
+}
