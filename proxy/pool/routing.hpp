@@ -19,8 +19,8 @@ namespace pgsteady {
 /// Reads go to standbys now (D3); in normal mode everything goes to the primary.
 [[nodiscard]] bool reads_on_standbys(const cluster_view& view);
 
-/// The best standby that shows everything to a session that last wrote at `wrote_at` (D28), and may be dialled; none: it
-/// has to wait for the primary.
+/// The best standby that shows everything to a session that last wrote at `wrote_at` (D28); none: it has to wait for the
+/// primary. A breaker is no matter here: the view lists hosts with open ones only if there are no others (2.12).
 [[nodiscard]] std::optional<std::size_t> standby_for(const cluster_view& view, std::uint64_t wrote_at);
 
 /// Which servers a client must be given: the primary's, or standbys'.
