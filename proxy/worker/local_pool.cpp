@@ -159,12 +159,21 @@ bool local_pool::admit_waiter(client_connection& client) {
     proxy_state& all = worker_.shared();
     client.ahead_bytes = 0;
     if (client.need == server_need::primary && view_->mode == service_mode::read_only) {
-        worker_.refuse_later(client, client_errors::read_only("the statement", worker_.new_incident()));
+        const std::string incident = worker_.new_incident();
+        log::warning("incident {}: client {} needs a primary: {}", incident, client.serial(), what_is_missing());
+        worker_.refuse_later(client, client_errors::read_only("the statement", incident));
         return false;
     }
     if (all.waiting.try_take()) return true;
-    worker_.refuse_later(client, client_errors::queue_full(worker_.new_incident()));
+    refuse_for_want_of_room(client, "hold.max_clients");
     return false;
+}
+
+void local_pool::refuse_for_want_of_room(client_connection& client, std::string_view limit) {
+    const std::string incident = worker_.new_incident();
+    log::warning("incident {}: client {} cannot wait for a server of {}: {} is reached", incident, client.serial(),
+                 shared->plan.label(), limit);
+    worker_.refuse_later(client, client_errors::queue_full(incident));
 }
 
 void local_pool::sent_ahead(client_connection& client, std::size_t bytes) {
@@ -177,7 +186,7 @@ void local_pool::sent_ahead(client_connection& client, std::size_t bytes) {
     client.ahead_bytes = bytes;
     if (limit == 0 || !more || sum <= limit) return;
     leave_queue(client);
-    worker_.refuse_later(client, client_errors::queue_full(worker_.new_incident()));
+    refuse_for_want_of_room(client, "hold.max_bytes");
 }
 
 /// Whoever left the queue, in whatever way, is not counted any more.

@@ -11,6 +11,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -132,6 +133,8 @@ private:
     void serve_waiting(group& of);
     void follow_live_policies();
     [[nodiscard]] bool admit_waiter(client_connection& client);
+    void refuse_for_want_of_room(client_connection& client, std::string_view limit);
+    void refuse_writes();
     void stopped_waiting(pool_waiter& waiter);
     void refuse_all(const std::vector<pool_waiter*>& whom, const error_fields& why);
     void refuse_late(group& of, pool_time now);

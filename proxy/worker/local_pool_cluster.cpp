@@ -3,6 +3,7 @@
 
 #include "proxy/policy/client_errors.hpp"
 #include "proxy/worker/client_connection.hpp"
+#include "proxy/worker/log.hpp"
 #include "proxy/worker/worker.hpp"
 
 #include <fmt/format.h>
@@ -60,8 +61,7 @@ void local_pool::on_view(cluster::view_ptr now) {
     end_what_is_silent();
     reroute_waiters();
     if (view_->mode == service_mode::read_only && before->mode != service_mode::read_only)
-        refuse_all(primaries_.core.dismiss([](const pool_waiter& who) { return who.need == server_need::primary; }),
-                   client_errors::read_only("the statement", worker_.new_incident()));
+        refuse_writes();
     if (worth_dialling_at_once(*before, *view_)) {
         worker_.ramp_of(shared->backends_of.get()).begin(worker_.loop().now());
         primaries_.core.dial_now();
@@ -72,6 +72,16 @@ void local_pool::on_view(cluster::view_ptr now) {
     publish();
     start_dials();
     try_waiting_passwords();
+}
+
+/// In read-only mode nobody waits for a primary (recovery.md 2.13). One incident for all whom it meets here.
+void local_pool::refuse_writes() {
+    const auto whom = primaries_.core.dismiss([](const pool_waiter& who) { return who.need == server_need::primary; });
+    if (whom.empty()) return;
+    const std::string incident = worker_.new_incident();
+    log::warning("incident {}: {} clients of {} waited for a primary: {}", incident, whom.size(), shared->plan.label(),
+                 what_is_missing());
+    refuse_all(whom, client_errors::read_only("the statement", incident));
 }
 
 /// Whether a server is on a host that is not what it is wanted for any more.
