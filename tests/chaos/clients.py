@@ -13,6 +13,7 @@ import time
 import psycopg2
 
 from history import OK, judged
+from lib import messages as msg
 from lib.deadline import Timeout
 from lib.wire_client import Closed, ServerError, WireClient
 
@@ -188,6 +189,10 @@ class DriverClient(Client):
             pass
 
 
+class StatementError(ServerError):
+    """An ErrorResponse after which the session goes on."""
+
+
 class RawClient(Client):
     """Speaks the protocol itself, and judges its grammar."""
 
@@ -196,14 +201,23 @@ class RawClient(Client):
 
     def judge(self, problem):
         if isinstance(problem, ServerError):
-            fields = problem.fields
-            return judged(fields.get("C"), fields.get("M"), fields.get("D"), True)
+            fields, alive = problem.fields, isinstance(problem, StatementError)
+            return judged(fields.get("C"), fields.get("M"), fields.get("D"), not alive)
         if isinstance(problem, (Closed, OSError)):
-            return judged("", str(problem), "", True)
+            fields = self._last_words()
+            return judged(fields.get("C"), fields.get("M", str(problem)), fields.get("D"), True)
         if isinstance(problem, Timeout):
             self.history.violation("I10", self.name, f"no answer: {problem}")
             return judged("", str(problem), "", True)
         raise problem
+
+    def _last_words(self):
+        """The FATAL that came before the end, perhaps while nobody was reading."""
+        try:
+            frames, _ = self.connection.read_to_end(1)
+            return next((msg.error_fields(frame.body) for frame in reversed(frames) if frame.type == "E"), {})
+        except (AssertionError, AttributeError, OSError):
+            return {}
 
     def drop(self):
         if self.connection is not None:

@@ -172,7 +172,7 @@ class Row:
         return sum(history.count(kinds) for history in self.histories)
 
     def disconnects(self):
-        return sum(len(history.disconnects()) for history in self.histories)
+        return sum(len(history.disconnects(but_not=("sign-in",))) for history in self.histories)
 
     def refused(self):
         return sum(len(history.sign_in_errors) for history in self.histories) \

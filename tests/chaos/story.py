@@ -3,6 +3,7 @@
 Everything drawn comes from the seed. What happened when is kept and printed with a failure.
 """
 
+import json
 import os
 import random
 import shutil
@@ -99,7 +100,18 @@ class Run:
             verdict.say(f"I10 {text}")
         if not fault.name.startswith("f23"):
             self._judge_leaks(proxy, descriptors, verdict)
+        self._judge_status(proxy, verdict)
         return verdict
+
+    @staticmethod
+    def _judge_status(proxy, verdict):
+        """I11: the status says by itself, soon after the harm, that all is well."""
+        def mode():
+            return json.loads(proxy.http("/api/database-recovery/status")[2])["mode"]
+        try:
+            eventually(lambda: mode() == "normal", "the status says normal", 3)
+        except AssertionError:
+            verdict.say(f"I11 the status says {mode()!r} when all is well again")
 
     def _judge_leaks(self, proxy, before, verdict):
         """I12: without clients there are no more descriptors than servers of the pool explain."""

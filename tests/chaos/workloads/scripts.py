@@ -1,8 +1,6 @@
 """W9: strings of several statements, CALL with COMMIT inside, DDL, VACUUM: what must never be sent twice."""
 
-from clients import RawClient
-from history import judged
-from lib.wire_client import ServerError
+from clients import RawClient, StatementError
 
 STEPS = 3
 
@@ -40,12 +38,6 @@ class Scripter(RawClient):
                 and (result.tags[-1:] == ["COMMIT"] or not result.tags or answer.outcome in ("unknown", "not_executed"))):
             self.history.violation("I7", self.name, f"ReadyForQuery says {result.status} after {text[:60]}: {result.error}")
 
-    def judge(self, problem):
-        if isinstance(problem, StatementError):
-            fields = problem.fields
-            return judged(fields.get("C"), fields.get("M"), fields.get("D"), False)
-        return super().judge(problem)
-
     def _two(self):
         """One implicit transaction."""
         self._run("script", (self.name, self.seq, 2), f"{self._insert(1)}; {self._insert(2)}", 2)
@@ -65,6 +57,3 @@ class Scripter(RawClient):
     def _vacuum(self):
         self._run("ddl", None, "vacuum accounts", 1)
 
-
-class StatementError(ServerError):
-    """An ErrorResponse after which the session goes on."""

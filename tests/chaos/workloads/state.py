@@ -1,6 +1,6 @@
 """W5: a session's settings against a shadow of them; and a session that is pinned by what cannot be restored."""
 
-from clients import DriverClient
+from clients import DriverClient, RawClient, StatementError
 
 VALUES = {"work_mem": ("5MB", "6MB", "7MB"), "datestyle": ("ISO, DMY", "ISO, MDY", "ISO, YMD"),
           "timezone": ("UTC", "Europe/Berlin", "Asia/Tokyo"), "extra_float_digits": ("0", "1", "2")}
@@ -65,7 +65,7 @@ class SessionState(DriverClient):
                 self.history.violation("I8", self.name, f"{name} is {value}, and {self.shadow[name]} was acknowledged")
 
 
-class PinnedSession(DriverClient):
+class PinnedSession(RawClient):
     """A temporary table and an advisory lock: lost with the server, so the session must end, never go on without."""
     kind = "pinned"
 
@@ -74,16 +74,22 @@ class PinnedSession(DriverClient):
 
     def step(self):
         if not self.ready:
-            answer, _ = self.attempt("pin", None, lambda: self.execute(
+            answer, _ = self.attempt("pin", None, lambda: self._ask(
                 "create temporary table mine as select 7 as seven; select pg_advisory_lock(hashtext(current_user) + 1)"))
             self.ready = not answer.error
             if answer.error:
                 self.drop()              # half of it may be there: begin again on a fresh session
             return
-        answer, rows = self.attempt(self.kind, None, lambda: self.execute(
+        answer, rows = self.attempt(self.kind, None, lambda: self._ask(
             "select seven, (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()) "
             "from mine"))
-        if answer.error and not answer.disconnected and answer.sqlstate == "42P01":
+        if answer.sqlstate == "42P01":
             self.history.violation("I8", self.name, "the session lives on without its temporary table")
-        elif not answer.error and (rows[0][0], rows[0][1]) != (7, 1):
+        elif not answer.error and rows != [["7", "1"]]:
             self.history.violation("I8", self.name, f"the pinned session has {rows}")
+
+    def _ask(self, text):
+        result = self.connection.query(text, 90)
+        if result.error:
+            raise StatementError(result.error)
+        return result.rows
