@@ -152,6 +152,7 @@ public:
     /// Servers of any other generation are closed as soon as they are free. The number is the same in all parts of a
     /// pool, since servers travel between them.
     void set_generation(std::uint64_t number) { generation_ = number; }
+    [[nodiscard]] std::uint64_t generation() const { return generation_; }
 
     [[nodiscard]] std::size_t idle() const { return idle_.size(); }
     [[nodiscard]] std::size_t waiting() const { return waiters_.size(); }

@@ -94,6 +94,7 @@ public:
     [[nodiscard]] std::size_t idle() const { return primaries_.core.idle() + standbys_.core.idle(); }
     [[nodiscard]] std::size_t dialling() const { return primaries_.core.dialling() + standbys_.core.dialling(); }
     [[nodiscard]] std::uint32_t consecutive_failures() const { return primaries_.core.consecutive_failures(); }
+    [[nodiscard]] std::uint64_t generation() const { return primaries_.core.generation(); }
     [[nodiscard]] const pool_waiter* first_waiter() const;
     [[nodiscard]] pooled_server* longest_idle() const;
 
