@@ -83,6 +83,11 @@ class Cluster:
     def address(self):
         return ("127.0.0.1", self.port)
 
+    @property
+    def host_rules(self):
+        """The file pg_hba.conf; what is written there counts after pg_reload_conf()."""
+        return self._data / "pg_hba.conf"
+
     def _create(self):
         run(as_owner([f"{BIN}/initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
                       "--locale=C.UTF-8", "--no-sync"]), cwd="/")

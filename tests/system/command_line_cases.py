@@ -111,6 +111,23 @@ def reload_keeps_clients(bench):
         proxy.connect(DATABASE).close()
 
 
+def check_compares_with_max_connections(bench):
+    """D7: --check warns if the named pools may open more than the server admits, and says the numbers."""
+    few = bench.proxy(databases={DATABASE: {}}, pool={"size": 5})
+    code, out = command("--config", few.file, "--check")
+    assert code == 0 and "warning" not in out and "admits 97 connections" in out, out
+    many = bench.proxy(databases={DATABASE: {}}, pool={"size": 60})         # two users: 120
+    code, out = command("--config", many.file, "--check")
+    assert code == 0, out
+    for expected in ("warning: 127.0.0.1", "admits 97 connections", "2 named pool(s) may open 120",
+                     "limits.max_server_connections"):
+        assert expected in out, f"{expected} is missing in:\n{out}"
+    capped = bench.proxy(databases={DATABASE: {}}, pool={"size": 60}, limits={"max_server_connections": 90})
+    code, out = command("--config", capped.file, "--check")
+    assert code == 0 and "warning" not in out, out
+
+
 CASES = [version, unknown_option, check_accepts_a_good_file, check_lists_every_problem, check_of_a_missing_file,
          print_config_hides_secrets, contradicting_variables, environment_alone, listen_open_with_trust_is_refused,
-         admin_open_without_token_is_refused, port_in_use, reload_keeps_clients]
+         admin_open_without_token_is_refused, port_in_use, reload_keeps_clients,
+         check_compares_with_max_connections]

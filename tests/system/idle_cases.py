@@ -1,5 +1,8 @@
 """Many clients that mostly wait: all are served by few servers, and each costs little (P59, P60)."""
 
+import json
+import time
+
 from bench import DATABASE
 from lib import messages as msg
 from lib.deadline import eventually
@@ -65,5 +68,40 @@ def statement_mode_refuses_transactions(bench):
             assert client.query("select 1").status == "I"
 
 
+def servers_are_kept_warm(bench):
+    """D7: a listed database has min_size servers before anybody asks, and again after they were lost."""
+    with bench.proxy(pool={"size": 4, "min_size": 2}, databases={DATABASE: {}}) as proxy:
+        before = eventually(lambda: _two_servers(bench), "two servers are open")
+        bench.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app'")
+        eventually(lambda: not (_two_servers(bench) or before) & before, "two others are open")
+        with proxy.connect(DATABASE) as client:
+            assert client.value("select 1") == "1"
+
+
+def _two_servers(bench):
+    """The pids of app's servers if there are two of them."""
+    pids = {row[0] for row in bench.sql("select pid from pg_stat_activity where usename = 'app'")}
+    return pids if len(pids) == 2 else None
+
+
+def unused_automatic_pools_are_dropped(bench):
+    """auto_pools.idle_timeout: the servers of a pool that nobody uses are closed, and it serves the next client again."""
+    with bench.proxy(auto_pools={"idle_timeout": "1s"}, pool={"size": 3, "idle_timeout": "1h"}) as proxy:
+        with proxy.connect(DATABASE) as client:
+            assert client.value("select 1") == "1"
+            time.sleep(2.5)
+            assert bench.server_pids(), "a pool with a client is in use"
+            client.close()
+        eventually(lambda: not bench.server_pids(), "its servers are closed")
+        eventually(lambda: not _pools(proxy), "it is not listed any more")
+        with proxy.connect(DATABASE) as client:
+            assert client.value("select 1") == "1"
+
+
+def _pools(proxy):
+    _, _, body = proxy.http("/api/database-recovery/connections")
+    return json.loads(body)["pools"]
+
+
 CASES = [five_hundred_idle_clients, idle_clients_hold_no_server, session_mode_keeps_its_server,
-         statement_mode_refuses_transactions]
+         statement_mode_refuses_transactions, servers_are_kept_warm, unused_automatic_pools_are_dropped]

@@ -1,10 +1,16 @@
 """Every way to sign in, on both sides, and that failures tell nothing (P13, D7, D9, D38)."""
 
+import contextlib
+import ssl
+
 from bench import DATABASE
+from lib import messages as msg
 from lib.certificates import Certificates
 from lib.cluster import PASSWORD
+from lib.deadline import eventually
+from lib.fake_server import FakeServer, authentication
 from lib.proxy import base_config
-from lib.wire_client import WireClient
+from lib.wire_client import Closed, ServerError, WireClient
 
 
 def _who(client):
@@ -125,6 +131,127 @@ def unlisted_database_without_automatic_pools(bench):
         assert proxy.refused("system2")["S"] == "FATAL"
 
 
+def client_certificate_names_the_user(bench):
+    """verify-full: signed by our CA, and its common name is the user; the password is asked for all the same."""
+    authority = Certificates(bench.workspace.folder("client-ca"))
+    stranger = Certificates(bench.workspace.folder("stranger-ca"))
+    tls = {**bench.tls(), "mode": "verify-full", "ca_file": str(authority.ca)}
+    with bench.proxy(listen={"tls": tls}) as proxy:
+        def login(certificate, password=PASSWORD):
+            with WireClient(proxy.address) as client:
+                client.send(msg.ssl_request())
+                assert client.read_byte() == b"S"
+                context = ssl.create_default_context(cafile=str(bench.cluster.certificates.ca))
+                if certificate:
+                    context.load_cert_chain(*map(str, certificate))
+                client._socket.settimeout(client.seconds)
+                client._socket = context.wrap_socket(client._socket, server_hostname="localhost")
+                client._socket.setblocking(False)
+                try:
+                    return _who(client.login("app", DATABASE, password))
+                except ServerError as refusal:
+                    return refusal.sqlstate
+                except Closed:
+                    return "closed"
+        assert login(authority.issue("app")) == "app"
+        assert login(authority.issue("app"), "wrong") == "28P01"
+        assert login(authority.issue("app_md5")) == "28000"
+        assert login(authority.issue("app ")) == "28000"
+        assert login(stranger.issue("app")) == "closed"
+        assert login(None) == "closed"
+        assert proxy.refused(DATABASE)["C"] == "28000"                 # and not without TLS
+        assert login(authority.issue("app")) == "app"
+
+
+@contextlib.contextmanager
+def _host_rules(bench, rules):
+    """The cluster admits over TCP by these rules only."""
+    file = bench.cluster.host_rules
+    before = file.read_text()
+    try:
+        file.write_text("local all postgres trust\n" + rules)
+        bench.sql("select pg_reload_conf()")
+        yield
+    finally:
+        file.write_text(before)
+        bench.sql("select pg_reload_conf()")
+
+
+def _eventually_connects(proxy):
+    """The postmaster reads its rules a moment after it was told to."""
+    def connected():
+        try:
+            with proxy.connect(DATABASE) as client:
+                return client.query("select ssl from pg_stat_ssl where pid = pg_backend_pid()").rows or None
+        except ServerError:
+            return None
+    return eventually(connected, "a server admits us")
+
+
+def sslmode_prefer_goes_on_in_clear(bench):
+    """As libpq: a server that admits nobody over TLS is asked again without."""
+    with _host_rules(bench, "hostnossl all all 127.0.0.1/32 scram-sha-256\n"):
+        with bench.proxy(backends={"tls": {"sslmode": "prefer"}}, pool={"hold_timeout": "2s"}) as proxy:
+            assert _eventually_connects(proxy) == [["f"]]
+        with bench.proxy(backends={"tls": {"sslmode": "require"}}, pool={"hold_timeout": "500ms"}) as proxy:
+            assert proxy.refused(DATABASE)["S"] == "FATAL"
+
+
+def sslmode_allow_goes_on_with_tls(bench):
+    """As libpq: a server that admits nobody in clear is asked again over TLS."""
+    with _host_rules(bench, "hostssl all all 127.0.0.1/32 scram-sha-256\n"):
+        with bench.proxy(backends={"tls": {"sslmode": "allow"}}, pool={"hold_timeout": "2s"}) as proxy:
+            assert _eventually_connects(proxy) == [["t"]]
+        with bench.proxy(backends={"tls": {"sslmode": "disable"}}, pool={"hold_timeout": "500ms"}) as proxy:
+            assert proxy.refused(DATABASE)["S"] == "FATAL"
+
+
+def tries_per_source_are_counted(bench):
+    """D38: beyond the cap no password is tried on the server; one that was accepted a moment ago needs no try."""
+    auth = {"method": "passthrough", "passthrough": {"max_tries_per_minute": 3}}
+    with _without_users(bench, {"auth": auth}) as proxy:
+        with proxy.connect(DATABASE) as client:
+            assert _who(client) == "app"
+        for _ in range(2):
+            assert proxy.refused(DATABASE, password="wrong")["C"] == "28P01"
+        refusal = proxy.refused(DATABASE, password="wrong")
+        assert (refusal["C"], refusal["S"]) == ("53400", "FATAL"), refusal
+        assert "max_tries_per_minute" in refusal["M"], refusal
+        with proxy.connect(DATABASE) as client:
+            assert _who(client) == "app"
+
+
+def tries_at_once_are_counted(bench):
+    """D38: one source cannot keep many servers busy with passwords; when a try ends, there is room again."""
+    def asks_for_the_password(peer):
+        peer.read_startup()
+        peer.send(authentication(3))
+        peer.read_message()
+        peer.read_message()                                           # says nothing until the other side leaves
+    auth = {"method": "passthrough", "passthrough": {"max_concurrent": 1}}
+    with FakeServer(asks_for_the_password) as server:
+        sections = {"auth": auth, "databases": {"fake": {"hosts": [f"127.0.0.1:{server.port}"]}, DATABASE: {}}}
+        with _without_users(bench, sections) as proxy:
+            hanging = WireClient(proxy.address)
+            hanging.send(msg.startup({"user": "app", "database": "fake"}))
+            hanging.read_frame()
+            hanging.send(msg.password("any"))
+            eventually(lambda: server.connections, "the password is being tried")
+            refusal = proxy.refused(DATABASE)
+            assert (refusal["C"], "max_concurrent" in refusal["M"]) == ("53400", True), refusal
+            hanging.reset()
+
+            def connects():
+                try:
+                    with proxy.connect(DATABASE) as client:
+                        return _who(client)
+                except ServerError:
+                    return None
+            assert eventually(connects, "there is room again") == "app"
+
+
 CASES = [scram, failures_look_alike, md5, trust_only_when_configured, passthrough, verifier_pass_through,
          tls_required, tls_verified_by_the_client, tls_to_servers, server_user_of_the_database, unix_socket,
-         replication_is_refused, unlisted_database_without_automatic_pools]
+         replication_is_refused, unlisted_database_without_automatic_pools,
+         client_certificate_names_the_user, sslmode_prefer_goes_on_in_clear, sslmode_allow_goes_on_with_tls,
+         tries_per_source_are_counted, tries_at_once_are_counted]
