@@ -1,16 +1,25 @@
 """Thousands of clients that wait through an outage, and how many connections their release costs the server.
 
-One thread and epoll: WireClient's select() ends at a thousand descriptors.
+The herd is a process of its own with epoll: select(), which everything else here uses, ends at a thousand descriptors.
 """
 
+import json
 import re
 import select
 import socket
+import subprocess
+import sys
 import time
 from datetime import datetime
+from pathlib import Path
 
-from lib import messages as msg
-from rig import DATABASE, start_again
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from lib import messages as msg                                        # noqa: E402
+from lib.processes import with_death_signal                            # noqa: E402
+
+DATABASE = "chaos"
 
 READY = b"Z\x00\x00\x00\x05I"
 LINE = re.compile(r"^(\S+ \S+) \S+ .*LOG:  connection (received: host=127|authorized: user=app )")
@@ -73,29 +82,45 @@ class Herd:
             peer.close()
 
 
+def serve(host, port, count):
+    """The process: signs in, asks at the first line of its input, and tells what it was answered."""
+    herd = Herd((host, port), count)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    herd.ask()
+    print("asked", flush=True)
+    print(json.dumps(herd.answers(40)), flush=True)
+    herd.close()
+
+
 def release(rig, count, down_seconds):
     """{facts} about `count` clients that ask while the server is down."""
+    from rig import start_again
     for node in rig.nodes:
         node.configure(log_connections="on")
     rig.ready()
     proxy = rig.start_proxy([node.port for node in (rig.primary, rig.standby)], auth={"method": "trust"},
                             limits={"max_clients": count + 100})
-    herd = Herd(proxy.address, count)
+    herd = subprocess.Popen(with_death_signal([sys.executable, "-B", __file__, *proxy.address, count]), text=True,
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=1)
     try:
+        assert herd.stdout.readline() == "ready\n"
         marker = rig.primary.log.stat().st_size
         rig.primary.stop()
         down_at = time.monotonic()
-        herd.ask()
+        herd.stdin.write("now\n")
+        assert herd.stdout.readline() == "asked\n"
         time.sleep(max(0.0, down_seconds - (time.monotonic() - down_at)))
         start_again(rig.primary)
         up_at, up_time = time.monotonic(), datetime.now().astimezone()
-        errors, lost, unanswered = herd.answers(40)
+        errors, lost, unanswered = json.loads(herd.stdout.readline())
         took = time.monotonic() - up_at
         with open(rig.primary.log, errors="replace") as file:
             file.seek(marker)
             lines = [LINE.match(line) for line in file]
     finally:
-        herd.close()
+        herd.kill()
+        herd.communicate()
         for node in rig.nodes:
             node.configure(log_connections=None)
     received = [found[1] for found in lines if found and found[2].startswith("received")]
@@ -115,3 +140,7 @@ def _buckets(times):
         counts += [0] * (slot + 1 - len(counts))
         counts[slot] += 1
     return counts[:30]
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

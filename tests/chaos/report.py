@@ -68,13 +68,7 @@ class SignIn(DriverClient):
         self.attempt(self.kind, None, self._visit)
 
     def _visit(self):
-        self.connection = self.target.connect()
-        try:
-            self.connection.autocommit = True
-            self.execute("select 1")
-        finally:
-            connection, self.connection = self.connection, None
-            connection.close()
+        self.target.connect().close()
 
 
 class Prober(threading.Thread):
@@ -177,6 +171,14 @@ class Row:
     def refused(self):
         return sum(len(history.sign_in_errors) for history in self.histories) \
             + sum(self.count_errors({"sign-in"}).values())
+
+    def refusals(self):
+        """What failed sign-ins were told, pgsteady's alone."""
+        if self.path != "pgsteady":
+            return []
+        return [f"sign-in: {text}" for history in self.histories for _, _, text in history.sign_in_errors] \
+            + [f"sign-in: {event.answer.message}" for history in self.histories for event in history.events
+               if event.kind == "sign-in" and event.answer.error]
 
     def wrong(self):
         return self.verdict.wrong + sum(len(history.violations) for history in self.histories)
@@ -342,7 +344,7 @@ def main():
                     play(rig, row, kind, options.seed + number)
                 rows.append(row)
                 print(table([row]).splitlines()[-1], flush=True)
-                for problem in row.problems + row.verdict.problems[:3]:
+                for problem in row.problems + row.verdict.problems[:3] + row.refusals()[:2]:
                     print(f"    {problem}", flush=True)
         if not options.only:
             more.append(long_outage(rig, options.seed))
@@ -358,7 +360,7 @@ def main():
 {facts()}; {options.rounds} round(s), seed {options.seed}. Made by `scripts/chaos --report`.
 
 {READERS} psycopg2 clients read outside of transactions (52 KB at most), {WRITERS} write in transactions; none has retry
-code, who is disconnected connects again. One more signs in all the time. Everything runs on one machine, so pauses
+code, who is disconnected connects again. One more signs in and leaves all the time. Everything runs on one machine, so pauses
 include its load. A pause is the longest time that a client had no success; `server down` is measured past everything.
 Target of pgsteady: no read error, failed sign-in, disconnect, or lost, doubled or wrong outcome, and a p99 pause of at
 most the server's downtime + 0.5 s (F6, F12: + 4.5 s). PgBouncer is told of a promotion at once by a script.
