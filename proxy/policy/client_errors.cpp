@@ -79,6 +79,12 @@ error_fields statement_unknown(std::string_view last_words, std::string_view inc
                        detail(statement_outcome::unknown, incident, last_words), "Verify effects before retrying.");
 }
 
+error_fields copy_lost(std::uint64_t bytes, bool over, std::string_view last_words, std::string_view incident) {
+    return plain_error(over ? sqlstate::statement_completion_unknown : sqlstate::serialization_failure,
+                       "COPY failed: server connection lost after " + std::to_string(bytes) + " bytes",
+                       detail(over ? statement_outcome::unknown : statement_outcome::rolled_back, incident, last_words));
+}
+
 error_fields pool_exhausted(std::chrono::milliseconds waited, std::string_view incident, std::string_view why) {
     return plain_error(sqlstate::too_many_connections,
                        "no pool slot within " + std::to_string(waited.count()) + " ms (" + std::string(why) + ")",

@@ -5,6 +5,7 @@
 
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -62,6 +63,18 @@ public:
         std::vector<iovec> pieces;
         to_iovec(pieces, skip);
         for (const iovec& each : pieces) out.append(static_cast<const char*>(each.iov_base), each.iov_len);
+    }
+
+    /// Takes away everything behind the first `keep` bytes.
+    void cut(std::size_t keep) {
+        while (size_ > keep) {
+            piece& last = pieces_.back();
+            const std::size_t surplus = std::min(last.size, size_ - keep);
+            last.size -= surplus;
+            size_ -= surplus;
+            if (last.data == nullptr) own_.resize(last.offset + last.size);
+            if (last.size == 0) pieces_.pop_back();
+        }
     }
 
     [[nodiscard]] std::string str() const {

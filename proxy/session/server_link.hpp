@@ -32,6 +32,8 @@ struct reply_note {
         truth,              ///< the server was asked for the values of settings
         execute,            ///< an Execute of a statement with effects
         query,              ///< a Query with effects
+        plain_query,        ///< one without, that destroys the client's unnamed statement
+        proof,              ///< the catalogue was asked whether a statement only reads
         maintenance,        ///< no client attached: reset, probe or barrier
     };
     about what = about::nothing;
@@ -42,6 +44,8 @@ struct reply_note {
     std::uint64_t token = 0;  ///< identity of an unnamed statement
     bool had_before = false;  ///< the server had the statement already; a Close went before the Parse
     std::uint64_t link_token = 0;  ///< which one the server held before
+    std::string unnamed_tail{};    ///< of a Query: the unnamed statement that it destroys, token being its identity
+    effects_ptr unnamed_effects{};
 };
 
 struct server_link {
@@ -62,6 +66,7 @@ struct server_link {
     char transaction_status = 'I';
     std::string kept_requests;    ///< client frames not yet answered by ReadyForQuery, if they fit (D13)
     bool kept_complete = true;    ///< false: something was too large to keep
+    std::uint32_t kept_answered = 0;  ///< ReadyForQuery that the client has got since the first of them was kept
     std::size_t frame_left = 0;   ///< bytes of a large server frame still to come
     bool frame_forward = false;   ///< whether they go to the client
 

@@ -109,12 +109,17 @@ void session::detach(session_actions::release how) {
     actions_.give_back = how;
     link_ = nullptr;
     segment_open_ = false;
-    restoring_ = flush_sent_ = false;
+    restoring_ = flush_sent_ = client_flushed_ = guarding_ = proving_ = copying_out_ = conflict_ = false;
+    delivered_ = error_in_request_ = false;
+    rows_ = copied_ = 0;
     effects_pending_ = names_pending_ = 0;
     touched_ = uncertain_ = perhaps_kept_ = resets_ = ready_held_ = false;
     if (extra_ == nullptr) return;
     extra_->portals.clear();
     extra_->lent.clear();
+    forget_name_changes();
+    extra_->proof.reset();
+    extra_->proven = 0;
 }
 
 // Only when every reply is accounted for and the server says it is idle (P19, P21).

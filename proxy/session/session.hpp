@@ -8,20 +8,28 @@
 //
 // Bodies: session.cpp (life), session_request.cpp (client messages), session_extended.cpp (Parse, Bind,
 // Describe, Execute, Close), session_reply.cpp (server messages), session_ledger.cpp (settings),
-// session_loss.cpp (server lost, failed transactions, errors of our own).
+// session_loss.cpp (server lost, failed transactions, errors of our own), session_retry.cpp (sending again),
+// session_routing.cpp (reads while there is no primary).
 #pragma once
 
+#include "config/config.hpp"
 #include "protocol/error_response.hpp"
 #include "protocol/startup.hpp"
 #include "protocol/token_scan.hpp"
 #include "proxy/policy/cluster_view.hpp"
 #include "proxy/policy/end_reason.hpp"
+#include "proxy/policy/failure.hpp"
+#include "proxy/policy/retry_schedule.hpp"
+#include "proxy/policy/server_need.hpp"
 #include "proxy/session/gather.hpp"
+#include "proxy/session/recovery_plan.hpp"
 #include "proxy/session/server_link.hpp"
 #include "proxy/sql/effects_cache.hpp"
+#include "proxy/sql/read_proof.hpp"
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -42,6 +50,8 @@ struct session_tables {
     effects_cache effects;
     /// If set, is given every statement text that is sent, secrets taken out (DB_ECHO).
     std::function<void(std::int32_t client_pid, std::string_view text)> on_statement;
+    /// If set, is asked before anything that was sent is sent again: the retry budget (recovery.md 2.11).
+    std::function<bool()> may_retry;
     gather to_client;  ///< output of the event being handled; flushed by the shell right after it
     gather to_server;
     std::uint64_t next_token;  ///< identities of unnamed statements and sessions, unique among all workers
@@ -58,6 +68,12 @@ struct pool_facts {
     std::uint32_t max_message = frame_length_limit_default;
     bool pin_opaque = false;                       ///< CALL pins (D12)
     service_mode service = service_mode::normal;   ///< of the pool's cluster, as this worker knows it
+
+    // Recovery. All of it is looked at after a failure only, but for retry.result_hold.
+    bool recovers = true;                          ///< the kill switch `recovery.enabled`
+    bool guards = true;                            ///< reads are proven and guarded before they are sent again (D20)
+    config::retry_settings retry;                  ///< attempts, conflicts, result hold (D26)
+    std::chrono::milliseconds hold_timeout{30'000};
 
     /// Settings that a server of this pool has accepted, and what it then reported (P34: refreshed at each restore).
     struct accepted {
@@ -81,6 +97,10 @@ struct session_actions {
     bool want_server = false;    ///< ask the pool; on_server() or refuse_waiting() answers
     release give_back = release::no;
     bool close_client = false;   ///< after the output has been written
+    bool take_back = false;      ///< take_requests_back() has bytes that stand before what the client has not been offered yet
+    std::uint32_t attempt = 0;   ///< with take_back: how many times something was sent in vain
+    bool not_primary = false;    ///< the server says that it is no primary, or not any more (25006)
+    bool conflict = false;       ///< with take_back: because of 40001 or 40P01, so others are at it, too
     end_reason reason = end_reason::none;
 };
 
@@ -91,6 +111,9 @@ struct request_report {
     std::uint32_t errors = 0;
     std::uint32_t restores = 0;  ///< times that settings were brought to a server
     std::uint32_t pins = 0;      ///< times that a reason to keep the server came up
+    std::uint32_t retries = 0;   ///< requests that are sent again
+    bool wrote = false;          ///< as far as tags tell (D28)
+    std::uint32_t lost[4] = {};  ///< requests answered with R04, R06, R07, R08
     operation what = operation::other;
 };
 
@@ -118,11 +141,23 @@ public:
     void end(const error_fields& why, end_reason reason);
 
     [[nodiscard]] session_actions take_actions();
+    /// Requests of the client that have to be offered again, before anything else.
+    [[nodiscard]] std::string take_requests_back();
+    /// The unfinished result has been kept back for long enough (retry.result_hold_time): it goes to the client.
+    void release_result();
+    /// What applies to a statement that is sent again: the pool's limits, lowered by SET pgsteady.* (D40).
+    [[nodiscard]] retry_limits limits() const;
+    [[nodiscard]] bool keeps_result_back() const { return extra_ != nullptr && !extra_->withheld.empty(); }
     [[nodiscard]] request_report take_report();
 
     // State, for the shell, status and tests.
     [[nodiscard]] server_link* link() const { return link_; }
     [[nodiscard]] bool waiting() const { return waiting_; }
+    /// What the server that it asks for, or waits for, has to be.
+    [[nodiscard]] server_need need() const { return need_; }
+    /// It still waits, and what it would ask for now may be another: the cluster's mode has changed. `in`: what it was
+    /// last offered and did not take.
+    void reconsider(std::string_view in);
     [[nodiscard]] bool ready() const { return phase_ == phase::ready; }
     [[nodiscard]] bool ended() const { return phase_ == phase::ended; }
     [[nodiscard]] std::uint32_t pins() const { return pins_; }
@@ -159,6 +194,9 @@ private:
     std::size_t pass_large_frame(std::string_view in);
     taken take_frame(const client_frame& frame);
     taken take_detached(const client_frame& frame);
+    server_need judge_need(const client_frame& frame, bool& known) const;
+    bool only_reads(std::string_view text) const;
+    std::string refused_word(const client_frame& frame) const;
     taken take_attached(const client_frame& frame);
     taken dispatch(const client_frame& frame);
     taken on_query(const client_frame& frame);
@@ -174,6 +212,7 @@ private:
     void pin(std::uint32_t reasons);
     void echo(std::string_view text) const;
     bool within_memory(std::size_t more);
+    void note_query(reply_note::about what, const effects_ptr& effects);
     effects_ptr note_hits(std::string_view text, token_hits hits);
     bool refuses_sequence_value(const statement_effects& effects) const;
     void finish_large_query();
@@ -211,6 +250,7 @@ private:
     void on_parameter_status(std::string_view frame, bool forward);
     void on_command_complete(std::string_view body);
     void on_error_reply(std::string_view frame, bool forward);
+    void on_read_only_error(std::string_view frame, error_fields& fields);
     void on_ready_frame(std::string_view frame, bool forward);
     void settle_transaction(char status);
     void finish_request(char status);
@@ -243,7 +283,30 @@ private:
     void on_truth(outcome how);
     void forget_statements();
 
+    // session_retry.cpp
+    taken take_again(const client_frame& frame, bool& decided);
+    void taken_again(std::size_t bytes);
+    void begin_guard();
+    bool end_guard();
+    bool prove();
+    void on_proof(outcome how);
+    void refute(const error_fields& why);
+    void schedule(const recovery_plan& plan, std::string_view words, std::string_view incident);
+    error_fields fate_error(request_fate fate, std::string_view words, std::string_view incident);
+    const settings_ptr& target() const;
+    void restore_names();
+    void forget_name_changes();
+    void hold_result(std::size_t complete);
+    bool repeat_conflict(char status);
+
     // session_loss.cpp
+    bool recover_requests(std::string_view words, std::string_view incident);
+    recovery_plan make_plan(const std::vector<sent_request>& sent, char status);
+    bool unanswered(std::vector<sent_request>& sent) const;
+    bool copy_is_over() const;
+    statement_text text_lookup() const;
+    void finish_told_request(std::vector<sent_request>& sent);
+    void answer_bluntly(std::string_view words, std::string_view incident);
     taken take_in_lost_transaction(const client_frame& frame);
     taken answer_lost_query(const client_frame& frame);
     bool answer_lost_parse(const client_frame& frame);
@@ -258,7 +321,6 @@ private:
     };
     answers answers_owed() const;
     std::string_view text_of_statement(std::string_view in) const;
-    void answer_owed(const error_fields& why, char status);
     bool commit_was_sent() const;
 
     session_tables& tables_;
@@ -287,6 +349,20 @@ private:
     bool resets_ = false;             // the request in progress sets settings back to defaults
     bool ready_held_ = false;         // its ReadyForQuery waits until the client's startup values are back (D16)
     bool flush_sent_ = false;         // and the server has been asked for the replies it holds back
+    bool redoing_ = false;            // requests that were taken back are being taken again
+    bool guarding_ = false;           // the server is to be, or is, under the READ ONLY guard (D20)
+    bool proving_ = false;            // the catalogue is asked whether a statement only reads
+    server_need need_ = server_need::primary;
+    bool needs_primary_ = false;      // a standby has refused the request at hand
+    std::string_view offered_;        // inside on_client_bytes(): from the frame at hand on
+    bool taking_ = false;             // inside on_client_bytes()
+    bool client_flushed_ = false;     // it wants what there is of the segment's answer
+    bool copying_out_ = false;        // the answer at hand is COPY data
+    bool conflict_ = false;           // the request was rolled back by 40001 or 40P01, and will be sent again
+    std::uint32_t attempts_ = 0;      // how often the request at hand was sent again
+    std::size_t complete_at_ = 0;     // where in the output of this event the last complete answer ends
+    std::uint64_t rows_ = 0;          // of the answer at hand
+    std::uint64_t copied_ = 0;        // bytes of COPY data
     std::uint32_t names_pending_ = 0;    // messages that change the client's names, outcome not known yet
     std::uint32_t effects_pending_ = 0;  // statements with effects whose outcome is not known yet
     std::uint32_t completed_ = 0;     // statements of the Query in progress that have completed
@@ -311,6 +387,16 @@ private:
     effects_ptr unnamed_effects_;
     std::uint64_t unnamed_token_ = 0;
 
+    /// A request that is taken again.
+    struct redo {
+        std::size_t bytes = 0;  ///< of its frames that are still to be offered
+        request_fate fate = request_fate::again;
+        error_fields why;       ///< of those that are answered with an error
+        std::vector<statement_class> reads;
+        bool decided = false;   ///< its first frame has been taken
+        bool opens_lost_block = false;
+    };
+
     // Rarely used state, allocated when needed.
     struct extra {
         std::map<std::string, effects_ptr, std::less<>> portals;  // portals whose execution has effects
@@ -322,6 +408,16 @@ private:
         error_fields refusal;
         token_scanner scanner;
         std::vector<std::pair<std::string, std::string>> former_names;  // server's and client's, of statements undone
+        std::string withheld;             // the unfinished result (D26)
+        std::string taken_back;
+        std::deque<redo> redos;           // what becomes of what was taken back, in order
+        settings_ptr guarded;             // desired_, read-only
+        std::unique_ptr<read_proof> proof;
+        std::size_t proven = 0;           // of the first redo's texts
+        error_fields guard_error;         // for a statement that turns out to write under the guard
+        std::vector<std::string> new_names;  // prepared since the last ReadyForQuery
+        std::vector<std::pair<std::string, statement_ptr>> gone_names;  // and deallocated
+        std::vector<std::vector<std::optional<std::string>>> proof_rows;
     };
     extra& more();
     std::unique_ptr<extra> extra_;

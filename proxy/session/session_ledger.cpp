@@ -22,20 +22,20 @@ std::string query_frame(std::string_view sql) {
 
 }  // namespace
 
-bool session::restore_needed() const { return link_->applied != desired_; }
+bool session::restore_needed() const { return link_->applied != target(); }
 
 /// Sends what the server lacks. True: the client's request may follow at once, because a server of this
 /// pool has accepted exactly these values before (D16); false: the outcome is awaited.
 bool session::restore() {
-    const std::vector<setting_difference> changes = differences(*link_->applied, *desired_);
+    const std::vector<setting_difference> changes = differences(*link_->applied, *target());
     link_->notes.push_back({reply_note::about::restore, {}, nullptr, nullptr, nullptr, 0});
     link_->tracker.push(owed::query, true);
     link_->unnamed_token = 0;
     ++report_.restores;
     tables_.to_server.copy(query_frame(restore_sql(changes)));
-    link_->applied = desired_;
+    link_->applied = target();
     const bool takes_rights = desired_->find("role") != nullptr || desired_->find("session_authorization") != nullptr;
-    if (phase_ == phase::ready && !takes_rights && pool_.known.contains(desired_.get())) return true;
+    if (phase_ == phase::ready && !guarding_ && !takes_rights && pool_.known.contains(desired_.get())) return true;
     restoring_ = true;
     return false;
 }
@@ -44,6 +44,10 @@ void session::on_restored(outcome how) {
     const bool awaited = restoring_;
     restoring_ = false;
     error_in_request_ = false;
+    if (guarding_) {  // the client never hears of it
+        if (how != outcome::done && redoing_) refute(more().redos.front().why);
+        return;
+    }
     if (how == outcome::done) {
         if (pool_.known.size() >= pool_facts::known_max) pool_.known.clear();
         pool_.known.insert_or_assign(desired_.get(), pool_facts::accepted{desired_, link_->reported});
@@ -155,6 +159,7 @@ void session::forget_deallocated(const statement_effects& effects, std::size_t c
         if (each.statement >= completed) continue;
         const statement_ptr statement = find_statement(each.name);
         if (statement != nullptr && !statement->shared) link_->prepared.remove(statement);
+        if (statement != nullptr) more().gone_names.emplace_back(each.name, statement);
         forget_name(each.name);
     }
 }
@@ -236,6 +241,7 @@ void session::on_truth(outcome how) {
 
 void session::forget_statements() {
     link_->prepared.clear();
+    for (const auto& [name, statement] : names_) more().gone_names.emplace_back(name, statement);
     names_.clear();
     names_bytes_ = 0;
 }

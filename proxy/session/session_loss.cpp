@@ -11,6 +11,7 @@
 #include "proxy/sql/statement_effects.hpp"
 
 #include <algorithm>
+#include <deque>
 
 namespace pgsteady {
 
@@ -23,6 +24,8 @@ void session::emit_error(const error_fields& why) {
 void session::emit_ready(char status) {
     const char frame[] = {backend_message::ready_for_query, 0, 0, 0, 5, status};
     tables_.to_client.copy(std::string_view(frame, sizeof frame));
+    complete_at_ = tables_.to_client.size();
+    attempts_ = 0;
 }
 
 void session::refuse_waiting(const error_fields& why) {
@@ -62,29 +65,104 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
         return detach(session_actions::release::discard);
     }
     // What was under way did not happen, as far as the client's names go.
-    for (auto note = link_->notes.rbegin(); note != link_->notes.rend(); ++note) undo(*note);
-    const auto [owed_readies, open] = answers_owed();
-    const bool in_block = link.transaction_status != 'I';
-    const bool asked = std::any_of(link.notes.begin(), link.notes.end(),
+    std::deque<reply_note> notes;
+    notes.swap(link_->notes);
+    for (auto note = notes.rbegin(); note != notes.rend(); ++note) undo(*note);
+    const bool asked = std::any_of(notes.begin(), notes.end(),
                                    [](const reply_note& each) { return each.what == reply_note::about::truth; });
     if (asked || perhaps_kept_) {  // a setting was changed for good, and only the lost server knew to what
         end(client_errors::session_lost(describe_pins(static_cast<std::uint32_t>(pin_reason::computed_setting)), words, incident),
             end_reason::server_lost);
         return detach(session_actions::release::discard);
     }
+    if (touched_ || uncertain_) desired_ = committed_;
+    if (!recover_requests(words, incident)) answer_bluntly(words, incident);
+    if (extra_ != nullptr) extra_->withheld.clear();
+    detach(session_actions::release::discard);
+}
+
+statement_text session::text_lookup() const {
+    return [this](std::string_view name) -> std::string_view {
+        if (name.empty()) return unnamed_tail_.c_str();
+        const statement_ptr statement = find_statement(name);
+        return statement != nullptr ? statement->text() : std::string_view();
+    };
+}
+
+/// The requests that have no answer, if they are all known. False: they are not.
+bool session::unanswered(std::vector<sent_request>& sent) const {
+    const server_link& link = *link_;
+    if (!pool_.recovers || !link.kept_complete || client_frame_left_ > 0 || link.tracker.copying_in() || link.tracker.ambiguous())
+        return false;
+    if (!split_requests(link.kept_requests, link.kept_answered, text_lookup(), sent)) return false;
+    const auto [readies, open] = answers_owed();
+    const bool last_open = !sent.empty() && !sent.back().whole;
+    return sent.size() == readies + (last_open ? 1 : 0) && last_open == open;
+}
+
+/// Takes the unanswered requests back, each with what is to become of it (recovery.md 2.1). False: what was sent is not
+/// known well enough.
+bool session::recover_requests(std::string_view words, std::string_view incident) {
+    std::vector<sent_request> sent;
+    if (!unanswered(sent)) return false;
+    if (error_in_request_ && !sent.empty()) finish_told_request(sent);
+    else restore_names();
+    const char status = lost_transaction_ ? 'E' : link_->transaction_status;
+    const recovery_plan plan = make_plan(sent, status);
+    lost_transaction_ = plan.block_lost;
+    lost_unannounced_ = plan.block_lost && sent.empty() && !skip_to_sync_ && status == 'T';
+    if (lost_unannounced_) more().refusal = fate_error(request_fate::transaction_lost, words, incident);
+    if (sent.empty() && ready_held_) release_result(), emit_ready('I');  // the request is done; what it waited for comes with the next server
+    schedule(plan, words, incident);
+    return true;
+}
+
+recovery_plan session::make_plan(const std::vector<sent_request>& sent, char status) {
+    loss_facts facts;
+    facts.status = status;
+    facts.delivered = delivered_;
+    facts.may_retry = attempts_ < limits().max_retries;
+    recovery_plan plan = plan_recovery(sent, facts);
+    const bool repeats = std::any_of(plan.requests.begin(), plan.requests.end(), [](const planned_request& each) {
+        return each.fate == request_fate::again || each.fate == request_fate::again_read;
+    });
+    if (!repeats || !tables_.may_retry || tables_.may_retry()) return plan;
+    facts.may_retry = false;
+    return plan_recovery(sent, facts);
+}
+
+/// The server had answered the first request with an error: only its ReadyForQuery is missing.
+void session::finish_told_request(std::vector<sent_request>& sent) {
+    release_result();
+    if (link_->transaction_status != 'I') lost_transaction_ = true;
+    if (sent.front().whole) emit_ready(lost_transaction_ ? 'E' : 'I');
+    else skip_to_sync_ = true;
+    ++report_.requests;
+    sent.erase(sent.begin());
+    delivered_ = error_in_request_ = false;
+}
+
+/// COPY, and what was too large to keep: every request that is owed an answer gets the same error.
+void session::answer_bluntly(std::string_view words, std::string_view incident) {
+    const server_link& link = *link_;
+    const auto [owed_readies, open] = answers_owed();
+    const bool in_block = link.transaction_status != 'I';
+    release_result();  // an error can follow it
     if (owed_readies == 0 && !open && !in_block) {
         if (ready_held_) emit_ready('I');  // the request is done; what it waited for comes with the next server
-        return detach(session_actions::release::discard);
+        return;
     }
-
-    if (touched_ || uncertain_) desired_ = committed_;
-    if (in_block && !commit_was_sent()) {
+    const bool commit = commit_was_sent();
+    const bool copying = link.tracker.copying_in();
+    if (in_block && !commit) {
         lost_transaction_ = true;
         lost_unannounced_ = owed_readies == 0 && !open && link.transaction_status == 'T';
     }
-    const error_fields why = commit_was_sent()  ? client_errors::commit_unknown(words, incident)
-                             : in_block         ? client_errors::transaction_lost("its server is gone", incident)
-                                                : client_errors::statement_unknown(words, incident);
+    error_fields why = fate_error(commit     ? request_fate::commit_unknown
+                                  : in_block ? request_fate::transaction_lost
+                                             : request_fate::statement_unknown,
+                                  words, incident);
+    if (copying && (!commit || !in_block)) why = client_errors::copy_lost(copied_, copy_is_over(), words, incident);
     if (lost_unannounced_) more().refusal = why;
     const char status = lost_transaction_ ? 'E' : 'I';
     for (std::size_t i = 0; i < owed_readies; ++i) {
@@ -101,8 +179,13 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
         forward_large_ = false;
         large_is_query_ = false;
     }
-    error_in_request_ = false;  // that request is answered; the next has not failed yet
-    detach(session_actions::release::discard);
+}
+
+/// CopyDone has been sent: the rows may be there.
+bool session::copy_is_over() const {
+    for (std::size_t i = 0; i < link_->tracker.size(); ++i)
+        if (link_->tracker.at(i).kind == owed::copy_end) return true;
+    return false;
 }
 
 /// What the client must still be told if the next message that is owed a reply fails: how many ReadyForQuery, and

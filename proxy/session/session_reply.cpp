@@ -42,6 +42,8 @@ request_report::operation operation_of(std::string_view tag) {
 
 std::size_t session::on_server_bytes(std::string_view in) {
     gather& out = tables_.to_client;
+    complete_at_ = out.size();
+    if (keeps_result_back()) out.copy(std::exchange(extra_->withheld, {}));
     std::size_t at = 0;
     while (at < in.size() && link_ != nullptr) {
         if (link_->frame_left > 0) {
@@ -74,7 +76,7 @@ std::size_t session::on_server_bytes(std::string_view in) {
             link_->frame_forward = meaning.what == reply_meaning::verdict::forward;
             if (link_->frame_forward) {
                 out.view(frame);
-                delivered_ = true;
+                ++rows_;
             } else {
                 on_injected_frame(header.type, frame.substr(frame_header_size));
             }
@@ -84,6 +86,7 @@ std::size_t session::on_server_bytes(std::string_view in) {
         if (link_ != nullptr) link_->frame_left = header.total - here;
         at += here;
     }
+    if (out.size() > complete_at_) hold_result(complete_at_);
     if (link_ != nullptr) release_if_at_rest();
     return at;
 }
@@ -109,9 +112,9 @@ void session::on_reply(char type, std::string_view frame) {
             if (forward) on_command_complete(body);
             [[fallthrough]];
         default:
+            if (type == msg::copy_out_response || type == msg::copy_both_response) copying_out_ = true;
             if (forward) {
                 tables_.to_client.view(frame);
-                delivered_ = true;
             } else {
                 on_injected_frame(type, body);
             }
@@ -183,6 +186,8 @@ void session::on_command_complete(std::string_view body) {
     const std::string_view tag(body.data(), body.empty() ? 0 : body.size() - 1);
     report_.what = operation_of(tag);
     ++completed_;
+    report_.wrote |= report_.what != request_report::operation::select && report_.what != request_report::operation::begin &&
+                     report_.what != request_report::operation::rollback && report_.what != request_report::operation::set;
     if (report_.what == request_report::operation::insert || report_.what == request_report::operation::copy)
         sequence_used_ = true;
     if (!touched_) return;
@@ -211,8 +216,10 @@ void session::on_error_reply(std::string_view frame, bool forward) {
             more().restore_error = std::move(fields);
         return;
     }
+    if (guarding_ && fields.sqlstate == sqlstate::read_only_sql_transaction) return emit_error(more().guard_error);
+    if (fields.sqlstate == sqlstate::read_only_sql_transaction) return on_read_only_error(frame, fields);
+    conflict_ = fields.sqlstate == sqlstate::serialization_failure || fields.sqlstate == sqlstate::deadlock_detected;
     ++report_.errors;
-    delivered_ = true;
     // The schema changed under a shared statement: whoever prepares it again gets a fresh one (P29).
     if (fields.sqlstate == sqlstate::feature_not_supported && fields.message.starts_with("cached plan"))
         for (const auto& [name, statement] : names_) tables_.statements.retire(statement);
@@ -221,6 +228,22 @@ void session::on_error_reply(std::string_view frame, bool forward) {
     std::string out;
     append_error_response(out, fields);
     tables_.to_client.copy(out);
+}
+
+/// A standby has refused to write, or what was taken for the primary has. A request that was only taken for a read goes
+/// to a primary, if there will be one; in read-only mode the client is told of that (R01).
+void session::on_read_only_error(std::string_view frame, error_fields& fields) {
+    ++report_.errors;
+    if (!link_->standby) {
+        actions_.not_primary = true;
+        return tables_.to_client.view(frame);
+    }
+    if (link_->transaction_status == 'I' && pool_.service != service_mode::read_only) needs_primary_ = conflict_ = true;
+    const std::string_view said = fields.message;
+    constexpr std::string_view before = "cannot execute ";
+    const std::size_t end = said.find(" in a read-only transaction");
+    const bool usual = said.starts_with(before) && end != std::string_view::npos;
+    emit_error(client_errors::read_only(usual ? said.substr(before.size(), end - before.size()) : "the statement", "-"));
 }
 
 /// The statement that an error speaks of has the client's name, not the shared one.
@@ -252,6 +275,7 @@ void session::on_ready_frame(std::string_view frame, bool forward) {
     if (link_->tracker.empty()) process_settled();
     if (link_ == nullptr) return;
     settle_transaction(status);
+    if (conflict_ && repeat_conflict(status)) return;
     if (resets_ && status == 'I') {
         resets_ = false;
         if (restore_needed() && link_->tracker.empty() && !uncertain_) {
@@ -262,7 +286,10 @@ void session::on_ready_frame(std::string_view frame, bool forward) {
         sync_reported();
     }
     tables_.to_client.view(frame);
+    complete_at_ = tables_.to_client.size();
+    if (extra_ != nullptr) extra_->new_names.clear();
     process_settled();
+    if (extra_ != nullptr) extra_->gone_names.clear();
     if (link_ != nullptr) finish_request(status);
 }
 
@@ -282,19 +309,28 @@ void session::finish_request(char status) {
     error_in_request_ = false;
     last_tag_ = 0;
     completed_ = 0;
+    attempts_ = 0;
+    rows_ = copied_ = 0;
+    conflict_ = copying_out_ = needs_primary_ = false;
+    ++link_->kept_answered;
     if (link_->tracker.empty()) {
         link_->kept_requests.clear();
         link_->kept_complete = true;
+        link_->kept_answered = 0;
+        if (!redoing_) guarding_ = false;
     }
     if (status != 'I' && pool_.mode == session_mode::statement)
         end(client_errors::no_transactions_in_statement_mode(), end_reason::statement_mode);
 }
 
 void session::on_injected_frame(char type, std::string_view body) {
-    if (type != msg::data_row || link_->notes.empty() || link_->notes.front().what != reply_note::about::truth) return;
+    if (type != msg::data_row || link_->notes.empty()) return;
+    const bool proof = link_->notes.front().what == reply_note::about::proof;
+    if (!proof && link_->notes.front().what != reply_note::about::truth) return;
     wire_reader row(body);
     const auto columns = row.u16();
-    auto& values = more().truth_values;
+    if (proof) more().proof_rows.emplace_back();
+    auto& values = proof ? more().proof_rows.back() : more().truth_values;
     values.clear();
     for (std::uint16_t i = 0; columns && i < *columns; ++i) {
         const auto size = row.i32();
@@ -326,8 +362,12 @@ void session::process_settled() {
             note.what == reply_note::about::client_close)
             --names_pending_;
         if (each.how == outcome::done) settle(note, each.how);
-        else if (note.what == reply_note::about::restore || note.what == reply_note::about::truth) settle(note, each.how);
-        else if (note.what == reply_note::about::query) apply_partly(*note.effects);
+        else if (note.what == reply_note::about::restore || note.what == reply_note::about::truth ||
+                 note.what == reply_note::about::proof) settle(note, each.how);
+        else if (note.what == reply_note::about::query || note.what == reply_note::about::plain_query) {
+            if (each.how == outcome::skipped) undone.push_back(std::move(note));
+            else if (note.effects != nullptr) apply_partly(*note.effects);
+        }
         else if (note.what == reply_note::about::client_unnamed && each.how == outcome::failed) note_unnamed_gone();
         else {
             if (each.how == outcome::failed) note.had_before = false;  // the Close before it was carried out
@@ -342,12 +382,17 @@ void session::settle(const reply_note& note, outcome how) {
     using about = reply_note::about;
     switch (note.what) {
         case about::cached_parse: {
+            more().new_names.push_back(note.name);
             std::string out;
             { const frame_builder frame(out, msg::parse_complete); }
-            tables_.to_client.copy(out);
+            // Made while the client speaks, it waits for the server's part of the answer.
+            if (taking_ && pool_.recovers && pool_.retry.result_hold > 0 && !client_flushed_ && !delivered_) more().withheld += out;
+            else tables_.to_client.copy(out);
             return;
         }
         case about::client_parse:
+            if (note.statement != nullptr) more().new_names.push_back(note.name);
+            [[fallthrough]];
         case about::injected_parse:  // once more: an earlier Parse of the same may have failed meanwhile
             if (note.statement != nullptr) link_->prepared.add(note.statement);
             return;
@@ -358,6 +403,7 @@ void session::settle(const reply_note& note, outcome how) {
             return;
         case about::restore: return on_restored(how);
         case about::truth: return on_truth(how);
+        case about::proof: return on_proof(how);
         default: return;
     }
 }
@@ -377,6 +423,10 @@ void session::undo(const reply_note& note) {
             return;
         }
         case about::injected_parse: link_->prepared.remove(note.statement); return;
+        case about::query:
+        case about::plain_query:
+            if (note.token != 0) set_unnamed(note.unnamed_tail, note.unnamed_effects, note.token, note.link_token);
+            return;
         case about::client_unnamed:
             return set_unnamed(note.name, note.effects, note.token, note.link_token);
         case about::client_close:

@@ -49,6 +49,7 @@ constexpr bool is_control(char type) {
 
 std::size_t session::on_client_bytes(std::string_view in) {
     std::size_t used = 0;
+    taking_ = true;
     while (used < in.size() && phase_ == phase::ready) {
         const std::string_view rest = in.substr(used);
         if (client_frame_left_ > 0) {
@@ -74,9 +75,15 @@ std::size_t session::on_client_bytes(std::string_view in) {
         const client_frame frame{header.type, rest.substr(0, std::min(rest.size(), header.total)), header.total};
         const bool enough = frame.whole() || (frame.total > inspect_limit && frame.bytes.size() >= large_prefix) ||
                             (frame.type == frontend::copy_data && frame.total > inspect_limit);
-        if (!enough || take_frame(frame) == taken::wait) break;
+        if (!enough) break;
+        offered_ = rest;
+        const bool again = redoing_;
+        if (take_frame(frame) == taken::wait) break;
         used += frame.bytes.size();
+        if (again && redoing_) taken_again(frame.bytes.size());
     }
+    taking_ = false;
+    offered_ = {};
     return used;
 }
 
@@ -86,6 +93,11 @@ session::taken session::take_frame(const client_frame& frame) {
         actions_.reason = end_reason::client_terminated;
         phase_ = phase::ended;
         return taken::yes;
+    }
+    if (redoing_ || guarding_) {
+        bool decided = false;
+        const taken done = take_again(frame, decided);
+        if (decided) return done;
     }
     if (skip_to_sync_) {  // we answered an error ourselves; the rest of the segment is void (P18)
         if (frame.type != frontend::sync) {
@@ -115,12 +127,27 @@ session::taken session::take_detached(const client_frame& frame) {
         skip_rest_of(frame, false);
         return taken::yes;
     }
+    if (waiting_) return taken::wait;
+    bool known = true;
+    need_ = judge_need(frame, known);
+    if (!known) return taken::wait;
+    const bool refuses = pool_.service == service_mode::read_only && need_ == server_need::primary && pool_.recovers;
+    if (refuses) return refuse(frame, client_errors::read_only(refused_word(frame), "-"));
     wait_for_server();
     return taken::wait;
 }
 
 session::taken session::take_attached(const client_frame& frame) {
     if (is_copy_type(frame.type)) return on_copy(frame);
+    // A session that keeps its server between requests: a standby does only as long as nothing else is to be had.
+    if (link_->standby && !redoing_ && link_->at_rest() && !segment_open_ && pins_ == 0 && !restoring_ && !claimed_) {
+        bool known = true;
+        const bool stays = judge_need(frame, known) == server_need::read_only && pool_.service != service_mode::normal;
+        if (known && !stays) {
+            detach(session_actions::release::reuse);
+            return taken::wait;  // what is done next offers it again
+        }
+    }
     if (!is_control(frame.type) && !ready_to_send()) return taken::wait;
     return dispatch(frame);
 }
@@ -136,13 +163,17 @@ session::taken session::dispatch(const client_frame& frame) {
         case frontend::close: return on_close(frame);
         case frontend::function_call: return on_function_call(frame);
         case frontend::sync: return on_sync(frame);
-        default: send(frame); return taken::yes;  // Flush
+        default:  // Flush
+            client_flushed_ = segment_open_;
+            release_result();
+            send(frame);
+            return taken::yes;
     }
 }
 
 /// At the start of a request: are the server's settings the client's? False: not yet, wait.
 bool session::ready_to_send() {
-    if (restoring_) return false;
+    if (restoring_ || proving_) return false;
     // What follows a change of settings or names is looked at when the change is known. The server is asked to say
     // what it has got so far, since without a Sync it would keep it.
     if (effects_pending_ > 0) {
@@ -167,8 +198,10 @@ session::taken session::on_query(const client_frame& frame) {
     const effects_ptr effects = note_hits(text, scan_tokens(text));
     if (effects == nullptr) {
         segment_open_ = false;
+        const bool noted = !link_->tracker.empty() && unnamed_token_ != 0;  // it may be skipped, or lost
+        if (noted) note_query(reply_note::about::plain_query, nullptr);
         forget_unnamed();
-        link_->tracker.push(owed::query);
+        link_->tracker.push(owed::query, false, noted);
         send(frame);
         take_lent_back();
         return taken::yes;
@@ -182,14 +215,24 @@ session::taken session::on_query(const client_frame& frame) {
     if (!lent.empty() && !link_->tracker.empty()) return taken::wait;  // whether the transaction has failed must be known
     segment_open_ = false;
     lend_names(lent, *effects);
-    forget_unnamed();
     ++effects_pending_;
-    link_->notes.push_back({reply_note::about::query, {}, nullptr, nullptr, effects, 0});
+    note_query(reply_note::about::query, effects);
+    forget_unnamed();
     link_->tracker.push(owed::query, false, true);
     send(frame);
     take_names_back(lent);
     take_lent_back();
     return taken::yes;
+}
+
+void session::note_query(reply_note::about what, const effects_ptr& effects) {
+    reply_note note{what, {}, nullptr, nullptr, effects, unnamed_token_};
+    note.link_token = link_->unnamed_token;
+    if (unnamed_token_ != 0) {
+        note.unnamed_tail = unnamed_tail_;
+        note.unnamed_effects = unnamed_effects_;
+    }
+    link_->notes.push_back(std::move(note));
 }
 
 /// What a text's scan says beyond its effects; the effects, if it has any.
@@ -258,13 +301,14 @@ session::taken session::on_copy(const client_frame& frame) {
         skip_rest_of(frame, false);
         return taken::yes;
     }
+    copied_ += frame.type == frontend::copy_data ? frame.total - frame_header_size : 0;
     link_->tracker.push(frame.type == frontend::copy_data ? owed::copy_data : owed::copy_end);
     send(frame);
     return taken::yes;
 }
 
 session::taken session::on_sync(const client_frame& frame) {
-    segment_open_ = false;
+    segment_open_ = client_flushed_ = false;
     link_->tracker.push(owed::sync);
     send(frame);
     take_lent_back();

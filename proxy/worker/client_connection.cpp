@@ -3,6 +3,7 @@
 
 #include "proxy/policy/client_errors.hpp"
 #include "proxy/policy/client_timeouts.hpp"
+#include "proxy/policy/retry_schedule.hpp"
 #include "proxy/sql/statement_effects.hpp"
 #include "proxy/worker/local_pool.hpp"
 #include "proxy/worker/log.hpp"
@@ -95,7 +96,7 @@ void client_connection::take(std::string_view in) {
         if (closed_) return;
         in.remove_prefix(used);
     }
-    if (session_ == nullptr || !session_->ready()) {
+    if (session_ == nullptr || !session_->ready() || pausing_) {
         pending_in_.assign(in);
         return;
     }
@@ -126,7 +127,7 @@ void client_connection::converse(std::string_view in) {
 
 /// Offers what the client had sent ahead.
 void client_connection::offer_pending() {
-    if (closed_ || pending_in_.empty() || session_ == nullptr || !session_->ready()) return;
+    if (closed_ || pausing_ || pending_in_.empty() || session_ == nullptr || !session_->ready()) return;
     const std::string ahead = std::move(pending_in_);
     pending_in_.clear();
     converse(ahead);
@@ -137,6 +138,8 @@ void client_connection::offer_pending() {
 bool client_connection::act() {
     const session_actions asked = session_->take_actions();
     bool changed = false;
+    if (asked.take_back) take_requests_back(asked);
+    if (asked.not_primary && server_ != nullptr) pool_->not_primary(*server_);
     if (asked.give_back != session_actions::release::no && server_ != nullptr) {
         server_connection* server = std::exchange(server_, nullptr);
         if (draining_ && asked.give_back == session_actions::release::reuse) changed = false;
@@ -148,7 +151,7 @@ bool client_connection::act() {
         return true;
     }
     if (asked.want_server) {
-        if (server_connection* server = pool_->request(*this)) {
+        if (server_connection* server = pool_->request(*this, session_->need(), failed_since_)) {
             take_server(*server);
             changed = true;
         }
@@ -158,6 +161,63 @@ bool client_connection::act() {
         return true;
     }
     return changed;
+}
+
+/// What a lost server left unanswered is offered to the session again, before anything newer. The first time at once:
+/// the wait for a server is the pause, and an event ends it (D4). Where that has not helped, or others are at the same
+/// rows, after a drawn one.
+void client_connection::take_requests_back(const session_actions& asked) {
+    pending_in_.insert(0, session_->take_requests_back());
+    ++retried_;
+    if (failed_since_ == pool_time{}) failed_since_ = worker_.loop().now();
+    if (asked.attempt < 2 && !asked.conflict) return;
+    const std::uint32_t attempt = asked.conflict ? asked.attempt : asked.attempt - 1;
+    const auto pause = retry_pause(pool_->facts.retry, session_->limits().strategy, attempt, random_share());
+    pausing_ = true;
+    worker_.loop().cancel_timer(pause_timer_);
+    pause_timer_ = worker_.loop().add_timer(worker_.loop().now() + pause, [self = weak_from_this()] {
+        const auto alive = self.lock();
+        if (alive == nullptr) return;
+        alive->end_pause();
+        alive->worker_.settle();
+    });
+}
+
+void client_connection::end_pause() {
+    pausing_ = false;
+    worker_.loop().cancel_timer(pause_timer_);
+    offer_pending();
+}
+
+/// An unfinished result is kept back for a while, not for good (D26).
+void client_connection::watch_result() {
+    const bool keeps = session_->keeps_result_back();
+    if (keeps == keeping_result_) return;
+    keeping_result_ = keeps;
+    worker_.loop().cancel_timer(result_timer_);
+    if (!keeps) return;
+    result_timer_ = worker_.loop().add_timer(worker_.loop().now() + pool_->facts.retry.result_hold_time,
+                                             [self = weak_from_this()] {
+                                                 const auto alive = self.lock();
+                                                 if (alive == nullptr || alive->closed_) return;
+                                                 alive->keeping_result_ = false;
+                                                 alive->session_->release_result();
+                                                 alive->flush();
+                                             });
+}
+
+/// The cluster's mode has changed while it waits: what it waits for may be had elsewhere now (D3).
+void client_connection::reconsider() {
+    if (!queued || session_ == nullptr) return;
+    session_->reconsider(pending_in_);
+    if (session_->need() == need) return;
+    const auto self = shared_from_this();
+    const pool_time since = waits_since;
+    pool_->leave_queue(*this);
+    server_connection* server = pool_->request(*this, session_->need(), since);
+    if (server == nullptr) return;
+    take_server(*server);
+    offer_pending();
 }
 
 void client_connection::take_server(server_connection& server) {
@@ -196,6 +256,7 @@ void client_connection::server_bytes(std::string_view in, std::size_t& used) {
     last_activity_ = worker_.loop().now();
     used = session_->on_server_bytes(in);
     flush();
+    watch_result();
     count_requests();
     (void)act();
 }
@@ -209,8 +270,10 @@ void client_connection::server_lost(std::string_view words) {
     const std::string incident = worker_.new_incident();
     log::warning("incident {}: client {} ({}@{}) lost its server {}: {}: {}", incident, serial_, user_, database_,
                  server_->link.backend_name, to_string(server_->link.failure), words);
+    pool_->follow_live_policies();
     session_->on_server_lost(words, incident);
     flush();
+    watch_result();
     count_requests();
     (void)act();
     if (server_ != nullptr) {  // the session had ended already
@@ -232,7 +295,17 @@ void client_connection::count_requests() {
     worker_counters& counters = worker_.counters();
     if (done.restores != 0) counters.restores.add(done.restores);
     if (done.pins != 0) counters.pins.add(done.pins);
+    if (done.retries != 0) counters.retries.add(done.retries);
+    for (std::size_t i = 0; i < counters.lost.size(); ++i)
+        if (done.lost[i] != 0) counters.lost[i].add(done.lost[i]);
     if (done.requests == 0) return;
+    counters.statements.add(done.requests);
+    if (done.wrote) wrote_at = pool_->shared->backends_of->newest_sample();
+    if (failed_since_ != pool_time{} && retried_ > 0) {
+        retried_ = 0;
+        failed_since_ = {};
+        if (done.errors == 0) counters.recovered.add();
+    }
     const auto operation = static_cast<std::size_t>(done.what);
     const pool_time now = worker_.loop().now();
     const pool_duration took = active_since_ != pool_time{} ? now - active_since_ : pool_duration::zero();
@@ -278,6 +351,10 @@ void client_connection::cancel() {
     const auto self = shared_from_this();
     if (queued) {
         pool_->leave_queue(*this);
+        refuse(client_errors::cancelled());
+    } else if (pausing_) {
+        pausing_ = false;
+        worker_.loop().cancel_timer(pause_timer_);
         refuse(client_errors::cancelled());
     } else if (server_ != nullptr && session_->busy()) {
         worker_.cancel_on_server(*server_);
@@ -391,6 +468,8 @@ void client_connection::close(end_reason reason) {
     }
     worker_.loop().cancel_timer(login_timer_);
     worker_.loop().cancel_timer(end_timer_);
+    worker_.loop().cancel_timer(pause_timer_);
+    worker_.loop().cancel_timer(result_timer_);
     if (stream_ != nullptr) {
         stream_->shutdown_write();
         stream_->close(false);

@@ -40,6 +40,8 @@ public:
     /// `in` may lie in the worker's scratch buffer, so nothing is read from the client's socket here. The caller
     /// keeps this object, puts away what was not used, then calls server_bytes_taken().
     void server_bytes(std::string_view in, std::size_t& used);
+    /// From worker: the cluster that its pool belongs to is in another mode.
+    void reconsider();
     /// Goes on with what the client had sent ahead.
     void server_bytes_taken();
     void server_lost(std::string_view words);
@@ -92,6 +94,9 @@ private:
     void send(std::string_view bytes);
     void offer_pending();
     void count_requests();
+    void take_requests_back(const session_actions& asked);
+    void end_pause();
+    void watch_result();
     void close(end_reason reason);
     void close_when_flushed(end_reason reason);
     void finish_closing();
@@ -115,9 +120,15 @@ private:
     net::timer_id end_timer_;
     pool_time active_since_{};      ///< when the request in progress began; the epoch: none
     pool_time last_activity_{};
+    pool_time failed_since_{};      ///< when the request in progress lost its first server; the epoch: it has not (D3)
+    net::timer_id pause_timer_;     ///< before a request is sent again (D4)
+    net::timer_id result_timer_;    ///< retry.result_hold_time
+    std::uint32_t retried_ = 0;     ///< requests that are being sent again
     pool_time transaction_since_{};
     end_reason closing_ = end_reason::none;
     bool handshaking_ = false;
+    bool pausing_ = false;
+    bool keeping_result_ = false;
     bool admitted_ = false;
     bool counted_unauthenticated_ = true;
     bool draining_ = false;

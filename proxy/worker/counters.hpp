@@ -71,6 +71,10 @@ struct worker_counters {
     counter cancels_forwarded;
     counter restores;               ///< settings brought to a server
     counter pins;
+    counter statements;             ///< ReadyForQuery given to clients: what the retry budget is a share of
+    counter retries;                ///< requests sent again
+    counter recovered;              ///< requests that were answered in full after that
+    std::array<counter, 4> lost;    ///< requests answered with R04, R06, R07, R08; same order as request_report::lost
     std::array<std::array<duration_histogram, 2>, operation_names.size()> requests;  ///< [1]: ended in an error
     duration_histogram wait_seconds;
     duration_histogram connect_seconds;

@@ -54,7 +54,12 @@ local_pool::~local_pool() = default;
 
 /// What an operator has changed since counts for whoever begins to wait now.
 void local_pool::follow_live_policies() {
-    const pool_duration patience = shared->live.get()->pool.hold_timeout;
+    const live_policies::value now = shared->live.get();
+    const pool_duration patience = now->pool.hold_timeout;
+    facts.recovers = now->recovery.enabled;
+    facts.guards = now->guard.enabled;
+    facts.retry = now->retry;
+    facts.hold_timeout = now->pool.hold_timeout;
     primaries_.core.set_hold_timeout(patience);
     standbys_.core.set_hold_timeout(patience);
 }

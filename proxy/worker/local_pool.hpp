@@ -38,6 +38,9 @@ public:
     /// keeps its permit until then, so that abandoned queries never add up to more than the pool's size.
     void abandon(server_connection& server);
 
+    /// What an operator has changed since counts from now on: looked at when a client begins to wait and at a failure.
+    void follow_live_policies();
+
     // From server_connection.
     void opened(server_connection& server);
     void open_failed(server_connection& server, const open_failure& why);
@@ -132,7 +135,6 @@ private:
     [[nodiscard]] bool shows_all(const server_connection& server, const pool_waiter& waiter) const;
     void put_idle(server_connection& server);
     void serve_waiting(group& of);
-    void follow_live_policies();
     [[nodiscard]] bool admit_waiter(client_connection& client);
     void refuse_for_want_of_room(client_connection& client, std::string_view limit);
     void refuse_writes();

@@ -28,8 +28,10 @@ constexpr auto shortest_tick = 20ms;
 
 }  // namespace
 
-worker::worker(proxy_state& shared, unsigned index) : shared_(shared), index_(index), tables_(index) {
+worker::worker(proxy_state& shared, unsigned index)
+    : shared_(shared), index_(index), tables_(index), budget_(shared.settings().retry, loop_.now()) {
     scratch_.resize(scratch_size);
+    tables_.may_retry = [this] { return budget_.take(loop_.now(), counters_.statements.get()); };
     if (shared.settings().log.statements)
         tables_.on_statement = [](std::int32_t client_pid, std::string_view text) {
             log::info("statement of client process {}: {}", client_pid, redacted(text));
@@ -345,6 +347,12 @@ ramp& worker::ramp_of(cluster* behind) {
 void worker::on_view(const cluster& whose, const cluster::view_ptr& now) {
     for (const auto& [key, pool] : pools_)
         if (pool->shared->backends_of.get() == &whose) pool->on_view(now);
+    if (now->mode != service_mode::normal) {
+        std::vector<std::shared_ptr<client_connection>> waiting;
+        for (const auto& [serial, client] : clients_)
+            if (client->queued && client->pool()->shared->backends_of.get() == &whose) waiting.push_back(client);
+        for (const auto& client : waiting) client->reconsider();
+    }
     settle();
     report_waiting();
 }

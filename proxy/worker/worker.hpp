@@ -4,6 +4,7 @@
 
 #include "proxy/net/event_loop.hpp"
 #include "proxy/net/listener.hpp"
+#include "proxy/policy/retry_budget.hpp"
 #include "proxy/policy/ramp.hpp"
 #include "proxy/session/session.hpp"
 #include "proxy/worker/client_connection.hpp"
@@ -113,6 +114,7 @@ private:
     net::event_loop loop_;
     session_tables tables_;
     worker_counters counters_;
+    retry_budget budget_;
     std::string scratch_;
     std::vector<std::unique_ptr<net::listener>> listeners_;
     std::unordered_map<std::uint64_t, std::shared_ptr<client_connection>> clients_;

@@ -54,6 +54,7 @@ const std::set<std::string> aftermath = {"26000", "34000", "25P01", "3B001", "42
 
 struct loss_run {
     loss_run(const scenario& script, loss_plan plan, bool pipelined) : world(script.servers), client(world, script.startup) {
+        world.facts.guards = false;
         world.input_bytes = world.output_bytes = 0;
         world.plan = plan;
         const std::vector<std::string> whole = {script.whole()};

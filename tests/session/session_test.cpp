@@ -51,6 +51,17 @@ struct by_hand {
         talk.on_server(link);
         unread.erase(0, offer(unread));
     }
+    /// What was taken back is offered again at once.
+    void lose() {
+        talk.on_server_lost("", "i-1");
+        collect();
+        link = server_link();
+        link.applied = tables.settings.none();
+        link.reported = tables.reported.of({{"TimeZone", "UTC"}});
+        const session_actions asked = talk.take_actions();
+        if (asked.take_back) unread.insert(0, talk.take_requests_back());
+        if (!unread.empty()) client_says("");
+    }
     std::size_t server_says(const std::string& bytes) {
         const std::size_t used = talk.on_server_bytes(bytes);
         collect();
@@ -229,7 +240,7 @@ TEST_CASE("D23: a lost COMMIT is 08007, a lost transaction 40001, a lost stateme
         }
         if (!last.empty()) test.client_says(last);
         (void)test.client_got();
-        test.talk.on_server_lost("", "i-1");
+        test.lose();
         return test.client_got();
     };
     const std::pair<std::string, std::string> begin = {client::query("begin"), server::complete("BEGIN") + server::ready('T')};
@@ -244,8 +255,7 @@ TEST_CASE("D23: a lost COMMIT is 08007, a lost transaction 40001, a lost stateme
     test.client_says(begin.first);
     test.server_says(begin.second);
     (void)test.client_got();
-    test.talk.on_server_lost("", "i-1");
-    (void)test.talk.take_actions();
+    test.lose();
     test.client_says(client::query("commit"));
     const std::string got = test.client_got();
     CHECK(types_of(got) == "EZ");
@@ -262,9 +272,8 @@ TEST_CASE("ROLLBACK by a statement that was prepared long ago ends a lost transa
     test.server_says(server::complete("BEGIN") + server::ready('T'));
     test.client_says(client::query("select 1"));
     (void)test.client_got();
-    test.talk.on_server_lost("", "i-1");
+    test.lose();
     CHECK(types_of(test.client_got()) == "EZ");
-    (void)test.talk.take_actions();
     test.client_says(client::bind("", "r") + client::describe_statement("r") + client::execute("") + client::sync());
     const std::string got = test.client_got();
     CHECK(types_of(got) == "2tnCZ");

@@ -110,6 +110,7 @@ constexpr std::array known_settings = {
     known_setting{"search_path", nullptr, "\"$user\", public"},
     known_setting{"server_version", "server_version", "15.20"},
     known_setting{"session_authorization", "session_authorization", "app"},
+    known_setting{"default_transaction_read_only", "default_transaction_read_only", "off"},
     known_setting{"statement_timeout", nullptr, "0"},
     known_setting{"timezone", "TimeZone", "UTC"},
     known_setting{"work_mem", nullptr, "4MB"},

@@ -199,6 +199,10 @@ void session_driver::lose_server(std::string_view words) {
 bool session_driver::act() {
     const session_actions asked = conversation.take_actions();
     bool changed = false;
+    if (asked.take_back) {
+        unread_.insert(0, conversation.take_requests_back());
+        changed = true;
+    }
     if (asked.give_back != session_actions::release::no) {
         if (server == nullptr) FAIL("nothing to give back");
         world_.give_back(*std::exchange(server, nullptr), asked.give_back);

@@ -1,0 +1,250 @@
+// See recovery_plan.hpp.
+#include "proxy/session/recovery_plan.hpp"
+
+#include "protocol/frame.hpp"
+#include "proxy/session/leading_word.hpp"
+
+#include <algorithm>
+#include <map>
+
+namespace pgsteady {
+
+namespace {
+
+std::string_view cstring_at(std::string_view& rest) {
+    const std::size_t end = std::min(rest.size(), rest.find('\0'));
+    const std::string_view text = rest.substr(0, end);
+    rest.remove_prefix(std::min(rest.size(), end + 1));
+    return text;
+}
+
+/// Walks frames; knows what the names prepared and bound on the way stand for.
+class splitter {
+public:
+    splitter(std::string_view kept, const statement_text& text_of) : rest_(kept), text_of_(text_of) {}
+
+    /// The next request. False: there is none, or (malformed()) it cannot be read.
+    bool next(sent_request& out) {
+        out = {};
+        const char* begin = rest_.data();
+        after_copy_ = false;
+        while (!rest_.empty()) {
+            const frame_header header = read_frame_header(rest_);
+            if (header.state != frame_header::status::ok || header.total > rest_.size()) {
+                malformed_ = true;
+                return false;
+            }
+            const std::string_view body = rest_.substr(frame_header_size, header.total - frame_header_size);
+            rest_.remove_prefix(header.total);
+            if (header.type == frontend::copy_done || header.type == frontend::copy_fail) {  // of the COPY before it
+                malformed_ |= !out.frames.empty();
+                after_copy_ = true;
+                begin = rest_.data();
+                continue;
+            }
+            out.frames = {begin, static_cast<std::size_t>(rest_.data() - begin)};
+            if (take(header.type, body, out)) return !malformed_;
+        }
+        out.whole = false;
+        return !out.frames.empty();
+    }
+    [[nodiscard]] bool malformed() const { return malformed_; }
+    /// The end of COPY data, which was not kept, stood in front of the request, or of the end.
+    [[nodiscard]] bool after_copy() const { return after_copy_; }
+
+private:
+    /// True: the request ends with this frame.
+    bool take(char type, std::string_view body, sent_request& out) {
+        switch (type) {
+            case frontend::query:
+                if (out.frames.size() != body.size() + frame_header_size) out.opaque = true;  // ends a segment without Sync
+                out.texts.emplace_back(cstring_at(body));
+                return true;
+            case frontend::function_call: out.opaque = true; return true;
+            case frontend::sync: portals_.clear(); return true;
+            case frontend::parse: {
+                const std::string_view name = cstring_at(body);
+                prepared_.insert_or_assign(std::string(name), std::string(cstring_at(body)));
+                return false;
+            }
+            case frontend::bind: {
+                const std::string_view portal = cstring_at(body);
+                portals_.insert_or_assign(std::string(portal), text_of(cstring_at(body)));
+                return false;
+            }
+            case frontend::execute: {
+                const auto portal = portals_.find(cstring_at(body));
+                if (portal == portals_.end() || portal->second.empty()) out.opaque = true;
+                else out.texts.push_back(portal->second);
+                return false;
+            }
+            default: return false;  // Describe, Close, Flush
+        }
+    }
+
+    std::string text_of(std::string_view name) const {
+        const auto own = prepared_.find(name);
+        return own != prepared_.end() ? own->second : std::string(text_of_(name));
+    }
+
+    std::string_view rest_;
+    const statement_text& text_of_;
+    std::map<std::string, std::string, std::less<>> prepared_;
+    std::map<std::string, std::string, std::less<>> portals_;
+    bool malformed_ = false;
+    bool after_copy_ = false;
+};
+
+bool commits(const sent_request& request) {
+    return std::any_of(request.texts.begin(), request.texts.end(), [](const std::string& text) { return contains_commit(text); });
+}
+
+bool only_ends(const sent_request& request) {
+    return !request.opaque && request.texts.size() == 1 && ends_transaction(request.texts.front());
+}
+
+bool to_savepoint(const sent_request& request) {
+    return std::any_of(request.texts.begin(), request.texts.end(),
+                       [](const std::string& text) { return leading_word(text) == "ROLLBACK" && !ends_transaction(text); });
+}
+
+bool only_begins(const sent_request& request) {
+    if (request.opaque || request.texts.size() != 1) return false;
+    const std::string& text = request.texts.front();
+    const std::string first = leading_word(text);
+    if (first != "BEGIN" && first != "START") return false;
+    const std::size_t semicolon = text.find(';');
+    return semicolon == std::string::npos || text.find_first_not_of("; \t\r\n", semicolon) == std::string::npos;
+}
+
+/// A text that looks at the guard itself would see it.
+bool mentions_guard(std::string_view text) {
+    static constexpr std::string_view word = "read_only";
+    const auto same = [](char a, char b) { return a == b || (a >= 'A' && a <= 'Z' && a + ('a' - 'A') == b); };
+    return std::search(text.begin(), text.end(), word.begin(), word.end(), same) != text.end();
+}
+
+class planner {
+public:
+    planner(const std::vector<sent_request>& sent, const loss_facts& facts) : sent_(sent), facts_(facts) {}
+
+    recovery_plan plan() {
+        if (facts_.status != 'I') in_block(facts_.status == 'E');
+        while (at_ < sent_.size()) outside();
+        return std::move(plan_);
+    }
+
+private:
+    void add(request_fate fate, std::vector<statement_class> reads = {}) {
+        plan_.requests.push_back({sent_[at_].frames, fate, sent_[at_].whole, false, std::move(reads)});
+        ++at_;
+    }
+
+    /// The first request from here on that ends the block; sent_.size(): none does.
+    std::size_t end_of_block(bool& commit) const {
+        commit = false;
+        for (std::size_t i = at_; i < sent_.size(); ++i) {
+            commit = commits(sent_[i]);
+            if (commit || only_ends(sent_[i])) return i;
+        }
+        return sent_.size();
+    }
+
+    /// The rest of a transaction that was open, or that the request at hand begins.
+    void in_block(bool failed) {
+        bool commit = false;
+        const std::size_t end = end_of_block(commit);
+        bool revived = false;  // ROLLBACK TO a savepoint may have healed a failed transaction before its COMMIT
+        for (std::size_t i = at_; i < end; ++i) revived |= to_savepoint(sent_[i]);
+        if (commit && (!failed || revived)) {
+            while (at_ <= end) add(request_fate::commit_unknown);
+            return;
+        }
+        if (facts_.status != 'I') plan_.block_lost = true;
+        bool told = failed;
+        while (at_ < sent_.size() && at_ <= end) {
+            // What has been answered in part can only be ended with an error.
+            const bool cut = facts_.delivered && at_ == 0;
+            const bool tells = cut || (!told && at_ != end);
+            add(tells ? request_fate::transaction_lost : request_fate::in_lost_block);
+            plan_.requests.back().opens_lost_block = tells;
+            told |= tells;
+        }
+    }
+
+    void outside() {
+        const sent_request& request = sent_[at_];
+        const bool delivered = facts_.delivered && at_ == 0;
+        if (only_begins(request) && request.whole && !delivered) {
+            if (at_ + 1 == sent_.size()) return add(facts_.may_retry ? request_fate::again : request_fate::transaction_lost);
+            // What follows stands in the transaction that it has begun: it is gone, or its COMMIT is in doubt.
+            return in_block(false);
+        }
+        std::vector<statement_class> reads;
+        const request_fate fate = judge(request, reads);
+        const bool repeats = fate == request_fate::again || fate == request_fate::again_read;
+        if (delivered && repeats)
+            return add(fate == request_fate::again_read ? request_fate::result_lost
+                       : request.whole                  ? request_fate::statement_unknown
+                                                        : request_fate::transaction_lost);
+        if (repeats && !facts_.may_retry)
+            return add(request.whole ? request_fate::statement_unknown : request_fate::transaction_lost);
+        add(fate, std::move(reads));
+    }
+
+    /// A request outside of any block, nothing of whose answer was delivered.
+    static request_fate judge(const sent_request& request, std::vector<statement_class>& reads) {
+        if (request.opaque) return request_fate::statement_unknown;
+        if (request.texts.empty()) return request_fate::again;  // only prepares and describes
+        statement_kind worst = statement_kind::reads;
+        bool any_read = false;
+        for (const std::string& text : request.texts) {
+            statement_class each = classify_statements(text);
+            worst = std::max(worst, each.kind);
+            any_read |= each.statements.empty() ||
+                        std::any_of(each.statements.begin(), each.statements.end(),
+                                    [](statement_kind kind) { return kind == statement_kind::reads; });
+            reads.push_back(std::move(each));
+        }
+        // Without its Sync a segment cannot have been committed, whatever it wrote (phase L).
+        if (!request.whole && (worst <= statement_kind::session_state || worst == statement_kind::writes)) {
+            reads.clear();
+            return request_fate::again;
+        }
+        if (std::any_of(request.texts.begin(), request.texts.end(), mentions_guard)) {
+            reads.clear();
+            const bool shows = request.texts.size() == 1 && leading_word(request.texts.front()) == "SHOW" && worst == statement_kind::reads;
+            return shows ? request_fate::again : request_fate::statement_unknown;
+        }
+        if (worst == statement_kind::reads || (worst == statement_kind::session_state && any_read))
+            return request_fate::again_read;
+        reads.clear();
+        if (worst == statement_kind::session_state) return request_fate::again;
+        return commits(request) ? request_fate::commit_unknown : request_fate::statement_unknown;
+    }
+
+    const std::vector<sent_request>& sent_;
+    const loss_facts& facts_;
+    std::size_t at_ = 0;
+    recovery_plan plan_;
+};
+
+}  // namespace
+
+bool split_requests(std::string_view kept, std::size_t answered, const statement_text& text_of,
+                    std::vector<sent_request>& out) {
+    splitter walk(kept, text_of);
+    sent_request each;
+    for (; walk.next(each); each = {}) {
+        if (walk.after_copy() && !out.empty()) return false;
+        if (answered > 0) --answered;
+        else out.push_back(std::move(each));
+    }
+    return !walk.malformed() && answered == 0 && !(walk.after_copy() && !out.empty());
+}
+
+recovery_plan plan_recovery(const std::vector<sent_request>& sent, const loss_facts& facts) {
+    return planner(sent, facts).plan();
+}
+
+}  // namespace pgsteady

@@ -1,0 +1,64 @@
+// What becomes of the requests that a lost server leaves unanswered: each is sent again, or answered with the truth
+// (recovery.md 2.1, phases B to I and L to O). Pure: what was sent, and what is known of it, goes in; a fate per request
+// comes out, in order. The session carries it out.
+#pragma once
+
+#include "proxy/sql/statement_class.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pgsteady {
+
+/// A request that was sent: a Query, a FunctionCall, or a segment of extended messages.
+struct sent_request {
+    std::string_view frames;
+    std::vector<std::string> texts;  ///< what it executes, in order; of a segment without Execute: nothing
+    bool whole = true;               ///< a segment: its Sync was sent
+    bool opaque = false;             ///< FunctionCall, a statement or portal whose text is not known
+};
+
+/// The text that a statement name stands for; empty if none is known. The unnamed statement has the empty name.
+using statement_text = std::function<std::string_view(std::string_view name)>;
+
+/// Splits what was kept (D13) into requests and leaves out the first `answered`. False: it cannot be
+/// told apart (COPY data, which is not kept, went with it).
+[[nodiscard]] bool split_requests(std::string_view kept, std::size_t answered, const statement_text& text_of,
+                                  std::vector<sent_request>& out);
+
+enum class request_fate : std::uint8_t {
+    again,             ///< sent again as it is: nothing of it can have remained
+    again_read,        ///< sent again once it is proven to read only, under the READ ONLY guard (D20)
+    in_lost_block,     ///< answered here: its transaction has died with the server (phases E, H, I)
+    transaction_lost,  ///< R04, 40001
+    commit_unknown,    ///< R07, 08007
+    statement_unknown, ///< R08, 40003
+    result_lost,       ///< R06, 08006: rows were delivered
+};
+
+struct planned_request {
+    std::string_view frames;
+    request_fate fate = request_fate::statement_unknown;
+    bool whole = true;
+    bool opens_lost_block = false;       ///< from its answer on the client is in a transaction that is gone
+    std::vector<statement_class> reads;  ///< again_read: what has to be proven
+};
+
+struct loss_facts {
+    char status = 'I';          ///< the last ReadyForQuery's
+    bool delivered = false;     ///< a part of the first request's answer has reached the client
+    bool may_retry = true;      ///< attempts, budget and switches allow to send anything again
+};
+
+struct recovery_plan {
+    std::vector<planned_request> requests;
+    bool block_lost = false;  ///< from now on the client is in a transaction that is gone, until it ends it
+};
+
+[[nodiscard]] recovery_plan plan_recovery(const std::vector<sent_request>& sent, const loss_facts& facts);
+
+}  // namespace pgsteady

@@ -1,0 +1,279 @@
+// Taking requests again that a lost server left unanswered: their bytes are offered once more, and each meets the
+// fate that the plan gave it. Reads are sent under a READ ONLY guard, once the catalogue has confirmed that they read
+// (D20). Also the result hold, which makes a result that was cut short repeatable (D26). See session.hpp.
+#include "proxy/session/session.hpp"
+
+#include "protocol/frame.hpp"
+#include "protocol/sqlstate.hpp"
+#include "protocol/wire.hpp"
+#include "proxy/policy/client_errors.hpp"
+
+#include <algorithm>
+
+namespace pgsteady {
+
+namespace {
+
+constexpr std::string_view guard_setting = "default_transaction_read_only";
+
+bool passes_hold(char type) {
+    return type == backend_message::notice_response || type == backend_message::parameter_status ||
+           type == backend_message::notification_response;
+}
+
+}  // namespace
+
+/// Names mean again what they meant when the request at hand began.
+void session::restore_names() {
+    if (extra_ == nullptr) return;
+    for (const std::string& name : extra_->new_names) forget_name(name);
+    for (const auto& [name, statement] : extra_->gone_names)
+        if (names_.emplace(name, statement).second) names_bytes_ += name.size() + statement->bytes();
+    forget_name_changes();
+}
+
+void session::forget_name_changes() {
+    extra_->new_names.clear();
+    extra_->gone_names.clear();
+}
+
+std::string session::take_requests_back() { return std::exchange(more().taken_back, {}); }
+
+retry_limits session::limits() const {
+    const auto wish = [this](std::string_view name) -> std::optional<std::string_view> {
+        const std::string* value = pool_.retry.client_control ? desired_->find(name) : nullptr;
+        return value != nullptr ? std::optional<std::string_view>(*value) : std::nullopt;
+    };
+    return limits_of(pool_.retry, pool_.hold_timeout,
+                     {wish("pgsteady.max_retries"), wish("pgsteady.retry_strategy"), wish("pgsteady.retry_timeout")});
+}
+
+/// The settings that the server must have for what is sent next.
+const settings_ptr& session::target() const { return guarding_ ? extra_->guarded : desired_; }
+
+error_fields session::fate_error(request_fate fate, std::string_view words, std::string_view incident) {
+    switch (fate) {
+        case request_fate::transaction_lost: ++report_.lost[0]; return client_errors::transaction_lost("its server is gone", incident);
+        case request_fate::result_lost: ++report_.lost[1]; return client_errors::result_lost(rows_, words, incident);
+        case request_fate::commit_unknown: ++report_.lost[2]; return client_errors::commit_unknown(words, incident);
+        default: ++report_.lost[3]; return client_errors::statement_unknown(words, incident);
+    }
+}
+
+/// What was planned is carried out when its bytes come by again, in front of what is still to be taken from before.
+void session::schedule(const recovery_plan& plan, std::string_view words, std::string_view incident) {
+    extra& e = more();
+    std::deque<redo> planned;
+    std::string bytes;
+    for (const planned_request& each : plan.requests) {
+        redo next;
+        next.bytes = each.frames.size();
+        next.fate = each.fate;
+        next.opens_lost_block = each.opens_lost_block;
+        if (each.fate == request_fate::again_read) {
+            next.reads = each.reads;
+            next.why = client_errors::statement_unknown(words, incident);
+        } else if (each.fate != request_fate::again && each.fate != request_fate::in_lost_block) {
+            next.why = fate_error(each.fate, words, incident);
+        }
+        if (each.fate == request_fate::again || each.fate == request_fate::again_read) ++report_.retries;
+        planned.push_back(std::move(next));
+        bytes += each.frames;
+    }
+    // A segment whose end has not been sent is one with what is left of it.
+    if (redoing_ && !e.redos.empty() && e.redos.front().decided && !planned.empty() && !plan.requests.back().whole) {
+        planned.back().bytes += e.redos.front().bytes;
+        e.redos.pop_front();
+    }
+    e.redos.insert(e.redos.begin(), std::make_move_iterator(planned.begin()), std::make_move_iterator(planned.end()));
+    redoing_ = !e.redos.empty();
+    if (bytes.empty()) return;
+    e.taken_back.insert(0, bytes);
+    actions_.take_back = true;
+    actions_.attempt = ++attempts_;
+}
+
+void session::taken_again(std::size_t bytes) {
+    redo& front = more().redos.front();
+    front.bytes -= std::min(front.bytes, bytes);
+    if (front.bytes > 0) return;
+    more().redos.pop_front();
+    more().proven = 0;
+    redoing_ = !more().redos.empty();
+}
+
+/// A frame while requests are taken again, or their guard is still up. `decided` false: it goes the usual way.
+session::taken session::take_again(const client_frame& frame, bool& decided) {
+    decided = true;
+    redo* const front = redoing_ ? &more().redos.front() : nullptr;
+    if (front == nullptr || front->decided) {
+        decided = false;
+        if (front == nullptr && guarding_ && !end_guard()) {
+            decided = true;
+            return taken::wait;
+        }
+        return taken::yes;
+    }
+    const bool owes = link_ != nullptr && !link_->tracker.empty();
+    if (front->fate == request_fate::again_read) {
+        if (!guarding_ && pool_.guards) {
+            if (owes) return taken::wait;
+            begin_guard();
+        }
+        decided = false;
+        // Without a server, or with one that is not under the guard yet, the usual way leads to both.
+        const bool ready = link_ != nullptr && !restoring_ && !proving_ && (owes || !restore_needed());
+        if (!ready || prove()) return taken::yes;
+        if (front->fate == request_fate::again_read) return decided = true, taken::wait;
+        decided = true;
+    }
+    if (front->fate == request_fate::again) {
+        if (guarding_ && !end_guard()) return taken::wait;
+        front->decided = true;
+        decided = false;
+        return taken::yes;
+    }
+    if (owes) return taken::wait;  // the answers before it come first
+    front->decided = true;
+    if (front->fate == request_fate::in_lost_block) return decided = false, taken::yes;
+    guarding_ = claimed_ = false;
+    lost_transaction_ |= front->opens_lost_block;
+    const error_fields why = front->why;
+    const taken done = refuse(frame, why);
+    ++report_.errors;
+    release_if_at_rest();
+    return done;
+}
+
+void session::begin_guard() {
+    guarding_ = true;
+    more().guarded = tables_.settings.with(desired_, std::string(guard_setting), "on");
+}
+
+/// False: an answer that was asked for under it is still owed.
+bool session::end_guard() {
+    if (link_ != nullptr && !link_->tracker.empty()) return false;
+    guarding_ = false;
+    return true;
+}
+
+// ------------------------------------------------------------------------------------------ proof
+
+/// Whether the first request in line is known to read only. False: the catalogue is being asked, or said no.
+bool session::prove() {
+    extra& e = more();
+    redo& front = e.redos.front();
+    if (!pool_.guards) return front.decided = true;
+    if (!link_->tracker.empty()) return false;  // asked in its turn
+    while (e.proven < front.reads.size()) {
+        if (e.proof == nullptr) e.proof = std::make_unique<read_proof>(front.reads[e.proven]);
+        switch (e.proof->now()) {
+            case read_proof::verdict::proven:
+                e.proof.reset();
+                ++e.proven;
+                continue;
+            case read_proof::verdict::refuted:
+                e.proof.reset();
+                refute(front.why);
+                return false;
+            case read_proof::verdict::ask: break;
+        }
+        proving_ = true;
+        e.proof_rows.clear();
+        link_->notes.push_back({reply_note::about::proof, {}, nullptr, nullptr, nullptr, 0});
+        link_->tracker.push(owed::query, true);
+        link_->unnamed_token = 0;
+        std::string out;
+        {
+            const frame_builder builder(out, frontend::query);
+            put_cstring(out, e.proof->query());
+        }
+        tables_.to_server.copy(out);
+        return false;
+    }
+    e.guard_error = front.why;
+    return front.decided = true;
+}
+
+void session::on_proof(outcome how) {
+    proving_ = false;
+    error_in_request_ = false;
+    extra& e = more();
+    if (e.proof == nullptr) return;
+    if (how == outcome::done) e.proof->answer(e.proof_rows);
+    else e.proof->failed();
+    e.proof_rows.clear();
+}
+
+/// It may have written when it was first sent: nobody knows, and it is not sent again.
+void session::refute(const error_fields& why) {
+    redo& front = more().redos.front();
+    front.fate = request_fate::statement_unknown;
+    front.why = why;
+    ++report_.lost[3];
+}
+
+// ------------------------------------------------------------------------------------------ conflicts
+
+/// PostgreSQL itself has rolled the only request back (40001, 40P01), outside of any transaction: it may be sent again.
+bool session::repeat_conflict(char status) {
+    conflict_ = false;
+    std::vector<sent_request> sent;
+    const bool may = (pool_.retry.conflicts || needs_primary_) && pool_.recovers && status == 'I' && !delivered_ && pins_ == 0 && !redoing_ &&
+                     attempts_ < limits().max_retries && link_->tracker.empty() && link_->kept_complete &&
+                     split_requests(link_->kept_requests, link_->kept_answered, text_lookup(), sent);
+    if (!may || sent.size() != 1 || sent.front().opaque || !sent.front().whole) return false;
+    for (const std::string& text : sent.front().texts)
+        if (scan_tokens(text).has(transaction_mask)) return false;
+    if (tables_.may_retry && !tables_.may_retry()) return false;
+    restore_names();
+    tables_.to_client.cut(complete_at_);
+    recovery_plan plan;
+    plan.requests.push_back({sent.front().frames, request_fate::again, true, false, {}});
+    schedule(plan, {}, {});
+    actions_.conflict = !needs_primary_;
+    link_->kept_requests.clear();
+    link_->kept_answered = 0;
+    error_in_request_ = false;
+    --report_.errors;
+    rows_ = 0;
+    return true;
+}
+
+// ------------------------------------------------------------------------------------------ result hold
+
+/// The end of a batch of server messages: of a result that is not complete, up to result_hold bytes stay here.
+/// `complete`: so much of the output belongs to complete answers. Notices, parameters and notifications pass.
+void session::hold_result(std::size_t complete) {
+    gather& out = tables_.to_client;
+    if (out.size() <= complete) return;
+    const bool may_hold = link_ != nullptr && phase_ == phase::ready && pool_.recovers && !delivered_ && pins_ == 0 &&
+                          link_->frame_left == 0 && link_->kept_complete && !client_flushed_ &&
+                          !link_->tracker.copying_in() && !copying_out_ &&
+                          out.size() - complete <= pool_.retry.result_hold;
+    if (!may_hold) {
+        if (link_ != nullptr) delivered_ = true;
+        return;
+    }
+    std::string tail;
+    out.append_to(tail, complete);
+    out.cut(complete);
+    std::string& kept = more().withheld;
+    for (std::string_view rest = tail; !rest.empty();) {
+        const frame_header header = read_frame_header(rest);
+        const std::string_view frame = rest.substr(0, header.total);
+        if (passes_hold(header.type)) out.copy(frame);
+        else kept += frame;
+        rest.remove_prefix(frame.size());
+    }
+}
+
+void session::release_result() {
+    if (!keeps_result_back()) return;
+    tables_.to_client.copy(extra_->withheld);
+    extra_->withheld.clear();
+    extra_->withheld.shrink_to_fit();
+    delivered_ = true;
+}
+
+}  // namespace pgsteady

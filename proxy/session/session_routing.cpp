@@ -1,0 +1,77 @@
+// Where a request may go while the cluster is not in its normal mode: reads to standbys, all else to a primary, if one is
+// to be had (D3, D28; recovery.md 2.13). In the normal mode nothing is looked at. See session.hpp.
+#include "proxy/session/session.hpp"
+
+#include "protocol/frame.hpp"
+#include "proxy/session/leading_word.hpp"
+#include "proxy/sql/statement_class.hpp"
+#include "proxy/sql/transaction_text.hpp"
+
+#include <algorithm>
+
+namespace pgsteady {
+
+/// A text that a standby may be given: it refuses by itself what would write, so that form is enough.
+bool session::only_reads(std::string_view text) const {
+    const transaction_text step = read_transaction_text(text);
+    if (step.what == transaction_text::step::begin)
+        return step.says == transaction_text::access::read_only ||
+               (pool_.service == service_mode::read_only && step.says != transaction_text::access::read_write);
+    const statement_class seen = classify_statements(text);
+    return seen.kind <= statement_kind::session_state && !seen.denied_function && !seen.locks_rows;
+}
+
+/// `known` false: the rest of the segment has to arrive first.
+server_need session::judge_need(const client_frame& frame, bool& known) const {
+    if (redoing_ && !needs_primary_ && extra_->redos.front().fate == request_fate::again_read) return server_need::read_only;
+    if (pool_.service == service_mode::normal || !pool_.recovers || needs_primary_ || !frame.whole()) return server_need::primary;
+    if (frame.type == frontend::query) {
+        const std::string_view body = frame.body();
+        return only_reads(body.substr(0, body.find('\0'))) ? server_need::read_only : server_need::primary;
+    }
+    if (frame.type == frontend::function_call) return server_need::primary;
+    std::size_t end = 0;  // of the segment
+    for (std::string_view rest = offered_;;) {
+        const frame_header header = read_frame_header(rest, pool_.max_message);
+        if (header.state == frame_header::status::malformed || offered_.size() - rest.size() > pool_.keep_bytes)
+            return server_need::primary;
+        if (header.state == frame_header::status::need_more || header.total > rest.size()) {
+            known = header.state == frame_header::status::ok && header.total > pool_.keep_bytes;
+            return server_need::primary;
+        }
+        if (header.type == frontend::flush || header.type == frontend::query) return server_need::primary;
+        rest.remove_prefix(header.total);
+        end = offered_.size() - rest.size();
+        if (header.type == frontend::sync) break;
+    }
+    std::vector<sent_request> segment;
+    if (!split_requests(offered_.substr(0, end), 0, text_lookup(), segment) || segment.size() != 1) return server_need::primary;
+    const sent_request& only = segment.front();
+    const bool reads = !only.opaque && std::all_of(only.texts.begin(), only.texts.end(),
+                                                   [this](const std::string& text) { return only_reads(text); });
+    return reads ? server_need::read_only : server_need::primary;
+}
+
+/// What R01 says cannot be executed: the first word of the text.
+std::string session::refused_word(const client_frame& frame) const {
+    std::string_view text = frame.body();
+    if (frame.type == frontend::parse) text.remove_prefix(std::min(text.size(), text.find('\0') + 1));
+    else if (frame.type == frontend::bind)
+        text = text_lookup()(std::string_view(text.substr(std::min(text.size(), text.find('\0') + 1)).data()));
+    else if (frame.type != frontend::query) return "the statement";
+    const std::string word = leading_word(text.substr(0, text.find('\0')));
+    return word.empty() ? "the statement" : word;
+}
+
+void session::reconsider(std::string_view in) {
+    if (!waiting_ || phase_ != phase::ready) return;
+    const frame_header header = read_frame_header(in, pool_.max_message);
+    if (header.state != frame_header::status::ok) return;
+    const client_frame frame{header.type, in.substr(0, std::min(in.size(), header.total)), header.total};
+    offered_ = in;
+    bool known = true;
+    need_ = judge_need(frame, known);
+    offered_ = {};
+}
+
+}  // namespace pgsteady
