@@ -36,20 +36,19 @@ public:
             }
             const std::string_view body = rest_.substr(frame_header_size, header.total - frame_header_size);
             rest_.remove_prefix(header.total);
-            if (header.type == frontend::copy_done || header.type == frontend::copy_fail) {  // of the COPY before it
-                malformed_ |= !out.frames.empty();
+            if (out.frames.empty() && (header.type == frontend::copy_done || header.type == frontend::copy_fail)) {
                 after_copy_ = true;
                 begin = rest_.data();
                 continue;
             }
             out.frames = {begin, static_cast<std::size_t>(rest_.data() - begin)};
-            if (take(header.type, body, out)) return !malformed_;
+            if (take(header.type, body, out)) return true;
         }
         out.whole = false;
         return !out.frames.empty();
     }
     [[nodiscard]] bool malformed() const { return malformed_; }
-    /// The end of COPY data, which was not kept, stood in front of the request, or of the end.
+    /// The end of the COPY data of the request before, which were not kept, stood in front of this one.
     [[nodiscard]] bool after_copy() const { return after_copy_; }
 
 private:
@@ -78,6 +77,8 @@ private:
                 else out.texts.push_back(portal->second);
                 return false;
             }
+            case frontend::copy_done:
+            case frontend::copy_fail: out.opaque = true; return false;
             default: return false;  // Describe, Close, Flush
         }
     }
@@ -236,11 +237,12 @@ bool split_requests(std::string_view kept, std::size_t answered, const statement
     splitter walk(kept, text_of);
     sent_request each;
     for (; walk.next(each); each = {}) {
-        if (walk.after_copy() && !out.empty()) return false;
+        if (walk.after_copy() && !out.empty()) out.back().opaque = true;
         if (answered > 0) --answered;
         else out.push_back(std::move(each));
     }
-    return !walk.malformed() && answered == 0 && !(walk.after_copy() && !out.empty());
+    if (walk.after_copy() && !out.empty()) out.back().opaque = true;
+    return !walk.malformed() && answered == 0;
 }
 
 recovery_plan plan_recovery(const std::vector<sent_request>& sent, const loss_facts& facts) {

@@ -19,14 +19,13 @@ struct sent_request {
     std::string_view frames;
     std::vector<std::string> texts;  ///< what it executes, in order; of a segment without Execute: nothing
     bool whole = true;               ///< a segment: its Sync was sent
-    bool opaque = false;             ///< FunctionCall, a statement or portal whose text is not known
+    bool opaque = false;             ///< FunctionCall, COPY (its data are not kept), a statement or portal whose text is not known
 };
 
 /// The text that a statement name stands for; empty if none is known. The unnamed statement has the empty name.
 using statement_text = std::function<std::string_view(std::string_view name)>;
 
-/// Splits what was kept (D13) into requests and leaves out the first `answered`. False: it cannot be
-/// told apart (COPY data, which is not kept, went with it).
+/// Splits what was kept (D13) into requests and leaves out the first `answered`. False: it is not well-formed.
 [[nodiscard]] bool split_requests(std::string_view kept, std::size_t answered, const statement_text& text_of,
                                   std::vector<sent_request>& out);
 

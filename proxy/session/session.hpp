@@ -239,6 +239,7 @@ private:
     void own_executed(const effects_ptr& effects);
     void ensure_unnamed();
     bool names_unsettled() const;
+    bool unnamed_unsettled() const;
     void inject_close(std::string_view name);
     statement_ptr make_statement(std::string_view name, std::string_view tail, const effects_ptr& effects);
     statement_ptr find_statement(std::string_view name) const;

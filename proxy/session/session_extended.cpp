@@ -40,6 +40,16 @@ statement_ptr session::find_statement(std::string_view name) const {
 /// Whether an earlier segment may yet change what the client's names mean: it is waited for.
 bool session::names_unsettled() const { return names_pending_ > 0 && link_->tracker.client_readies_owed() > 0; }
 
+/// Whether an earlier segment may bring an unnamed statement back that this server does not hold: it is waited for.
+bool session::unnamed_unsettled() const {
+    if (link_->notes.empty() || link_->tracker.client_readies_owed() == 0) return false;
+    return std::any_of(link_->notes.begin(), link_->notes.end(), [](const reply_note& each) {
+        const bool replaces = each.what == reply_note::about::client_unnamed || each.what == reply_note::about::plain_query ||
+                              each.what == reply_note::about::query;
+        return replaces && each.token != 0 && each.token != each.link_token;
+    });
+}
+
 session::taken session::on_parse(const client_frame& frame) {
     std::string_view tail = frame.body();
     std::string_view name;
@@ -264,7 +274,7 @@ session::taken session::on_describe(const client_frame& frame) {
         violation("invalid message format");
         return taken::yes;
     }
-    if (!name.empty() && names_unsettled()) return taken::wait;
+    if (kind == 'S' && (name.empty() ? unnamed_unsettled() : names_unsettled())) return taken::wait;
     segment_open_ = true;
     const statement_ptr statement = kind == 'S' && !name.empty() ? find_statement(name) : nullptr;
     if (kind == 'S' && name.empty()) ensure_unnamed();

@@ -134,9 +134,10 @@ void session::note_unnamed_gone() { set_unnamed({}, nullptr, 0, 0); }
 /// What the unnamed statement turns out to be: now, or for the next Parse of one that is still owed, before that.
 void session::set_unnamed(std::string_view tail, const effects_ptr& effects, std::uint64_t token, std::uint64_t link_token) {
     for (reply_note& later : link_->notes) {
-        if (later.what != reply_note::about::client_unnamed) continue;
-        later.name = tail;
-        later.effects = effects;
+        const bool query = later.what == reply_note::about::query || later.what == reply_note::about::plain_query;
+        if (!query && later.what != reply_note::about::client_unnamed) continue;
+        (query ? later.unnamed_tail : later.name) = tail;
+        (query ? later.unnamed_effects : later.effects) = effects;
         later.token = token;
         later.link_token = link_token;
         return;
@@ -425,8 +426,7 @@ void session::undo(const reply_note& note) {
         case about::injected_parse: link_->prepared.remove(note.statement); return;
         case about::query:
         case about::plain_query:
-            if (note.token != 0) set_unnamed(note.unnamed_tail, note.unnamed_effects, note.token, note.link_token);
-            return;
+            return set_unnamed(note.unnamed_tail, note.unnamed_effects, note.token, note.link_token);
         case about::client_unnamed:
             return set_unnamed(note.name, note.effects, note.token, note.link_token);
         case about::client_close:

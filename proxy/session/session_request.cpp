@@ -198,7 +198,7 @@ session::taken session::on_query(const client_frame& frame) {
     const effects_ptr effects = note_hits(text, scan_tokens(text));
     if (effects == nullptr) {
         segment_open_ = false;
-        const bool noted = !link_->tracker.empty() && unnamed_token_ != 0;  // it may be skipped, or lost
+        const bool noted = !link_->tracker.empty();  // it may be skipped, or lost
         if (noted) note_query(reply_note::about::plain_query, nullptr);
         forget_unnamed();
         link_->tracker.push(owed::query, false, noted);

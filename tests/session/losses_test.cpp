@@ -47,7 +47,7 @@ std::map<std::string, std::size_t> counted(const std::vector<std::string>& lines
 }
 
 /// Errors that a lost server may cause, at once or in what follows from it.
-const std::set<std::string> catalogue = {"40001", "40003", "08007", "25P02"};
+const std::set<std::string> catalogue = {"40001", "40003", "08006", "08007", "25P02"};
 // What a client that goes on as if nothing had happened runs into: names and portals that the lost request would have
 // made, a transaction that is no longer open.
 const std::set<std::string> aftermath = {"26000", "34000", "25P01", "3B001", "42P05", "42P01", "55000", "42704"};
@@ -115,7 +115,7 @@ void check(const scenario& script, const direct_run& direct, loss_plan plan, boo
         if (run.checker.sqlstates.empty() || run.checker.sqlstates.back() != "08006") FAIL_CHECK("no farewell" << explain());
     } else {
         const auto aborted = [](const std::vector<std::string>& codes) { return std::count(codes.begin(), codes.end(), "25P02"); };
-        const auto loss_words = [](const std::string& code) { return code == "40001" || code == "40003" || code == "08007"; };
+        const auto loss_words = [](const std::string& code) { return code == "40001" || code == "40003" || code == "08006" || code == "08007"; };
         const bool told = std::any_of(run.checker.sqlstates.begin(), run.checker.sqlstates.end(), loss_words);
         const bool refused = aborted(run.checker.sqlstates) > direct.aborted;  // a failed transaction stays failed
         if (!told && !refused && without_reports(run.answer) != without_reports(direct.answer))
