@@ -214,7 +214,7 @@ session::taken session::on_bind(const client_frame& frame) {
         violation("invalid message format");
         return taken::yes;
     }
-    if (!name.empty() && names_unsettled()) return taken::wait;
+    if (name.empty() ? unnamed_unsettled() : names_unsettled()) return taken::wait;
     evict_statements();
     segment_open_ = true;
     if (name.empty()) {
