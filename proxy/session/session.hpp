@@ -6,10 +6,8 @@
 // to the client's, messages flow both ways, every reply is accounted for -> ReadyForQuery at rest:
 // released. Pinned sessions keep their server.
 //
-// Bodies: session.cpp (life), session_request.cpp (client messages), session_extended.cpp (Parse, Bind,
-// Describe, Execute, Close), session_reply.cpp (server messages), session_ledger.cpp (settings),
-// session_loss.cpp (server lost, failed transactions, errors of our own), session_retry.cpp (sending again),
-// session_routing.cpp (reads while there is no primary).
+// Bodies, session*.cpp: life; _request and _extended: client messages; _reply: server messages; _ledger: settings;
+// _loss: a lost server, failed transactions, our own errors; _retry: sending again; _routing: reads without a primary.
 #pragma once
 
 #include "config/config.hpp"
@@ -298,6 +296,7 @@ private:
     void restore_names();
     void forget_name_changes();
     void hold_result(std::size_t complete);
+    void discard_result();
     bool repeat_conflict(char status);
 
     // session_loss.cpp

@@ -77,7 +77,7 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
     }
     if (touched_ || uncertain_) desired_ = committed_;
     if (!recover_requests(words, incident)) answer_bluntly(words, incident);
-    if (extra_ != nullptr) extra_->withheld.clear();
+    discard_result();
     detach(session_actions::release::discard);
 }
 

@@ -243,7 +243,7 @@ bool session::repeat_conflict(char status) {
 // ------------------------------------------------------------------------------------------ result hold
 
 /// The end of a batch of server messages: of a result that is not complete, up to result_hold bytes stay here.
-/// `complete`: so much of the output belongs to complete answers. Notices, parameters and notifications pass.
+/// `complete`: so much of the output belongs to complete answers. Notices, parameters and notifications in front pass.
 void session::hold_result(std::size_t complete) {
     gather& out = tables_.to_client;
     if (out.size() <= complete) return;
@@ -262,10 +262,22 @@ void session::hold_result(std::size_t complete) {
     for (std::string_view rest = tail; !rest.empty();) {
         const frame_header header = read_frame_header(rest);
         const std::string_view frame = rest.substr(0, header.total);
-        if (passes_hold(header.type)) out.copy(frame);
+        if (kept.empty() && passes_hold(header.type)) out.copy(frame);  // behind others it keeps its place
         else kept += frame;
         rest.remove_prefix(frame.size());
     }
+}
+
+/// The result will come again, or never: only what is no part of it reaches the client.
+void session::discard_result() {
+    if (!keeps_result_back()) return;
+    for (std::string_view rest = extra_->withheld; !rest.empty();) {
+        const frame_header header = read_frame_header(rest);
+        const bool lasts = header.type == backend_message::parameter_status || header.type == backend_message::notification_response;
+        if (lasts) tables_.to_client.copy(rest.substr(0, header.total));
+        rest.remove_prefix(header.total);
+    }
+    extra_->withheld.clear();
 }
 
 void session::release_result() {
