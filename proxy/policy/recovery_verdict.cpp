@@ -39,7 +39,7 @@ verdict_name name_of_error(const failure_signal& signal) {
 }
 
 // Beside class 28 and 3D000: no right to connect (42501), a database that admits nobody (55000), a startup parameter that
-// the server does not know or take (42704, 22023, 0A000). All of them as measured; trying again changes nothing.
+// the server does not know or take (42704, 22023, 0A000). Measured, but for 55000 and 0A000; trying again changes nothing.
 bool refuses_login(std::string_view code) {
     for (const char* of_class : {"0A", "22", "42", "55"})
         if (sqlstate::is_class(code, of_class)) return true;

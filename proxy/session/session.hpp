@@ -253,6 +253,7 @@ private:
     void on_ready_frame(std::string_view frame, bool forward);
     void settle_transaction(char status);
     void finish_request(char status);
+    bool is_farewell(std::string_view body);
     void note_failing_parse();
     void note_unnamed_gone();
     void set_unnamed(std::string_view tail, const effects_ptr& effects, std::uint64_t token, std::uint64_t link_token);

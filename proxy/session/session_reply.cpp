@@ -5,6 +5,7 @@
 #include "protocol/sqlstate.hpp"
 #include "protocol/wire.hpp"
 #include "proxy/policy/client_errors.hpp"
+#include "proxy/policy/recovery_verdict.hpp"
 #include "proxy/sql/statement_effects.hpp"
 
 #include <algorithm>
@@ -98,6 +99,9 @@ void session::on_reply(char type, std::string_view frame) {
     if (meaning.what == reply_meaning::verdict::unexpected) return server_violation();
     const bool forward = link_->frame_forward = meaning.what == reply_meaning::verdict::forward;
     switch (type) {
+        case msg::notice_response:
+            if (!is_farewell(body) && forward) tables_.to_client.view(frame);
+            break;
         case msg::parameter_status: return on_parameter_status(frame, forward);
         case msg::error_response:
             if (link_->tracker.wants_sync()) segment_open_ = true;
@@ -120,6 +124,18 @@ void session::on_reply(char type, std::string_view frame) {
             }
     }
     process_settled();
+}
+
+/// A WARNING that is the server's last word before it ends the connection: the reason of the loss, and no affair of a
+/// client that is spared it (T30). Only its own C function is believed: a client can RAISE any SQLSTATE.
+bool session::is_farewell(std::string_view body) {
+    error_fields fields;
+    if (!parse_error_fields(body, fields)) return false;
+    const failure_phase phase = link_->transaction_status == 'I' ? failure_phase::statement : failure_phase::transaction;
+    if (!judge(signal_of(fields, phase)).connection_over) return false;
+    link_->failure = classify(fields);
+    link_->last_words = fields.severity + ' ' + fields.sqlstate + ' ' + fields.message;
+    return true;
 }
 
 /// An unnamed Parse that fails has destroyed the unnamed statement before it.

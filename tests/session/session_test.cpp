@@ -279,3 +279,16 @@ TEST_CASE("ROLLBACK by a statement that was prepared long ago ends a lost transa
     CHECK(types_of(got) == "2tnCZ");
     CHECK(got.back() == 'I');
 }
+
+TEST_CASE("T30: a server's farewell WARNING is the reason of the loss, not the client's affair, and cannot be made up") {
+    by_hand test;
+    test.client_says(client::query("select 1"));
+    const auto notice = [](const std::string& routine) {
+        return frame_of('N', std::string("SWARNING\0VWARNING\0C57P02\0Mof another server process\0R", 53) + routine + std::string(2, '\0'));
+    };
+    test.server_says(notice("exec_stmt_raise"));
+    CHECK(types_of(test.client_got()) == "N");
+    test.server_says(notice("quickdie"));
+    CHECK(test.client_got() == "");
+    CHECK(test.link.failure == failure_kind::crash_shutdown);
+}
