@@ -131,8 +131,8 @@ void session::on_reply(char type, std::string_view frame) {
 bool session::is_farewell(std::string_view body) {
     error_fields fields;
     if (!parse_error_fields(body, fields)) return false;
-    const failure_phase phase = link_->transaction_status == 'I' ? failure_phase::statement : failure_phase::transaction;
-    if (!judge(signal_of(fields, phase)).connection_over) return false;
+    const failure_phase doing = link_->transaction_status == 'I' ? failure_phase::statement : failure_phase::transaction;
+    if (!judge(signal_of(fields, doing)).connection_over) return false;
     link_->failure = classify(fields);
     link_->last_words = fields.severity + ' ' + fields.sqlstate + ' ' + fields.message;
     return true;
