@@ -9,6 +9,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include <csignal>
@@ -76,9 +77,11 @@ public:
           wants_tls_(!settings.tls.cert_file.empty()),
           rules_(settings),
           sample_interval_(limits.sample_interval),
+          most_slow_(limits.slow_commands),
           warn_(std::move(to.warn)),
+          run_(std::move(to.run)),
           watch_(std::move(to.take_snapshot), std::move(to.take_readiness), limits.snapshot_age),
-          router_(all_routes(), rules_, watch_),
+          router_(all_routes(), rules_, watch_, run_),
           sampling_(loop_),
           server_(loop_, limits,
                   {[this](const request& head) { return screen(head); },
@@ -93,20 +96,25 @@ private:
     void close();
     [[nodiscard]] asio::awaitable<void> take_samples();
     [[nodiscard]] std::optional<response> screen(const request& head);
-    [[nodiscard]] response answer(const request& from);
+    [[nodiscard]] asio::awaitable<response> answer(const request& from);
+    [[nodiscard]] asio::awaitable<response> carry_out(slow_work what, std::string& problem);
 
     std::string host_;
     std::uint16_t configured_port_;
     bool wants_tls_;
     access_rules rules_;
     std::chrono::milliseconds sample_interval_;
+    std::size_t most_slow_;
     bounded_warning warn_;
+    commands run_;
     observer watch_;
     router router_;
     asio::io_context loop_{1};
     asio::steady_timer sampling_;
     http_server server_;
+    std::size_t slow_ = 0;  ///< slow commands in progress
     bool closing_ = false;
+    std::optional<asio::thread_pool> slow_thread_;
     std::thread thread_;
 };
 
@@ -117,6 +125,7 @@ std::string admin_server::machinery::start() {
     asio::co_spawn(loop_, take_samples(), asio::detached);
     try {
         const signals_blocked here;
+        slow_thread_.emplace(1);
         thread_ = std::thread([this] { run(); });
     } catch (const std::system_error& error) {
         close();
@@ -130,6 +139,7 @@ void admin_server::machinery::stop() {
     if (!thread_.joinable()) return;
     asio::post(loop_, [this] { close(); });
     thread_.join();
+    slow_thread_->join();
 }
 
 /// Ends when nothing is left to wait for, which close() brings about.
@@ -172,11 +182,53 @@ std::optional<response> admin_server::machinery::screen(const request& head) {
     return refusal;
 }
 
-response admin_server::machinery::answer(const request& from) {
+asio::awaitable<response> admin_server::machinery::answer(const request& from) {
     std::string problem;
-    response result = router_.answer(from, problem);
+    reply made = router_.answer(from, problem);
+    response result;  // no co_await inside of an expression: GCC 12 destroys its temporaries twice
+    if (auto* slow = std::get_if<slow_work>(&made)) result = co_await carry_out(std::move(*slow), problem);
+    else result = std::get<response>(std::move(made));
     if (!problem.empty()) warn_("admin port: " + printable(from.path(), 100) + " failed: " + problem);
-    return result;
+    if (result.audit.empty()) co_return result;
+    watch_.forget();
+    if (run_.audit)
+        run_.audit(from.peer + " with the operate token, " + printable(from.method, 16) + ' ' +
+                   printable(from.path(), 100) + ": " + result.audit);
+    co_return result;
+}
+
+/// The loop goes on meanwhile. Slow commands are few, and one runs at a time.
+asio::awaitable<response> admin_server::machinery::carry_out(slow_work what, std::string& problem) {
+    if (slow_ >= most_slow_) {
+        response busy = problem_answer(503, "other commands are still being carried out; try again");
+        busy.headers.emplace_back("Retry-After", "1");
+        co_return busy;
+    }
+    ++slow_;
+    std::string failure;
+    co_await asio::co_spawn(
+        *slow_thread_,
+        [&]() -> asio::awaitable<void> {
+            try {
+                what.work();
+            } catch (const std::exception& error) {
+                failure = error.what();
+            } catch (...) {
+                failure = "an unknown exception";
+            }
+            co_return;
+        },
+        asio::use_awaitable);
+    --slow_;
+    if (failure.empty()) {
+        try {
+            co_return what.finish();
+        } catch (const std::exception& error) {
+            failure = error.what();
+        }
+    }
+    problem = std::move(failure);
+    co_return failure_answer();
 }
 
 admin_server::admin_server(const config::admin_settings& settings, hooks to, const http_limits& limits)

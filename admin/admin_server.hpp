@@ -5,6 +5,7 @@
 
 #include "config/config.hpp"
 
+#include "admin/commands.hpp"
 #include "admin/snapshot.hpp"
 
 #include <chrono>
@@ -26,6 +27,7 @@ struct http_limits {
     std::chrono::milliseconds write_timeout{10'000};   ///< for a whole answer
     std::chrono::milliseconds idle_timeout{60'000};    ///< between two requests
     std::chrono::milliseconds snapshot_age{20};        ///< so old may a snapshot be that is shown again
+    std::size_t slow_commands = 4;                     ///< in progress or waiting for their turn; 503 beyond
     std::chrono::milliseconds sample_interval{5'000};  ///< of the totals that means of the last minute are made from
 };
 
@@ -39,6 +41,8 @@ public:
         std::function<readiness()> take_readiness;
         /// Optional: a line worth a warning (a refused token, a failing hook). Never holds a secret; bounded in rate.
         std::function<void(const std::string& line)> warn;
+        /// Orders of operators. One that is missing is answered with a 500.
+        commands run{};
     };
 
     admin_server(const config::admin_settings& settings, hooks to, const http_limits& limits = {});

@@ -141,7 +141,18 @@ template <class number>
     result["consecutive_failures"] = pool.consecutive_failures;
     result["last_problem"] = problem_or_null(pool.last_problem);
     result["pinned"] = pinned_document(pool);
+    result["paused"] = pool.paused;
+    result["retry_config"] = retry_document(pool.retry);
+    result["switches"] = switches_document(pool.switches);
     return result;
+}
+
+[[nodiscard]] json::value switchover_document(const std::optional<switchover_status>& of) {
+    if (!of) return nullptr;
+    return json::object{{"step", text(of->step)},
+                        {"since", text(utc(of->since))},
+                        {"cluster", json_string(of->cluster)},
+                        {"what", json_string(of->sentence)}};
 }
 
 /// Connections to servers over all pools.
@@ -189,10 +200,23 @@ json::object health_document(const observation& seen) {
                                              {"threshold", seen.now.breaker.threshold}}}};
 }
 
+json::object found_document(const observation& seen) {
+    const snapshot& now = seen.now;
+    return {{"state", text(to_string(now.state))},
+            {"mode", text(to_string(now.mode))},
+            {"mode_cause", problem_or_null(now.mode_cause)},
+            {"held_by_operator", now.held_by_operator},
+            {"backends", backends_document(now)},
+            {"circuit_breaker", breakers_document(now)}};
+}
+
 json::object status_document(const observation& seen) {
     const snapshot& now = seen.now;
     return {{"state", text(to_string(now.state))},
             {"mode", text(to_string(now.mode))},
+            {"mode_cause", problem_or_null(now.mode_cause)},
+            {"held_by_operator", now.held_by_operator},
+            {"switchover", switchover_document(now.switchover)},
             {"draining", now.draining},
             {"version", text(now.version)},
             {"uptime_seconds", now.uptime.count()},

@@ -16,6 +16,8 @@ namespace pgsteady::admin {
 
 [[nodiscard]] boost::json::object health_document(const observation& seen);
 [[nodiscard]] boost::json::object status_document(const observation& seen);
+/// The part of it that tells what a command has led to.
+[[nodiscard]] boost::json::object found_document(const observation& seen);
 /// `only`: the name of a pool, or of a database for all of its pools. Nothing when it names none.
 [[nodiscard]] std::optional<boost::json::object> connections_document(const observation& seen,
                                                                       const std::optional<std::string>& only);

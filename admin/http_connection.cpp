@@ -40,6 +40,7 @@ template <class fields>
     result.origin = view(head[http::field::origin]);
     result.fetch_site = view(head["Sec-Fetch-Site"]);
     result.authorization = view(head[http::field::authorization]);
+    result.content_type = view(head[http::field::content_type]);
     result.peer = peer;
     return result;
 }
@@ -123,7 +124,8 @@ asio::awaitable<http_connection::next> http_connection::exchange() {
         if (then != next::another) co_return then;
     }
     from.body = reader.get().body();
-    const response answer = server_.callbacks_.answer(from);
+    move_to(server_.busy_);
+    const response answer = co_await server_.callbacks_.answer(from);
     const bool keep = reader.get().keep_alive();
     if (!co_await send(answer, &reader, keep)) co_return next::end;
     co_return keep ? next::another : next::linger;

@@ -2,10 +2,12 @@
 // Everything in a request is hostile; views point into the connection's parser and live as long as one exchange.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace pgsteady::admin {
@@ -18,6 +20,7 @@ struct request {
     std::string_view origin;
     std::string_view fetch_site;  ///< Sec-Fetch-Site
     std::string_view authorization;
+    std::string_view content_type;
     std::string_view body;  ///< empty until it was read
     std::string peer;
 
@@ -31,7 +34,16 @@ struct response {
     std::string content_type = "text/plain; charset=utf-8";
     std::string body;
     std::vector<std::pair<std::string, std::string>> headers{};  ///< beyond those that every answer has
+    std::string audit{};  ///< what was changed, for the log; empty: nothing
 };
+
+/// Work that may take seconds, and what is answered when it is done. Must not hold views of the request.
+struct slow_work {
+    std::function<void()> work;        ///< on the thread of slow commands
+    std::function<response()> finish;  ///< on the admin thread
+};
+
+using reply = std::variant<response, slow_work>;
 
 [[nodiscard]] response text_answer(unsigned status, std::string body);
 /// RFC 9457. `detail` says what to do about it, in one sentence, and never repeats what the client sent.

@@ -27,7 +27,8 @@ public:
     struct callbacks {
         /// The refusal that the head deserves; nothing: read the body and ask for an answer. Must not throw.
         std::function<std::optional<response>(const request&)> screen;
-        std::function<response(const request&)> answer;
+        /// The request stays where it is until the answer is there. Must not throw.
+        std::function<boost::asio::awaitable<response>(const request&)> answer;
     };
 
     http_server(boost::asio::io_context& loop, const http_limits& limits, callbacks to);

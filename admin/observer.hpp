@@ -26,6 +26,8 @@ public:
     /// Valid until the next call. Throws what the hook throws.
     [[nodiscard]] const observation& observe();
     [[nodiscard]] readiness ready() const { return take_readiness_(); }
+    /// Something was changed: the next observation is a new one.
+    void forget() { last_at_ = {}; }
     /// One more point for the means of the last minute.
     void sample() { static_cast<void>(observe()); }
 

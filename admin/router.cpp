@@ -1,5 +1,7 @@
 #include "admin/router.hpp"
 
+#include "admin/printable.hpp"
+
 #include <exception>
 #include <string>
 
@@ -20,19 +22,31 @@ namespace {
     return result;
 }
 
+/// Whether a path is that of a route; `name` becomes the raw text that stands for its {…}.
+[[nodiscard]] bool matches(std::string_view pattern, std::string_view path, std::string_view& name) {
+    const std::size_t open = pattern.find('{');
+    if (open == std::string_view::npos) return pattern == path;
+    const std::string_view before = pattern.substr(0, open);
+    const std::string_view after = pattern.substr(pattern.find('}') + 1);
+    if (path.size() <= before.size() + after.size() || !path.starts_with(before) || !path.ends_with(after)) return false;
+    name = path.substr(before.size(), path.size() - before.size() - after.size());
+    return true;
+}
+
 }  // namespace
 
-const route* router::find(const request& head) const {
+const route* router::find(const request& head, std::string_view& name) const {
     const std::string_view method = head.method == "HEAD" ? "GET" : head.method;
     for (const route& each : table_)
-        if (each.path == head.path() && each.method == method) return &each;
+        if (each.method == method && matches(each.path, head.path(), name)) return &each;
     return nullptr;
 }
 
 std::string router::methods_of(std::string_view path) const {
     std::string result;
     for (const route& each : table_) {
-        if (each.path != path) continue;
+        std::string_view name;
+        if (!matches(each.path, path, name)) continue;
         if (!result.empty()) result += ", ";
         result += each.method;
         if (each.method == "GET") result += ", HEAD";
@@ -43,7 +57,8 @@ std::string router::methods_of(std::string_view path) const {
 std::optional<response> router::refusal(const request& head) const {
     if (!rules_.host_allowed(head))
         return problem_answer(403, "the Host header names another site; use the address that the port is bound to");
-    const route* found = find(head);
+    std::string_view name;
+    const route* found = find(head, name);
     if (found == nullptr) {
         std::string allowed = methods_of(head.path());
         return allowed.empty() ? problem_answer(404, "no such path; / lists them") : wrong_method(std::move(allowed));
@@ -56,17 +71,22 @@ std::optional<response> router::refusal(const request& head) const {
     return who.showed_token ? problem_answer(403, "this needs the operate token") : no_token();
 }
 
-response router::answer(const request& from, std::string& problem) const {
-    const route* found = find(from);
+reply router::answer(const request& from, std::string& problem) const {
+    std::string_view name;
+    const route* found = find(from, name);
     if (found == nullptr) return problem_answer(404, "no such path; / lists them");
+    std::optional<std::string> decoded = url_decoded(name);
+    if (!decoded) return problem_answer(400, "the path is not well encoded");
     try {
-        return found->handle(from, {watch_, table_});
+        return found->handle(from, {watch_, run_, table_, rules_.caller_of(from).has, std::move(*decoded)});
     } catch (const std::exception& error) {
         problem = error.what();
     } catch (...) {
         problem = "an unknown exception";
     }
-    return problem_answer(500, "something failed inside; the log says more");
+    return failure_answer();
 }
+
+response failure_answer() { return problem_answer(500, "something failed inside; the log says more"); }
 
 }  // namespace pgsteady::admin

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "admin/access.hpp"
+#include "admin/commands.hpp"
 #include "admin/http_message.hpp"
 #include "admin/observer.hpp"
 
@@ -13,40 +14,47 @@
 
 namespace pgsteady::admin {
 
-/// What a handler may use. Commands join here.
+/// What a handler may use.
 struct route_context {
     observer& watch;
+    const commands& run;
     std::span<const struct route> table;
+    role has = role::nobody;  ///< what the caller may do; at least what the route needs
+    std::string name{};       ///< decoded: what stands in the path for {…}
 };
 
 /// One line of the table in routes.cpp. HEAD is answered wherever GET is.
 struct route {
     std::string_view method;
-    std::string_view path;
+    std::string_view path;  ///< may hold one {name}: anything but nothing
     role needs;
-    response (*handle)(const request&, const route_context&);
+    reply (*handle)(const request&, const route_context&);
     std::string_view summary;  ///< for people
 };
 
+/// What a failure inside is answered with; it tells nothing.
+[[nodiscard]] response failure_answer();
+
 class router {
 public:
-    router(std::span<const route> table, access_rules rules, observer& watch)
-        : table_(table), rules_(std::move(rules)), watch_(watch) {}
+    router(std::span<const route> table, access_rules rules, observer& watch, const commands& run)
+        : table_(table), rules_(std::move(rules)), watch_(watch), run_(run) {}
 
     /// The refusal that the head of a request deserves, if any.
     [[nodiscard]] std::optional<response> refusal(const request& head) const;
 
     /// The answer to a request that was not refused. A handler that throws is a 500 that tells nothing; `problem` says
     /// more, for the log.
-    [[nodiscard]] response answer(const request& from, std::string& problem) const;
+    [[nodiscard]] reply answer(const request& from, std::string& problem) const;
 
 private:
-    [[nodiscard]] const route* find(const request& head) const;
+    [[nodiscard]] const route* find(const request& head, std::string_view& name) const;
     [[nodiscard]] std::string methods_of(std::string_view path) const;
 
     std::span<const route> table_;
     access_rules rules_;
     observer& watch_;
+    const commands& run_;
 };
 
 }  // namespace pgsteady::admin

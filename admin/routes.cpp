@@ -1,5 +1,6 @@
 #include "admin/routes.hpp"
 
+#include "admin/command_routes.hpp"
 #include "admin/documents.hpp"
 #include "admin/json_text.hpp"
 #include "admin/metrics_text.hpp"
@@ -9,37 +10,37 @@
 namespace pgsteady::admin {
 namespace {
 
-[[nodiscard]] response get_index(const request&, const route_context& context) {
+[[nodiscard]] reply get_index(const request&, const route_context& context) {
     std::string body = "pgsteady, the admin port\n\n";
     for (const route& each : context.table)
-        body += fmt::format("{:<6} {:<36} {}\n", each.method, each.path, each.summary);
+        body += fmt::format("{:<6} {:<48} {}\n", each.method, each.path, each.summary);
     return text_answer(200, std::move(body));
 }
 
-[[nodiscard]] response get_healthz(const request&, const route_context&) { return text_answer(200, "ok\n"); }
+[[nodiscard]] reply get_healthz(const request&, const route_context&) { return text_answer(200, "ok\n"); }
 
-[[nodiscard]] response get_readyz(const request&, const route_context& context) {
+[[nodiscard]] reply get_readyz(const request&, const route_context& context) {
     const readiness now = context.watch.ready();
     std::string body(now.draining ? "draining" : to_string(now.mode));
     return text_answer(now.ready() ? 200 : 503, std::move(body) + '\n');
 }
 
-[[nodiscard]] response get_health(const request&, const route_context& context) {
+[[nodiscard]] reply get_health(const request&, const route_context& context) {
     const observation& seen = context.watch.observe();
     return json_answer(serves_reads(seen.now) ? 200 : 503, health_document(seen));
 }
 
-[[nodiscard]] response get_status(const request&, const route_context& context) {
+[[nodiscard]] reply get_status(const request&, const route_context& context) {
     return json_answer(200, status_document(context.watch.observe()));
 }
 
-[[nodiscard]] response get_connections(const request& from, const route_context& context) {
+[[nodiscard]] reply get_connections(const request& from, const route_context& context) {
     const auto document = connections_document(context.watch.observe(), from.parameter("pool"));
     return document ? json_answer(200, *document) : problem_answer(404, "no such pool; leave ?pool= out to see all");
 }
 
-[[nodiscard]] response get_metrics(const request&, const route_context& context) {
-    return {.content_type = std::string(metrics_content_type), .body = metrics_text(context.watch.observe())};
+[[nodiscard]] reply get_metrics(const request&, const route_context& context) {
+    return response{.content_type = std::string(metrics_content_type), .body = metrics_text(context.watch.observe())};
 }
 
 // Probes and the index tell nothing that a token should protect, and a kubelet has none.
@@ -51,6 +52,26 @@ constexpr route table[] = {
     {"GET", "/api/database-recovery/health", role::read, get_health, "200 while reads can be served, 503 if not"},
     {"GET", "/api/database-recovery/status", role::read, get_status, "everything at a glance"},
     {"GET", "/api/database-recovery/connections", role::read, get_connections, "the pools; ?pool= for one"},
+    {"PUT", "/api/database-recovery/retry-config", role::operate, put_retry_config,
+     "how failed statements are retried, until the configuration is loaded again"},
+    {"POST", "/api/database-recovery/recover", role::operate, post_recover,
+     "looks at all backends now, drops what is broken, forgets waits; says what it found"},
+    {"POST", "/api/database-recovery/circuit-breaker/reset", role::operate, post_breaker_reset,
+     "resets breakers, or forces them open or closed until told otherwise"},
+    {"POST", "/api/database-recovery/test-connection", role::read, post_test_connection,
+     "signs in to pools and backends and asks them something"},
+    {"GET", "/api/v1/sessions", role::read, get_sessions, "clients: state, why they wait or are pinned; up to 1000"},
+    {"DELETE", "/api/v1/sessions/{id}", role::operate, delete_session, "ends a client"},
+    {"POST", "/api/v1/pools/{name}/pause", role::operate, post_pool_pause,
+     "its servers are closed as they become free; statements wait"},
+    {"POST", "/api/v1/pools/{name}/resume", role::operate, post_pool_resume, "ends a pause"},
+    {"POST", "/api/v1/pools/{name}/reconnect", role::operate, post_pool_reconnect,
+     "servers that are open now are closed as soon as they are free"},
+    {"POST", "/api/v1/hold", role::operate, post_hold, "new transactions and writes wait until resume"},
+    {"POST", "/api/v1/resume", role::operate, post_resume, "ends a hold or a switchover"},
+    {"POST", "/api/v1/switchover", role::operate, post_switchover,
+     "holds, lets transactions end, runs the hook, waits for another primary, releases"},
+    {"PUT", "/api/v1/switches", role::operate, put_switches, "the kill switches, until the configuration is loaded again"},
 };
 
 }  // namespace

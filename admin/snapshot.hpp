@@ -69,6 +69,26 @@ struct pinned_session {
     std::string reason;
 };
 
+/// The kill switches (D1).
+struct switch_status {
+    bool recovery = true;
+    bool breaker = true;
+    bool read_only = true;
+    bool replay = true;
+    bool guard = true;
+};
+
+/// Durations in seconds, as in the old systems' documents.
+struct retry_status {
+    std::uint32_t max_retries = 3;
+    double initial_delay = 0.05;
+    double max_delay = 5;
+    double multiplier = 2;
+    std::string strategy = "exponential_backoff";
+    double timeout = 30;  ///< hold_timeout (D3)
+    bool jitter = true;
+};
+
 /// One pool, summed over the workers. Its name in answers and labels is pool_name().
 struct pool_status {
     std::string database;
@@ -90,6 +110,9 @@ struct pool_status {
     std::uint32_t consecutive_failures = 0;
     std::string last_problem;
     std::vector<pinned_session> pinned;  ///< the proxy bounds it
+    bool paused = false;                 ///< by an operator
+    retry_status retry{};                ///< as it is now, like the next
+    switch_status switches{};
 };
 
 struct backend_status {
@@ -109,26 +132,6 @@ struct breaker_status {
     std::uint64_t threshold = 5;
     std::uint64_t failures_total = 0;
     std::uint64_t trips_total = 0;
-};
-
-/// The kill switches (D1).
-struct switch_status {
-    bool recovery = true;
-    bool breaker = true;
-    bool read_only = true;
-    bool replay = true;
-    bool guard = true;
-};
-
-/// Durations in seconds, as in the old systems' documents.
-struct retry_status {
-    std::uint32_t max_retries = 3;
-    double initial_delay = 0.05;
-    double max_delay = 5;
-    double multiplier = 2;
-    std::string strategy = "exponential_backoff";
-    double timeout = 30;  ///< hold_timeout (D3)
-    bool jitter = true;
 };
 
 struct worker_status {
@@ -168,12 +171,23 @@ struct counter_totals {
     std::uint64_t pins = 0;
 };
 
+/// The last planned switchover.
+struct switchover_status {
+    std::string step;  ///< draining, running_hook, waiting_for_primary, done, failed, cancelled
+    std::string cluster;
+    std::chrono::system_clock::time_point since{};
+    std::string sentence;
+};
+
 struct snapshot {
     std::string version;
     std::chrono::seconds uptime{0};
     service_state state = service_state::connected;
     service_mode mode = service_mode::normal;
     bool draining = false;
+    std::string mode_cause;         ///< a sentence; empty when normal
+    bool held_by_operator = false;  ///< some cluster is
+    std::optional<switchover_status> switchover;
     /// When the backends were last looked at; the epoch: when the snapshot was taken.
     std::chrono::system_clock::time_point last_check{};
     std::uint32_t consecutive_failures = 0;

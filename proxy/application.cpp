@@ -47,6 +47,7 @@ std::vector<std::string> application::start() {
         hooks.take_snapshot = [this] { return take_snapshot(); };
         hooks.take_readiness = [this] { return take_readiness(); };
         hooks.warn = [](const std::string& line) { log::warning("admin: {}", line); };
+        hooks.run = commands_.hooks();
         admin_ = std::make_unique<admin::admin_server>(settings_->admin, std::move(hooks));
         if (std::string problem = admin_->start(); !problem.empty()) problems.push_back(std::move(problem));
     }
@@ -107,6 +108,8 @@ admin::snapshot application::take_snapshot() const {
     admin::snapshot all = build_snapshot(from);
     all.uptime = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
     all.draining = state_.draining;
+    if (const auto last = commands_.last_switchover())
+        all.switchover = admin::switchover_status{std::string(to_string(last->at)), last->cluster, last->since, last->sentence};
     return all;
 }
 

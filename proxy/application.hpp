@@ -4,6 +4,7 @@
 
 #include "admin/admin_server.hpp"
 #include "config/config.hpp"
+#include "proxy/operator_commands.hpp"
 #include "proxy/worker/proxy_state.hpp"
 #include "proxy/worker/worker.hpp"
 
@@ -40,6 +41,7 @@ private:
     std::shared_ptr<const config::settings> settings_;
     proxy_state state_;
     std::vector<std::unique_ptr<worker>> workers_;
+    operator_commands commands_{state_};
     std::unique_ptr<admin::admin_server> admin_;
     std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 };

@@ -1,6 +1,8 @@
 // See snapshot_builder.hpp.
 #include "proxy/snapshot_builder.hpp"
 
+#include "proxy/operator_commands.hpp"
+
 #include <chrono>
 #include <fstream>
 #include <set>
@@ -113,6 +115,28 @@ void judge(admin::snapshot& all, const config::settings& settings) {
     }
 }
 
+admin::switch_status switches_of(const config::policies& now) {
+    return {now.recovery.enabled, now.breaker.enabled, now.read_only.enabled, now.replay.enabled, now.guard.enabled};
+}
+
+admin::retry_status retry_of(const config::policies& now) {
+    const auto seconds = [](config::milliseconds time) { return static_cast<double>(time.count()) / 1000; };
+    return {now.retry.max_retries, seconds(now.retry.initial_delay), seconds(now.retry.max_delay), now.retry.multiplier,
+            std::string(strategy_name(now.retry.strategy)), seconds(now.pool.hold_timeout), now.retry.jitter};
+}
+
+void add_live_policies(admin::snapshot& all, const proxy_state& state) {
+    for (const std::shared_ptr<shared_pool>& each : state.pools()) {
+        const live_policies::value now = each->live.get();
+        for (admin::pool_status& row : all.pools)
+            if (row.database == each->plan.database && row.user == each->plan.user) {
+                row.paused = each->paused;
+                row.retry = retry_of(*now);
+                row.switches = switches_of(*now);
+            }
+    }
+}
+
 }  // namespace
 
 admin::snapshot build_snapshot(const snapshot_sources& from) {
@@ -142,8 +166,15 @@ admin::snapshot build_snapshot(const snapshot_sources& from) {
     add_operations(all, from.workers);
     all.memory_resident_bytes = resident_bytes();
     const config::settings& settings = from.settings;
-    all.switches = {settings.recovery.enabled, settings.breaker.enabled, settings.read_only.enabled,
-                    settings.replay.enabled, settings.guard.enabled};
+    const config::policies now = from.state.policies_to_come();
+    all.switches = switches_of(now);
+    all.retry = retry_of(now);
+    add_live_policies(all, from.state);
+    for (const std::shared_ptr<cluster>& each : from.state.clusters()) {
+        const cluster::view_ptr view = each->view();
+        all.held_by_operator |= view->held_by_operator;
+        if (!view->cause.empty()) all.mode_cause = view->cause;
+    }
     all.breaker.threshold = settings.breaker.failure_threshold;
     judge(all, settings);
     return all;

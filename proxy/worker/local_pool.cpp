@@ -421,6 +421,15 @@ void local_pool::close_idle() {
         for (pooled_server* server : each->core.take_all_idle()) lost_idle(*static_cast<server_connection*>(server));
 }
 
+void local_pool::recover() {
+    for (group* each : {&primaries_, &standbys_}) {
+        each->core.dial_now();
+        for (pooled_server* server : each->core.take_all_idle()) static_cast<server_connection*>(server)->start_probe();
+        publish(*each);
+        start_dials(*each);
+    }
+}
+
 void local_pool::close_longest_idle() {
     auto* server = static_cast<server_connection*>(longest_idle());
     if (server == nullptr) return;

@@ -75,6 +75,8 @@ public:
     /// From server_connection: a server that was sent away is gone.
     void left(server_connection& server);
     void close_idle_if_unused();
+    /// An operator says that it is worth trying now: idle servers must prove to be alive, dials do not wait.
+    void recover();
     /// Dials what waiters and min_size ask for.
     void start_dials();
     /// A place under limits.max_server_connections has become free.

@@ -166,6 +166,13 @@ std::vector<proxy_state::changed_pool> proxy_state::change_policies(const policy
     return result;
 }
 
+config::policies proxy_state::policies_to_come() const {
+    const std::scoped_lock lock(mutex_);
+    config::policies result = *settings_;
+    change_of_all_.apply_to(result);
+    return result;
+}
+
 std::vector<std::shared_ptr<shared_pool>> proxy_state::pools() const {
     const std::scoped_lock lock(mutex_);
     std::vector<std::shared_ptr<shared_pool>> all;

@@ -114,6 +114,8 @@ public:
     /// Changes the pools with these keys; null: all of them, and those that will be made. Lasts until the configuration
     /// is loaded again, also for a pool that is dropped and made anew meanwhile. Thread-safe; one change at a time.
     std::vector<changed_pool> change_policies(const policy_change& change, const std::vector<std::string>* keys);
+    /// What pools to come will begin with, where the configuration says nothing of its own for them.
+    [[nodiscard]] config::policies policies_to_come() const;
     /// The cluster of these hosts: one per list that the configuration has, made at its first use.
     [[nodiscard]] std::shared_ptr<cluster> cluster_for(const std::vector<config::host_port>& hosts);
     [[nodiscard]] std::vector<std::shared_ptr<cluster>> clusters() const;

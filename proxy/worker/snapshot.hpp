@@ -36,6 +36,9 @@ struct session_snapshot {
     std::string peer;
     std::string state;  ///< idle, active, waiting, in_transaction
     std::string pins;   ///< why it keeps its server; empty: it does not
+    std::string waits_for{};   ///< why it has no server yet; empty: it does not wait
+    double wait_seconds = 0;
+    std::string server{};      ///< whom it works with; empty: nobody
 };
 
 struct worker_snapshot {

@@ -45,6 +45,12 @@ public:
     void join();
     void post(std::function<void()> letter) { loop_.post(std::move(letter)); }
     [[nodiscard]] std::future<worker_snapshot> ask_snapshot();
+    /// Clients of this cluster's pools that are in a transaction or wait for a reply.
+    [[nodiscard]] std::future<std::size_t> ask_open_work(const cluster* of);
+    /// At most so many clients, as they are.
+    [[nodiscard]] std::future<std::vector<session_snapshot>> ask_sessions(std::size_t most);
+    /// Ends a client with FATAL 57P01; user and database of whom it was, or empty: there is none.
+    [[nodiscard]] std::future<std::string> end_session(std::uint64_t serial);
     void route_cancel(std::int32_t pid, std::string key);
 
     [[nodiscard]] net::event_loop& loop() { return loop_; }
@@ -108,6 +114,9 @@ private:
     void drop_unused_pools(bool at_once);
     [[nodiscard]] std::chrono::milliseconds tick_interval() const;
     [[nodiscard]] worker_snapshot take_snapshot();
+    [[nodiscard]] std::size_t open_work(const cluster* of) const;
+    [[nodiscard]] session_snapshot describe(client_connection& client) const;
+    [[nodiscard]] std::string end_here(std::uint64_t serial);
 
     proxy_state& shared_;
     unsigned index_;

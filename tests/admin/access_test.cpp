@@ -31,7 +31,7 @@ role role_with(const config::admin_settings& settings, std::string_view authoriz
     return access_rules(settings).caller_of(asking("localhost", authorization)).has;
 }
 
-response done(const request&, const route_context&) { return text_answer(200, "done"); }
+reply done(const request&, const route_context&) { return text_answer(200, "done"); }
 
 constexpr route small_table[] = {
     {"GET", "/thing", role::read, done, ""},
@@ -40,7 +40,7 @@ constexpr route small_table[] = {
 };
 
 struct small_router {
-    explicit small_router(const config::admin_settings& settings) : rules(small_table, access_rules(settings), watch) {}
+    explicit small_router(const config::admin_settings& settings) : rules(small_table, access_rules(settings), watch, run) {}
     unsigned status(std::string_view method, std::string_view target, std::string_view authorization = {},
                     std::string_view origin = {}) const {
         request from = asking("localhost:6433", authorization);
@@ -49,9 +49,10 @@ struct small_router {
         from.origin = origin;
         const auto refused = rules.refusal(from);
         std::string problem;
-        return refused ? refused->status : rules.answer(from, problem).status;
+        return refused ? refused->status : std::get<response>(rules.answer(from, problem)).status;
     }
     observer watch{[] { return snapshot{}; }, [] { return readiness{}; }, std::chrono::milliseconds(0)};
+    commands run;
     router rules;
 };
 

@@ -46,13 +46,13 @@ TEST_CASE("Every path answers with its type") {
     const std::string index = at.get("/").body;
     for (const auto& [path, type] : paths) {
         INFO(path);
-        const reply answer = at.get(path);
+        const http_reply answer = at.get(path);
         CHECK(answer.status == 200);
         CHECK(answer.header("content-type") == type);
         CHECK(answer.header("cache-control") == "no-store");
         CHECK(answer.header("x-content-type-options") == "nosniff");
         CHECK(index.find(std::string(" ") + path + " ") != std::string::npos);
-        const reply head = at.ask("HEAD", path);
+        const http_reply head = at.ask("HEAD", path);
         CHECK(head.status == 200);
         CHECK(std::stoul(head.header("content-length")) > 0);
     }
@@ -77,7 +77,7 @@ TEST_CASE("D8: ready while holding and read-only, not when offline or draining; 
                                                        {service_mode::offline, 503}};
     for (const auto& [mode, status] : modes) {
         at.mode = mode;
-        const reply answer = at.get("/readyz");
+        const http_reply answer = at.get("/readyz");
         CHECK(answer.status == status);
         CHECK(answer.body == std::string(to_string(mode)) + "\n");
     }
@@ -93,7 +93,7 @@ TEST_CASE("Health is 503 when nothing can be served") {
     at.mode = service_mode::holding;
     CHECK(at.get("/api/database-recovery/health").status == 200);
     at.state = service_state::disconnected;
-    const reply answer = at.get("/api/database-recovery/health");
+    const http_reply answer = at.get("/api/database-recovery/health");
     CHECK(answer.status == 503);
     CHECK(answer.json().at("state") == "disconnected");
 }
@@ -107,12 +107,12 @@ TEST_CASE("Probes do not wait for workers") {
 
 TEST_CASE("Unknown paths and wrong methods are problems that say what to do") {
     running_server at;
-    const reply unknown = at.get("/api/database-recovery/nothing");
+    const http_reply unknown = at.get("/api/database-recovery/nothing");
     CHECK(unknown.status == 404);
     CHECK(unknown.header("content-type") == "application/problem+json");
     CHECK(unknown.json().at("status") == 404);
     for (const char* method : {"POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"}) {
-        const reply wrong = at.ask(method, "/metrics", "Content-Length: 0\r\n");
+        const http_reply wrong = at.ask(method, "/metrics", "Content-Length: 0\r\n");
         CHECK_MESSAGE(wrong.status == 405, method);
         CHECK(wrong.header("allow") == "GET, HEAD");
     }
@@ -142,7 +142,7 @@ TEST_CASE("A body of 64 KiB is taken, a larger one is refused before it is read"
     running_server at;
     const std::string most(64 * 1024, 'x');
     CHECK(at.ask("GET", "/healthz", "", most).status == 200);
-    const reply refused = at.ask("GET", "/healthz", "", most + 'x');
+    const http_reply refused = at.ask("GET", "/healthz", "", most + 'x');
     CHECK(refused.status == 413);
     CHECK(refused.header("content-type") == "application/problem+json");
     http_client endless(at.server->port());
@@ -161,7 +161,7 @@ TEST_CASE("A chunked body is limited too") {
 
 TEST_CASE("A refused request's body is not waited for, and the answer still arrives") {
     running_server at;
-    const reply answer = at.ask("POST", "/nothing", "", std::string(200 * 1024, 'x'));
+    const http_reply answer = at.ask("POST", "/nothing", "", std::string(200 * 1024, 'x'));
     CHECK((answer.status == 413 || answer.status == 404));
     http_client client(at.server->port());
     client.send("POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\n" +
@@ -213,7 +213,7 @@ TEST_CASE("With a read token, reading needs it; probes and the index do not") {
     for (const char* path : {"/metrics", "/api/database-recovery/health", "/api/database-recovery/status",
                              "/api/database-recovery/connections"}) {
         INFO(path);
-        const reply none = at.get(path);
+        const http_reply none = at.get(path);
         CHECK(none.status == 401);
         CHECK(none.header("www-authenticate") == "Bearer realm=\"pgsteady\"");
         CHECK(at.get(path, "Authorization: Bearer wrong-secret\r\n").status == 401);
@@ -229,7 +229,7 @@ TEST_CASE("With a read token, reading needs it; probes and the index do not") {
 TEST_CASE("A failing hook is a 500 that tells nothing, and a warning that does") {
     running_server at;
     at.failing = true;
-    const reply answer = at.get("/api/database-recovery/status");
+    const http_reply answer = at.get("/api/database-recovery/status");
     CHECK(answer.status == 500);
     CHECK(answer.body.find("hook-secret") == std::string::npos);
     CHECK(at.warned().find("hook-secret") != std::string::npos);
@@ -285,7 +285,7 @@ TEST_CASE("When nobody is silent, newcomers are told to come again") {
     one.connections = 0;
     running_server at({}, one);
     http_client client(at.server->port());
-    const reply answer = client.receive();
+    const http_reply answer = client.receive();
     CHECK(answer.status == 503);
     CHECK(answer.header("retry-after") == "1");
     CHECK(answer.json().at("status") == 503);
@@ -301,7 +301,7 @@ TEST_CASE("Snapshots are shared by requests that come close together") {
         ++taken;
         return sample_snapshot();
     };
-    admin_server server(settings, {.take_snapshot = take, .take_readiness = [] { return readiness{}; }, .warn = {}},
+    admin_server server(settings, {.take_snapshot = take, .take_readiness = [] { return readiness{}; }, .warn = {}, .run = {}},
                         limits);
     REQUIRE(server.start().empty());
     http_client client(server.port());

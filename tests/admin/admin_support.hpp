@@ -24,6 +24,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -80,7 +81,7 @@ inline std::vector<std::string> keys_of(const boost::json::value& object) {
     return result;
 }
 
-struct reply {
+struct http_reply {
     unsigned status = 0;                         ///< 0: the server closed without an answer
     std::map<std::string, std::string> headers;  ///< names in small letters
     std::string body;
@@ -123,8 +124,8 @@ public:
     }
 
     /// The next answer; `with_body` is false for the answer to HEAD.
-    [[nodiscard]] reply receive(bool with_body = true) {
-        reply result;
+    [[nodiscard]] http_reply receive(bool with_body = true) {
+        http_reply result;
         while (rest_.find("\r\n\r\n") == std::string::npos)
             if (!read_more()) return result;
         const std::size_t end = rest_.find("\r\n\r\n");
@@ -149,7 +150,7 @@ private:
         if (got > 0) rest_.append(bytes, static_cast<std::size_t>(got));
         return got > 0;
     }
-    static void parse_head(const std::string& head, reply& to) {
+    static void parse_head(const std::string& head, http_reply& to) {
         to.status = static_cast<unsigned>(std::stoul(head.substr(9, 3)));
         std::size_t at = head.find("\r\n") + 2;
         while (at < head.size()) {
@@ -195,11 +196,80 @@ struct running_server {
                     [this](const std::string& line) {
                         const std::lock_guard lock(mutex);
                         warnings += line + '\n';
-                    }};
+                    },
+                .run = orders()};
+    }
+
+    /// Commands that remember what they were ordered and answer with a change that names it.
+    [[nodiscard]] commands orders() {
+        commands result;
+        result.change_retry = [this](const retry_order& order) {
+            if (order.pool && *order.pool == "nope")
+                return outcome{.what = verdict::unknown_target, .problems = {{"pool", "there is none"}}};
+            const std::lock_guard lock(mutex);
+            retry = order;
+            return outcome{.changes = {{"app/alice", "max_retries", "3", "5"}}};
+        };
+        result.change_switches = [this](const switch_order& order) {
+            const std::lock_guard lock(mutex);
+            switches = order;
+            return outcome{.changes = {{"app/alice", "guard.enabled", "true", "false"}}};
+        };
+        result.recover = [this] {
+            const std::lock_guard lock(mutex);
+            said += "recover ";
+            return outcome{.did = {"probing db1:5432"}};
+        };
+        result.force_breaker = [this](const breaker_order& order) {
+            const std::lock_guard lock(mutex);
+            said += "breaker " + std::to_string(static_cast<int>(order.action)) + ' ' + order.scope + ' ';
+            if (order.scope == "nope") return outcome{.what = verdict::unknown_target, .problems = {{"scope", "no such"}}};
+            return outcome{.changes = {{"db1:5432", "breaker", "open", "closed"}}};
+        };
+        result.hold = [this](bool on) {
+            const std::lock_guard lock(mutex);
+            said += on ? "hold " : "resume ";
+            return outcome{.changes = {{"db1:5432", "held_by_operator", on ? "false" : "true", on ? "true" : "false"}}};
+        };
+        result.order_pool = [this](const std::string& pool, pool_action action) {
+            const std::lock_guard lock(mutex);
+            said += "pool " + pool + ' ' + std::to_string(static_cast<int>(action)) + ' ';
+            return outcome{.changes = {{pool, "paused", "false", "true"}}};
+        };
+        result.sessions = [] {
+            return std::vector<session_status>{{.id = 7, .user = "al\x01ice", .database = "app", .peer = "127.0.0.1:5000",
+                                                .state = "waiting", .waits_for = "all server connections are busy",
+                                                .wait_seconds = 1.5}};
+        };
+        result.end_session = [](std::uint64_t id) {
+            if (id != 7) return outcome{.what = verdict::unknown_target, .problems = {{"id", "no such"}}};
+            return outcome{.did = {"session 7 is ended"}};
+        };
+        result.begin_switchover = [this](const switchover_order& order) {
+            const std::lock_guard lock(mutex);
+            said += "switchover ";
+            if (order.backend == "busy") return outcome{.what = verdict::not_now, .problems = {{"backend", "in progress"}}};
+            return outcome{.what = verdict::begun, .did = {"begun"}};
+        };
+        result.test_connection = [this](const test_order& order) -> std::optional<std::vector<test_result>> {
+            while (blocked) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            if (order.target == "nope") return std::nullopt;
+            if (order.target == "throw") throw std::runtime_error("hook-secret");
+            const std::lock_guard lock(mutex);
+            tested = order;
+            return std::vector<test_result>{
+                {.target = "app/alice", .kind = "pool", .ok = true, .latency_ms = 0.5, .server_version = "15.1"},
+                {.target = "db2:5432", .kind = "backend", .sqlstate = "08001", .error = "refused"}};
+        };
+        result.audit = [this](const std::string& line) {
+            const std::lock_guard lock(mutex);
+            audited += line + '\n';
+        };
+        return result;
     }
 
     /// One request on a connection of its own.
-    [[nodiscard]] reply ask(const std::string& method, const std::string& target, const std::string& headers = {},
+    [[nodiscard]] http_reply ask(const std::string& method, const std::string& target, const std::string& headers = {},
                             const std::string& body = {}) const {
         http_client client(server->port());
         std::string text = method + ' ' + target + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + headers;
@@ -207,8 +277,12 @@ struct running_server {
         client.send(text + "\r\n" + body);
         return client.receive(method != "HEAD");
     }
-    [[nodiscard]] reply get(const std::string& target, const std::string& headers = {}) const {
+    [[nodiscard]] http_reply get(const std::string& target, const std::string& headers = {}) const {
         return ask("GET", target, headers);
+    }
+    /// An order with the operate token.
+    [[nodiscard]] http_reply order(const std::string& method, const std::string& target, const std::string& body) const {
+        return ask(method, target, "Authorization: Bearer operate\r\nContent-Type: application/json\r\n", body);
     }
     [[nodiscard]] std::string warned() {
         const std::lock_guard lock(mutex);
@@ -219,8 +293,14 @@ struct running_server {
     std::atomic<service_state> state{service_state::connected};
     std::atomic<bool> draining{false};
     std::atomic<bool> failing{false};
+    std::atomic<bool> blocked{false};
     std::mutex mutex;
     std::string warnings;
+    std::string audited;
+    std::string said;  ///< which commands were given, in order
+    std::optional<retry_order> retry;
+    std::optional<switch_order> switches;
+    std::optional<test_order> tested;
     std::unique_ptr<admin_server> server;
     std::string problem;
 };

@@ -50,7 +50,7 @@ TEST_CASE("Reads can be served unless the proxy is offline or reaches nothing") 
 
 TEST_CASE("Status has everything at a glance") {
     const boost::json::value shown = status_document(sample_observation());
-    CHECK(keys_of(shown) == names{"state", "mode", "draining", "version", "uptime_seconds", "last_check", "clients",
+    CHECK(keys_of(shown) == names{"state", "mode", "mode_cause", "held_by_operator", "switchover", "draining", "version", "uptime_seconds", "last_check", "clients",
                                   "servers", "memory_resident_bytes", "switches", "retry_config", "circuit_breaker",
                                   "backends", "pools", "retries", "replay", "in_doubt", "workers"});
     CHECK(keys_of(shown.at("switches")) ==
@@ -88,7 +88,10 @@ TEST_CASE("Connections shows every pool with what waits and what is pinned") {
                                  "checkins",
                                  "consecutive_failures",
                                  "last_problem",
-                                 "pinned"});
+                                 "pinned",
+                                 "paused",
+                                 "retry_config",
+                                 "switches"});
     CHECK(pool.at("pool") == "app/alice");
     CHECK(pool.at("overflow") == 2);
     CHECK(pool.at("utilisation_percent") == 17.9);

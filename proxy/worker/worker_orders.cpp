@@ -1,0 +1,86 @@
+// What operators ask of a worker (worker.hpp): answered on its own thread, between two events.
+#include "protocol/sqlstate.hpp"
+#include "proxy/worker/client_connection.hpp"
+#include "proxy/worker/local_pool.hpp"
+#include "proxy/worker/server_connection.hpp"
+#include "proxy/worker/worker.hpp"
+
+#include <future>
+#include <memory>
+
+namespace pgsteady {
+
+std::future<std::size_t> worker::ask_open_work(const cluster* of) {
+    auto promise = std::make_shared<std::promise<std::size_t>>();
+    std::future<std::size_t> answer = promise->get_future();
+    post([this, of, promise] { promise->set_value(open_work(of)); });
+    return answer;
+}
+
+std::size_t worker::open_work(const cluster* of) const {
+    std::size_t sum = 0;
+    for (const auto& [serial, client] : clients_) {
+        if (client->server() == nullptr || client->pool() == nullptr || client->conversation() == nullptr) continue;
+        const session& talk = *client->conversation();
+        if (client->pool()->shared->backends_of.get() == of && (talk.busy() || talk.in_transaction())) ++sum;
+    }
+    return sum;
+}
+
+std::future<std::vector<session_snapshot>> worker::ask_sessions(std::size_t most) {
+    auto promise = std::make_shared<std::promise<std::vector<session_snapshot>>>();
+    auto answer = promise->get_future();
+    post([this, most, promise] {
+        std::vector<session_snapshot> all;
+        for (const auto& [serial, client] : clients_) {
+            if (all.size() >= most) break;
+            all.push_back(describe(*client));
+        }
+        promise->set_value(std::move(all));
+    });
+    return answer;
+}
+
+session_snapshot worker::describe(client_connection& client) const {
+    session_snapshot row;
+    row.id = client.serial();
+    row.user = client.user();
+    row.database = client.database();
+    row.peer = client.peer();
+    const session* talk = client.conversation();
+    if (talk == nullptr) {
+        row.state = "signing_in";
+        return row;
+    }
+    const bool waits = client.queued;
+    row.state = waits ? "waiting" : talk->busy() ? "active" : talk->in_transaction() ? "in_transaction" : "idle";
+    if (talk->pins() != 0) row.pins = describe_pins(talk->pins());
+    if (client.server() != nullptr) row.server = client.server()->link.backend_name;
+    if (!waits) return row;
+    row.wait_seconds = std::chrono::duration<double>(loop_.now() - client.waits_since).count();
+    const local_pool& pool = *client.pool();
+    if (pool.shared->paused) row.waits_for = "the pool is paused";
+    else if (pool.facts.service == service_mode::holding) row.waits_for = "statements are held: there is no primary";
+    else row.waits_for = pool.last_problem.empty() ? "all server connections are busy" : pool.last_problem;
+    return row;
+}
+
+std::future<std::string> worker::end_session(std::uint64_t serial) {
+    auto promise = std::make_shared<std::promise<std::string>>();
+    std::future<std::string> answer = promise->get_future();
+    post([this, serial, promise] { promise->set_value(end_here(serial)); });
+    return answer;
+}
+
+std::string worker::end_here(std::uint64_t serial) {
+    const auto at = clients_.find(serial);
+    if (at == clients_.end()) return {};
+    const std::shared_ptr<client_connection> client = at->second;
+    std::string who = client->user() + '/' + client->database();
+    client->kill(fatal_error(sqlstate::admin_shutdown, "terminating connection due to administrator command"),
+                 end_reason::killed);
+    settle();
+    return who;
+}
+
+}  // namespace pgsteady
