@@ -15,6 +15,7 @@
 #include <csignal>
 #include <cstdint>
 #include <exception>
+#include <map>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -79,9 +80,10 @@ public:
           sample_interval_(limits.sample_interval),
           most_slow_(limits.slow_commands),
           warn_(std::move(to.warn)),
+          alarmed_(std::move(to.alarm)),
           run_(std::move(to.run)),
           watch_(std::move(to.take_snapshot), std::move(to.take_readiness), limits.snapshot_age),
-          router_(all_routes(), rules_, watch_, run_),
+          router_(all_routes(), rules_, watch_, alarm_, run_),
           sampling_(loop_),
           server_(loop_, limits,
                   {[this](const request& head) { return screen(head); },
@@ -95,6 +97,7 @@ private:
     void run();
     void close();
     [[nodiscard]] asio::awaitable<void> take_samples();
+    void judge();
     [[nodiscard]] std::optional<response> screen(const request& head);
     [[nodiscard]] asio::awaitable<response> answer(const request& from);
     [[nodiscard]] asio::awaitable<response> carry_out(slow_work what, std::string& problem);
@@ -106,8 +109,10 @@ private:
     std::chrono::milliseconds sample_interval_;
     std::size_t most_slow_;
     bounded_warning warn_;
+    std::function<void(const std::string&)> alarmed_;
     commands run_;
     observer watch_;
+    alerts alarm_;
     router router_;
     asio::io_context loop_{1};
     asio::steady_timer sampling_;
@@ -164,7 +169,7 @@ void admin_server::machinery::close() {
 asio::awaitable<void> admin_server::machinery::take_samples() {
     while (!closing_) {
         try {
-            watch_.sample();
+            judge();
         } catch (const std::exception& error) {
             warn_(std::string("admin port: no snapshot: ") + error.what());
         }
@@ -172,6 +177,23 @@ asio::awaitable<void> admin_server::machinery::take_samples() {
         sampling_.expires_after(sample_interval_);
         co_await sampling_.async_wait(asio::redirect_error(asio::use_awaitable, error));
     }
+}
+
+/// What changes among the alerts is told in the log.
+void admin_server::machinery::judge() {
+    const observation& seen = watch_.observe();
+    const auto keys = [this] {
+        std::map<std::string, alert> result;
+        for (alert& each : alarm_.active()) result.emplace(each.name + ' ' + each.about, std::move(each));
+        return result;
+    };
+    const auto before = keys();
+    alarm_.judge(seen);
+    const auto after = keys();
+    for (const auto& [key, each] : after)
+        if (!before.contains(key) && alarmed_) alarmed_("alert: " + key + " (" + std::string(to_string(each.level)) + "): " + each.advice);
+    for (const auto& [key, each] : before)
+        if (!after.contains(key) && alarmed_) alarmed_("alert is over: " + key);
 }
 
 std::optional<response> admin_server::machinery::screen(const request& head) {

@@ -41,6 +41,8 @@ public:
         std::function<readiness()> take_readiness;
         /// Optional: a line worth a warning (a refused token, a failing hook). Never holds a secret; bounded in rate.
         std::function<void(const std::string& line)> warn;
+        /// Optional: an alert has begun or is over.
+        std::function<void(const std::string& line)> alarm{};
         /// Orders of operators. One that is missing is answered with a 500.
         commands run{};
     };

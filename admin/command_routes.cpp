@@ -272,6 +272,13 @@ reply delete_session(const request& from, const route_context& context) {
                      .finish = [did] { return answer_of(*did); }};
 }
 
+reply post_health_check(const request& from, const route_context& context) {
+    if (const auto refused = refusal_of_any_key(from)) return *refused;
+    auto results = std::make_shared<std::optional<std::vector<test_result>>>();
+    return slow_work{.work = [&run = context.run, results] { *results = run.test_connection({}); },
+                     .finish = [results] { return tests_answer(*results); }};
+}
+
 reply post_test_connection(const request& from, const route_context& context) {
     order_body body(from);
     if (body.unreadable()) return *body.unreadable();

@@ -18,6 +18,7 @@ namespace pgsteady::admin {
 [[nodiscard]] reply post_pool_reconnect(const request& from, const route_context& context);
 [[nodiscard]] reply get_sessions(const request& from, const route_context& context);
 [[nodiscard]] reply delete_session(const request& from, const route_context& context);
+[[nodiscard]] reply post_health_check(const request& from, const route_context& context);
 /// Changes nothing, so it needs no operate token as long as it asks what everybody may know (D36).
 [[nodiscard]] reply post_test_connection(const request& from, const route_context& context);
 

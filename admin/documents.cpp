@@ -155,6 +155,16 @@ template <class number>
                         {"what", json_string(of->sentence)}};
 }
 
+[[nodiscard]] json::array events_document(const snapshot& now) {
+    json::array result;
+    for (const event_status& each : now.events)
+        result.push_back(json::object{{"when", text(utc(each.when))},
+                                      {"name", text(each.name)},
+                                      {"what", json_string(each.sentence)},
+                                      {"warning", each.warning}});
+    return result;
+}
+
 /// Connections to servers over all pools.
 struct connection_sums {
     std::uint64_t open = 0;
@@ -170,7 +180,30 @@ struct connection_sums {
     }
 };
 
+[[nodiscard]] json::object alert_document(const alert& of) {
+    json::object result{{"name", text(of.name)},
+                        {"about", problem_or_null(of.about)},
+                        {"level", text(to_string(of.level))},
+                        {"since", text(utc(of.since))},
+                        {"value", rounded(of.value, 2)},
+                        {"threshold", of.threshold},
+                        {"advice", text(of.advice)}};
+    if (of.until.time_since_epoch().count() != 0) result["until"] = text(utc(of.until));
+    return result;
+}
+
 }  // namespace
+
+json::object alerts_document(const alerts& all, bool with_resolved) {
+    json::array active;
+    for (const alert& each : all.active()) active.push_back(alert_document(each));
+    json::object result{{"active", std::move(active)}};
+    if (!with_resolved) return result;
+    json::array resolved;
+    for (const alert& each : all.resolved()) resolved.push_back(alert_document(each));
+    result["resolved"] = std::move(resolved);
+    return result;
+}
 
 double utilisation(const pool_status& pool) {
     const double capacity = static_cast<double>(pool.size) + static_cast<double>(pool.max_overflow);
@@ -232,6 +265,7 @@ json::object status_document(const observation& seen) {
             {"retries", outcomes_document(now.retries)},
             {"replay", outcomes_document(now.replays)},
             {"in_doubt", outcomes_document(now.in_doubt)},
+            {"events", events_document(now)},
             {"workers", workers_document(now)}};
 }
 

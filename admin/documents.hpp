@@ -2,6 +2,7 @@
 // Keys and units are what users of the old systems rely on. Pure; never shows a secret, for a snapshot has none.
 #pragma once
 
+#include "admin/alerts.hpp"
 #include "admin/observer.hpp"
 
 #include <boost/json/object.hpp>
@@ -21,6 +22,9 @@ namespace pgsteady::admin {
 /// `only`: the name of a pool, or of a database for all of its pools. Nothing when it names none.
 [[nodiscard]] std::optional<boost::json::object> connections_document(const observation& seen,
                                                                       const std::optional<std::string>& only);
+
+/// Active alerts, and those that are over if asked for.
+[[nodiscard]] boost::json::object alerts_document(const alerts& all, bool with_resolved);
 
 /// Share of its capacity, overflow included, that a pool is using: 0 to 1.
 [[nodiscard]] double utilisation(const pool_status& pool);

@@ -123,6 +123,8 @@ void add_process(sheet& to, const snapshot& now) {
     add_states(to, "state", service_state_names, now.state);
     to.begin(MetricType::Gauge, "pgsteady_mode", "1 for what happens to statements.");
     add_states(to, "mode", service_mode_names, now.mode);
+    to.gauge("pgsteady_held_by_operator", "1 while an operator holds new work.", now.held_by_operator ? 1 : 0);
+    to.gauge("pgsteady_two_primaries", "1 while two backends take writes.", now.two_primaries ? 1 : 0);
     to.gauge("pgsteady_draining", "1 while the process is ending.", now.draining ? 1 : 0);
     to.gauge("pgsteady_consecutive_failures", "Failures to reach a backend, in a row.", now.consecutive_failures);
     to.gauge("pgsteady_memory_resident_bytes", "Memory of the process that is in RAM.",

@@ -16,9 +16,14 @@ const observation& observer::observe() {
     const auto now = std::chrono::steady_clock::now();  // the hook may have taken its time
     recent_means means = window_.means(now, taken);
     window_.record(now, taken);
+    history_.record(now, taken);
     last_ = observation{std::move(taken), std::move(means), std::chrono::system_clock::now()};
     last_at_ = now;
     return *last_;
+}
+
+window_totals observer::window(std::chrono::minutes length) const {
+    return last_ ? history_.window(std::chrono::steady_clock::now(), last_->now, length) : window_totals{};
 }
 
 }  // namespace pgsteady::admin

@@ -1,8 +1,9 @@
 // observer: where the routes get their view of the proxy from. It takes a snapshot at most once per
-// http_limits::snapshot_age, so that readers cannot keep the workers busy, and keeps the samples of the last minute.
+// http_limits::snapshot_age, so that readers cannot keep the workers busy, and keeps the samples of the last hour.
 // Lives on the admin thread alone.
 #pragma once
 
+#include "admin/history.hpp"
 #include "admin/recent.hpp"
 #include "admin/snapshot.hpp"
 
@@ -25,11 +26,11 @@ public:
 
     /// Valid until the next call. Throws what the hook throws.
     [[nodiscard]] const observation& observe();
+    /// What happened in the last `length` before the observation that observe() returned last.
+    [[nodiscard]] window_totals window(std::chrono::minutes length) const;
     [[nodiscard]] readiness ready() const { return take_readiness_(); }
     /// Something was changed: the next observation is a new one.
     void forget() { last_at_ = {}; }
-    /// One more point for the means of the last minute.
-    void sample() { static_cast<void>(observe()); }
 
 private:
     std::function<snapshot()> take_snapshot_;
@@ -38,6 +39,7 @@ private:
     std::optional<observation> last_;
     std::chrono::steady_clock::time_point last_at_{};
     recent_window window_;
+    history history_;
 };
 
 }  // namespace pgsteady::admin

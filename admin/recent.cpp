@@ -54,6 +54,7 @@ recent_means recent_window::means(time_point now, const snapshot& totals) const 
     recent_means result;
     const std::uint64_t requests = increase(before.requests, after.requests);
     const std::uint64_t errors = increase(before.errors, after.errors);
+    result.requests = requests;
     if (requests > 0 && errors <= requests)
         result.success_percent = 100.0 * static_cast<double>(requests - errors) / static_cast<double>(requests);
     result.execution_ms = mean_ms({before.timed, before.seconds}, {after.timed, after.seconds});

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "admin/access.hpp"
+#include "admin/alerts.hpp"
 #include "admin/commands.hpp"
 #include "admin/http_message.hpp"
 #include "admin/observer.hpp"
@@ -17,6 +18,7 @@ namespace pgsteady::admin {
 /// What a handler may use.
 struct route_context {
     observer& watch;
+    const alerts& alarm;
     const commands& run;
     std::span<const struct route> table;
     role has = role::nobody;  ///< what the caller may do; at least what the route needs
@@ -37,8 +39,8 @@ struct route {
 
 class router {
 public:
-    router(std::span<const route> table, access_rules rules, observer& watch, const commands& run)
-        : table_(table), rules_(std::move(rules)), watch_(watch), run_(run) {}
+    router(std::span<const route> table, access_rules rules, observer& watch, const alerts& alarm, const commands& run)
+        : table_(table), rules_(std::move(rules)), watch_(watch), alarm_(alarm), run_(run) {}
 
     /// The refusal that the head of a request deserves, if any.
     [[nodiscard]] std::optional<response> refusal(const request& head) const;
@@ -54,6 +56,7 @@ private:
     std::span<const route> table_;
     access_rules rules_;
     observer& watch_;
+    const alerts& alarm_;
     const commands& run_;
 };
 

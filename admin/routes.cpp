@@ -4,8 +4,13 @@
 #include "admin/documents.hpp"
 #include "admin/json_text.hpp"
 #include "admin/metrics_text.hpp"
+#include "admin/window_document.hpp"
 
+#include <boost/json.hpp>
 #include <fmt/format.h>
+
+#include <charconv>
+#include <chrono>
 
 namespace pgsteady::admin {
 namespace {
@@ -43,6 +48,33 @@ namespace {
     return response{.content_type = std::string(metrics_content_type), .body = metrics_text(context.watch.observe())};
 }
 
+[[nodiscard]] reply get_window(const request& from, const route_context& context) {
+    const std::string asked = from.parameter("time_window_minutes").value_or("10");
+    int minutes = 0;
+    const auto [end, error] = std::from_chars(asked.data(), asked.data() + asked.size(), minutes);
+    if (error != std::errc{} || end != asked.data() + asked.size() || minutes < 1 || minutes > 60)
+        return problem_answer(422, "time_window_minutes is a whole number from 1 to 60");
+    const observation& seen = context.watch.observe();
+    const std::chrono::minutes length(minutes);
+    return json_answer(200, window_document(seen, context.watch.window(length), length));
+}
+
+[[nodiscard]] reply get_alerts(const request& from, const route_context& context) {
+    return json_answer(200, alerts_document(context.alarm, from.parameter("include") == "resolved"));
+}
+
+/// All that the page draws, in one answer, so that its parts are of one moment.
+[[nodiscard]] reply get_dashboard(const request&, const route_context& context) {
+    const observation& seen = context.watch.observe();
+    constexpr std::chrono::minutes length{10};
+    return json_answer(200, boost::json::object{
+                                {"status", status_document(seen)},
+                                {"health", health_document(seen)},
+                                {"connections", connections_document(seen, std::nullopt).value()},
+                                {"metrics", window_document(seen, context.watch.window(length), length)},
+                                {"alerts", alerts_document(context.alarm, true)}});
+}
+
 // Probes and the index tell nothing that a token should protect, and a kubelet has none.
 constexpr route table[] = {
     {"GET", "/", role::nobody, get_index, "this page"},
@@ -60,6 +92,19 @@ constexpr route table[] = {
      "resets breakers, or forces them open or closed until told otherwise"},
     {"POST", "/api/database-recovery/test-connection", role::read, post_test_connection,
      "signs in to pools and backends and asks them something"},
+    {"GET", "/api/database-recovery/metrics", role::read, get_window,
+     "the last ?time_window_minutes= (1 to 60) as JSON"},
+    {"GET", "/api/database-recovery/alerts", role::read, get_alerts, "what is wrong now; ?include=resolved"},
+    {"GET", "/api/v1/monitoring/health", role::read, get_health, "as /api/database-recovery/health"},
+    {"GET", "/api/v1/monitoring/dashboard", role::read, get_dashboard, "everything at once"},
+    {"GET", "/api/v1/monitoring/alerts", role::read, get_alerts, "as /api/database-recovery/alerts"},
+    {"GET", "/api/v1/monitoring/database", role::read, get_status, "as /api/database-recovery/status"},
+    {"GET", "/api/v1/monitoring/database/pool-metrics", role::read, get_connections,
+     "as /api/database-recovery/connections"},
+    {"POST", "/api/v1/monitoring/database/health-check", role::operate, post_health_check,
+     "signs in to all pools and backends now"},
+    {"POST", "/api/v1/monitoring/database/reset-circuit-breaker", role::operate, post_breaker_reset,
+     "as /api/database-recovery/circuit-breaker/reset"},
     {"GET", "/api/v1/sessions", role::read, get_sessions, "clients: state, why they wait or are pinned; up to 1000"},
     {"DELETE", "/api/v1/sessions/{id}", role::operate, delete_session, "ends a client"},
     {"POST", "/api/v1/pools/{name}/pause", role::operate, post_pool_pause,

@@ -171,6 +171,14 @@ struct counter_totals {
     std::uint64_t pins = 0;
 };
 
+/// Something worth telling that happened to a cluster.
+struct event_status {
+    std::chrono::system_clock::time_point when{};
+    std::string name;  ///< one word: primary_lost, primary_found, …
+    std::string sentence;
+    bool warning = false;
+};
+
 /// The last planned switchover.
 struct switchover_status {
     std::string step;  ///< draining, running_hook, waiting_for_primary, done, failed, cancelled
@@ -188,6 +196,8 @@ struct snapshot {
     std::string mode_cause;         ///< a sentence; empty when normal
     bool held_by_operator = false;  ///< some cluster is
     std::optional<switchover_status> switchover;
+    bool two_primaries = false;            ///< D27
+    std::vector<event_status> events;      ///< the latest, oldest first; the proxy bounds it
     /// When the backends were last looked at; the epoch: when the snapshot was taken.
     std::chrono::system_clock::time_point last_check{};
     std::uint32_t consecutive_failures = 0;

@@ -40,17 +40,19 @@ std::vector<std::string> application::start() {
         state_.workers.push_back(workers_.back().get());
     }
     state_.derive_verifiers();
-    if (std::string problem = workers_.front()->listen(settings_->listen); !problem.empty())
-        problems.push_back(std::move(problem));
     if (settings_->admin.enabled && problems.empty()) {
         admin::admin_server::hooks hooks;
         hooks.take_snapshot = [this] { return take_snapshot(); };
         hooks.take_readiness = [this] { return take_readiness(); };
         hooks.warn = [](const std::string& line) { log::warning("admin: {}", line); };
+        hooks.alarm = [](const std::string& line) { log::warning("{}", line); };
         hooks.run = commands_.hooks();
         admin_ = std::make_unique<admin::admin_server>(settings_->admin, std::move(hooks));
         if (std::string problem = admin_->start(); !problem.empty()) problems.push_back(std::move(problem));
     }
+    // Last, so that whoever gets through here finds everything else there.
+    if (std::string problem = workers_.front()->listen(settings_->listen); !problem.empty())
+        problems.push_back(std::move(problem));
     if (!problems.empty()) return problems;
     for (const auto& each : workers_) each->start();
     state_.start_monitor();

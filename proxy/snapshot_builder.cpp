@@ -3,6 +3,7 @@
 
 #include "proxy/operator_commands.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <set>
@@ -173,8 +174,12 @@ admin::snapshot build_snapshot(const snapshot_sources& from) {
     for (const std::shared_ptr<cluster>& each : from.state.clusters()) {
         const cluster::view_ptr view = each->view();
         all.held_by_operator |= view->held_by_operator;
+        all.two_primaries |= view->two_primaries;
         if (!view->cause.empty()) all.mode_cause = view->cause;
+        for (cluster_event& event : each->recent_events())
+            all.events.push_back({event.when, std::move(event.name), std::move(event.sentence), event.warning});
     }
+    std::sort(all.events.begin(), all.events.end(), [](const auto& a, const auto& b) { return a.when < b.when; });
     all.breaker.threshold = settings.breaker.failure_threshold;
     judge(all, settings);
     return all;

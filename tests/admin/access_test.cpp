@@ -40,7 +40,7 @@ constexpr route small_table[] = {
 };
 
 struct small_router {
-    explicit small_router(const config::admin_settings& settings) : rules(small_table, access_rules(settings), watch, run) {}
+    explicit small_router(const config::admin_settings& settings) : rules(small_table, access_rules(settings), watch, alarm, run) {}
     unsigned status(std::string_view method, std::string_view target, std::string_view authorization = {},
                     std::string_view origin = {}) const {
         request from = asking("localhost:6433", authorization);
@@ -52,6 +52,7 @@ struct small_router {
         return refused ? refused->status : std::get<response>(rules.answer(from, problem)).status;
     }
     observer watch{[] { return snapshot{}; }, [] { return readiness{}; }, std::chrono::milliseconds(0)};
+    alerts alarm;
     commands run;
     router rules;
 };

@@ -42,6 +42,13 @@ TEST_CASE("Every path answers with its type") {
         {"/api/database-recovery/health", "application/json"},
         {"/api/database-recovery/status", "application/json"},
         {"/api/database-recovery/connections", "application/json"},
+        {"/api/database-recovery/metrics", "application/json"},
+        {"/api/database-recovery/alerts", "application/json"},
+        {"/api/v1/monitoring/health", "application/json"},
+        {"/api/v1/monitoring/dashboard", "application/json"},
+        {"/api/v1/monitoring/alerts", "application/json"},
+        {"/api/v1/monitoring/database", "application/json"},
+        {"/api/v1/monitoring/database/pool-metrics", "application/json"},
     };
     const std::string index = at.get("/").body;
     for (const auto& [path, type] : paths) {
@@ -67,6 +74,25 @@ TEST_CASE("The documents come through whole") {
     CHECK(at.get("/api/database-recovery/connections?pool=app%2Falice").json().at("pools").as_array().size() == 1);
     CHECK(at.get("/api/database-recovery/connections?pool=nope").status == 404);
     CHECK(at.get("/metrics").body.find("pgsteady_build_info{version=\"1.2.3\"} 1\n") != std::string::npos);
+}
+
+TEST_CASE("Metrics of a window have the keys of the old systems; the window is 1 to 60 minutes") {
+    running_server at;
+    const std::string path = "/api/database-recovery/metrics";
+    const boost::json::value shown = at.get(path + "?time_window_minutes=5").json();
+    CHECK(keys_of(shown) == std::vector<std::string>{"time_window_minutes", "covers_seconds", "connection_metrics",
+                                                     "query_metrics", "recovery_metrics"});
+    CHECK(shown.at("time_window_minutes") == 5);
+    CHECK(shown.at("covers_seconds") == 77);
+    CHECK(shown.at_pointer("/query_metrics/count") == 200);
+    CHECK(shown.at_pointer("/query_metrics/success_rate") == 99.5);
+    CHECK(shown.at_pointer("/query_metrics/by_operation/select/errors") == 1);
+    CHECK(shown.at_pointer("/query_metrics/by_operation/select/mean_ms") == 12.3);
+    CHECK(shown.at_pointer("/connection_metrics/total") == 20);
+    CHECK(shown.at_pointer("/recovery_metrics/recoveries") == 0);
+    CHECK(shown.at_pointer("/recovery_metrics/mean_time_to_recover_seconds").is_null());
+    for (const char* wrong : {"0", "61", "-1", "ten", "5x", ""})
+        CHECK_MESSAGE(at.get(path + "?time_window_minutes=" + wrong).status == 422, wrong);
 }
 
 TEST_CASE("D8: ready while holding and read-only, not when offline or draining; the body says which") {
@@ -301,7 +327,7 @@ TEST_CASE("Snapshots are shared by requests that come close together") {
         ++taken;
         return sample_snapshot();
     };
-    admin_server server(settings, {.take_snapshot = take, .take_readiness = [] { return readiness{}; }, .warn = {}, .run = {}},
+    admin_server server(settings, {.take_snapshot = take, .take_readiness = [] { return readiness{}; }, .warn = {}, .alarm = {}, .run = {}},
                         limits);
     REQUIRE(server.start().empty());
     http_client client(server.port());

@@ -197,6 +197,7 @@ struct running_server {
                         const std::lock_guard lock(mutex);
                         warnings += line + '\n';
                     },
+                .alarm = {},
                 .run = orders()};
     }
 

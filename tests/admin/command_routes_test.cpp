@@ -183,6 +183,7 @@ TEST_CASE("Who changes something sees it in the next answer") {
                              },
                          .take_readiness = [] { return readiness{}; },
                          .warn = {},
+                         .alarm = {},
                          .run = other.orders()},
                         limits);
     REQUIRE(server.start().empty());

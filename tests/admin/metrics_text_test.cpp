@@ -3,6 +3,8 @@
 
 #include "tests/admin/admin_support.hpp"
 
+#include <fstream>
+#include <iterator>
 #include <regex>
 #include <set>
 #include <sstream>
@@ -92,4 +94,19 @@ TEST_CASE("Counters by pool wait until every worker has answered, so that they n
     seen.now.workers[1].answered = false;
     CHECK(metrics_text(seen).find("pgsteady_pool_checkouts_total{") == std::string::npos);
     CHECK(metrics_text(seen).find("db_connections_active{") != std::string::npos);
+}
+
+TEST_CASE("Every metric that the rule file names exists") {
+    std::ifstream file(std::string(PGSTEADY_SOURCE_DIR) + "/deploy/prometheus-alerts.yaml");
+    REQUIRE(file.good());
+    const std::string rules(std::istreambuf_iterator<char>(file), {});
+    observation seen = sample_observation();
+    seen.now.backends[0].lag_seconds = 1;
+    std::set<std::string> known;
+    for (const auto& family : metric_families(seen)) known.insert(family.name);
+    const std::regex name("\\b(db|pgsteady)_[a-z_]+");
+    std::size_t found = 0;
+    for (auto at = std::sregex_iterator(rules.begin(), rules.end(), name); at != std::sregex_iterator(); ++at, ++found)
+        CHECK_MESSAGE(known.contains(at->str()), at->str());
+    CHECK(found >= 6);
 }

@@ -1,0 +1,93 @@
+#include "admin/alerts.hpp"
+
+#include "admin/documents.hpp"
+#include "admin/printable.hpp"
+
+#include <algorithm>
+
+namespace pgsteady::admin {
+
+std::string_view to_string(alert_level level) {
+    switch (level) {
+        case alert_level::critical: return "critical";
+        case alert_level::warning: return "warning";
+        case alert_level::info: return "info";
+    }
+    return "info";
+}
+
+void alerts::see(const observation& seen, alert what, bool raise, bool keep) {
+    const std::string key = what.name + '\n' + what.about;
+    const auto known = active_.find(key);
+    if (known == active_.end() ? !raise : !(raise || keep)) return;
+    seen_[key] = true;
+    if (known != active_.end()) {
+        known->second.value = what.value;
+        return;
+    }
+    if (active_.size() >= most_active) return;
+    what.since = seen.taken_at;
+    active_.emplace(key, std::move(what));
+}
+
+void alerts::judge(const observation& seen) {
+    seen_.clear();
+    const snapshot& now = seen.now;
+    const double failures = now.consecutive_failures;
+    see(seen, {.name = "connection_failures", .about = {}, .value = failures, .threshold = limits_.failures,
+               .advice = "see last_problem of the backends in /status; POST /recover looks at them at once"},
+        failures >= limits_.failures, failures > 0);
+    const bool open = now.breaker.state == breaker_state::open;
+    see(seen, {.name = "circuit_breaker_open", .about = {}, .level = alert_level::critical, .value = open ? 1.0 : 0.0, .threshold = 1,
+               .advice = "a backend or the way for writes is shut off; /status tells which and why; "
+                         "it closes by itself when a probe succeeds"},
+        open, now.breaker.state == breaker_state::half_open);
+    see(seen, {.name = "two_primaries", .about = {}, .level = alert_level::critical, .value = now.two_primaries ? 1.0 : 0.0, .threshold = 1,
+               .advice = "two backends take writes; stop the one that is not wanted, writes are refused until then"},
+        now.two_primaries, false);
+    const bool enough = seen.recent.requests >= limits_.success_least;
+    see(seen, {.name = "success_rate", .about = {}, .value = seen.recent.success_percent, .threshold = limits_.success_percent,
+               .advice = "see query_metrics of /metrics by operation, and the log"},
+        enough && seen.recent.success_percent < limits_.success_percent,
+        enough && seen.recent.success_percent < limits_.success_clear);
+    judge_pools(seen);
+    judge_backends(seen);
+    for (auto at = active_.begin(); at != active_.end();) {
+        if (seen_.contains(at->first)) {
+            ++at;
+            continue;
+        }
+        at->second.until = seen.taken_at;
+        resolved_.push_front(std::move(at->second));
+        if (resolved_.size() > most_resolved) resolved_.pop_back();
+        at = active_.erase(at);
+    }
+}
+
+void alerts::judge_pools(const observation& seen) {
+    for (const pool_status& each : seen.now.pools) {
+        const double used = utilisation(each);
+        see(seen, {.name = "pool_saturation", .about = pool_name(each.database, each.user), .value = used * 100,
+                   .threshold = limits_.saturation * 100,
+                   .advice = "see /connections for pinned sessions and waiters; raise pool.size if the servers have room"},
+            used > limits_.saturation, used > limits_.saturation_clear);
+    }
+}
+
+void alerts::judge_backends(const observation& seen) {
+    for (const backend_status& each : seen.now.backends) {
+        const double lag = each.lag_seconds.value_or(0);
+        see(seen, {.name = "replication_lag", .about = printable(each.address), .value = lag, .threshold = limits_.lag_seconds,
+                   .advice = "the standby replays too slowly; it gets no reads beyond read_only.max_lag"},
+            lag > limits_.lag_seconds, lag > limits_.lag_clear);
+    }
+}
+
+std::vector<alert> alerts::active() const {
+    std::vector<alert> result;
+    for (const auto& [key, each] : active_) result.push_back(each);
+    std::stable_sort(result.begin(), result.end(), [](const alert& a, const alert& b) { return a.level < b.level; });
+    return result;
+}
+
+}  // namespace pgsteady::admin
