@@ -6,8 +6,8 @@
 #include "config/config.hpp"
 #include "protocol/scram_common.hpp"
 #include "proxy/policy/breaker.hpp"
+#include "proxy/policy/cluster_report.hpp"
 #include "proxy/policy/cluster_view.hpp"
-#include "proxy/policy/failure.hpp"
 
 #include <cstddef>
 #include <functional>
@@ -18,22 +18,6 @@
 
 namespace pgsteady {
 
-/// What a pool connection has seen of a host.
-struct host_report {
-    enum class what : std::uint8_t {
-        opened,       ///< a connection was opened; `role` and `timeline` say what it found
-        open_failed,  ///< `failure` and `words` say why
-        lost,         ///< an open connection ended
-        not_primary,  ///< 25006, or a ParameterStatus that says so, from what was taken for the primary
-    };
-    std::size_t host = 0;  ///< index in the cluster's list
-    what seen = what::opened;
-    failure_kind failure = failure_kind::none;
-    host_role role = host_role::unknown;
-    std::uint32_t timeline = 0;
-    std::string words;     ///< the server's last words or the system's
-};
-
 /// How the monitor signs in: asked for at each dial, since passthrough learns secrets late.
 struct monitor_login {
     std::string user;
@@ -41,14 +25,6 @@ struct monitor_login {
     std::string database;
     std::optional<scram_secret> secret{};  ///< keys learned from a client's own sign-in, where no password is known
     std::string md5_hash{};                ///< the same for md5
-};
-
-/// Something worth telling, for log, page and alerts.
-struct cluster_event {
-    std::chrono::system_clock::time_point when;
-    std::string name;      ///< one word: primary_lost, primary_found, mode_changed, breaker_opened, two_primaries, …
-    std::string sentence;
-    bool warning = false;
 };
 
 class cluster {

@@ -11,6 +11,7 @@ std::shared_ptr<cluster> monitor::watch(cluster_options options) {
     auto made = std::make_shared<watched_cluster>(loop_, std::move(options));
     const std::scoped_lock lock(mutex_);
     clusters_.push_back(made);
+    made->begin();
     return made;
 }
 
@@ -21,6 +22,8 @@ void monitor::start() {
 void monitor::stop() {
     loop_->stop();
     if (thread_.joinable()) thread_.join();
+    const std::scoped_lock lock(mutex_);
+    for (const auto& each : clusters_) each->end();
 }
 
 }  // namespace pgsteady

@@ -37,6 +37,8 @@ struct host_view {
     bool silent = false;
     breaker_state breaker = breaker_state::closed;
     std::uint32_t failures = 0;   ///< consecutive
+    std::uint64_t failures_total = 0;  ///< that its breaker has counted
+    std::uint64_t trips_total = 0;     ///< how often its breaker has opened
     std::uint32_t timeline = 0;   ///< 0: not known
     std::string system_identifier;
     std::string started_at;       ///< pg_postmaster_start_time(): part of the incarnation
@@ -66,6 +68,8 @@ struct cluster_view {
     std::uint32_t timeline = 0;            ///< of the primary that was adopted last; a lower one is never written to
     bool two_primaries = false;            ///< D27
     bool held_by_operator = false;
+    breaker_state write = breaker_state::closed;  ///< the way for writes: closed while there is a primary to send them to
+    std::uint64_t write_trips_total = 0;
     std::vector<host_view> hosts;          ///< in the order of the configuration
 
     /// Whether a standby shows everything that a session may expect which last wrote when `wrote_at` was the newest

@@ -1,0 +1,475 @@
+// See cluster_policy.hpp.
+#include "proxy/policy/cluster_policy.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+namespace pgsteady {
+
+using namespace std::chrono_literals;
+
+cluster_policy::cluster_policy(const std::vector<std::string>& addresses, const cluster_rules& rules, const moment& at)
+    : rules_(rules), addresses_(addresses), standing_(addresses.size()), lost_since_(at.now) {
+    for (std::size_t i = 0; i < addresses.size(); ++i)
+        hosts_.emplace_back(watch_rules{rules.monitor, rules.backoff, rules.breaker}, at.now);
+    view_.since = at.now;
+    fill_view();
+}
+
+// ------------------------------------------------------------------------------------------ what comes in
+
+void cluster_policy::asked(std::size_t index, const moment& at) {
+    if (primary_ == index) {
+        samples_.asked();
+        view_.sample = samples_.newest();
+    }
+    hosts_[index].asked(at);
+}
+
+void cluster_policy::answered(std::size_t index, probe_result found, const moment& at) {
+    const bool is_primary = primary_ == index && found.role == host_role::primary;
+    if (is_primary && found.written) samples_.answered(*found.written);
+    if (is_primary) {
+        replicas_ = found.replicas;
+        synchronous_names_ = found.synchronous_names;
+    }
+    if (found.streaming) {
+        standing_[index].receiver = {found.receiver_name, found.receiver_slot};
+        standing_[index].streamed_at = at.now;
+    }
+    hosts_[index].answered(std::move(found), at);
+}
+
+void cluster_policy::report(const host_report& seen, const moment& at) {
+    if (seen.host < hosts_.size()) hosts_[seen.host].report(seen, at);
+}
+
+void cluster_policy::waiting(unsigned worker, std::size_t statements, const moment& at) {
+    if (statements == 0) waiting_.erase(worker);
+    else waiting_[worker] = statements;
+    judge_urgency(at);
+}
+
+void cluster_policy::hold(bool on) { held_ = on; }
+
+void cluster_policy::recover(const moment& at) {
+    for (host_watch& each : hosts_) each.recover(at);
+    if (primary_) return;
+    const auto carries = [this](const host_watch& each) {
+        return each.known() && same_system(each) && (each.found().timeline == 0 || each.found().timeline >= timeline_);
+    };
+    if (system_.empty() || std::any_of(hosts_.begin(), hosts_.end(), carries)) return;
+    tell("identity_forgotten", "by command; the next primary is adopted whatever its system and timeline are", true);
+    system_.clear();
+    timeline_ = 0;
+    for (standing& each : standing_) each = {};
+}
+
+bool cluster_policy::force(std::string_view scope, breaker_force how, const moment& at) {
+    if (scope == "write") {
+        write_force_ = how;
+        return true;
+    }
+    const auto named = std::find(addresses_.begin(), addresses_.end(), scope);
+    if (named == addresses_.end()) return false;
+    hosts_[static_cast<std::size_t>(named - addresses_.begin())].fuse().force(how, at.now);
+    return true;
+}
+
+void cluster_policy::set_switches(bool breaker, bool read_only, const moment& at) {
+    rules_.breaker.enabled = breaker;
+    rules_.read_only.enabled = read_only;
+    for (host_watch& each : hosts_) each.set_breaker_rules(rules_.breaker, at);
+}
+
+// ------------------------------------------------------------------------------------------ roles
+
+bool cluster_policy::same_system(const host_watch& host) const {
+    const std::string& its = host.found().system_identifier;
+    return system_.empty() || its.empty() || its == system_;
+}
+
+/// It says that it is a primary, and nothing that is known speaks against it.
+bool cluster_policy::is_candidate(std::size_t index) const {
+    const host_watch& host = hosts_[index];
+    if (!host.known() || !host.reachable() || host.down() || host.found().role != host_role::primary) return false;
+    return same_system(host) && (host.found().timeline == 0 || host.found().timeline >= timeline_);
+}
+
+/// Ordinary work may go there as far as operators are concerned.
+bool cluster_policy::is_usable(std::size_t index) const {
+    return hosts_[index].fuse().forced() != breaker_force::open;
+}
+
+/// Why the adopted primary is not the primary any more; nothing: it is.
+std::optional<std::string> cluster_policy::why_lost(std::size_t index) const {
+    const host_watch& host = hosts_[index];
+    if (host.silent()) return "it does not answer";
+    if (host.down()) return host.last_problem();
+    if (!host.known()) return "a server there is not a primary";  // as a pool has seen
+    if (host.found().role == host_role::standby) return "it is a standby now";
+    if (!same_system(host)) return "another database system runs there";
+    if (host.found().timeline != 0 && host.found().timeline < timeline_) return "its timeline is older";
+    return std::nullopt;
+}
+
+bool cluster_policy::settled(const moment& at) const {
+    if (last_primary_) return true;
+    if (std::all_of(hosts_.begin(), hosts_.end(), [](const host_watch& each) { return each.known() || each.failures() > 0; }))
+        return true;
+    return candidate_since_ != time_point{} && at.now - candidate_since_ >= settle_for;
+}
+
+std::vector<std::size_t> cluster_policy::candidates(const moment& at) {
+    std::vector<std::size_t> result;
+    for (std::size_t i = 0; i < hosts_.size(); ++i) {
+        time_point& since = standing_[i].candidate_since;
+        if (!is_candidate(i)) since = {};
+        else if (since == time_point{}) since = at.now;
+        if (since != time_point{}) result.push_back(i);
+    }
+    return result;
+}
+
+/// Another host accepts writes, and the primary has confirmed after that was found that it does so, too. Until then it
+/// may simply be dead, which takes longer to find out than that its successor is there.
+bool cluster_policy::is_rival(std::size_t index) {
+    if (index == *primary_) return false;
+    host_watch& primary = hosts_[*primary_];
+    if (primary.found_asked_at() >= standing_[index].candidate_since) return true;
+    primary.ask_soon();
+    return false;
+}
+
+void cluster_policy::watch_roles(const moment& at) {
+    if (primary_)
+        if (const std::optional<std::string> why = why_lost(*primary_)) lose_primary(*why, at);
+    const std::vector<std::size_t> able = candidates(at);
+    const bool had_two = std::exchange(two_primaries_, false);
+    if (primary_)  // it was not lost first, so writes are moved nowhere (D27)
+        for (const std::size_t each : able) two_primaries_ = is_rival(each) || two_primaries_;
+    else if (able.empty()) candidate_since_ = {};
+    else choose(able, at);
+    if (two_primaries_ && !had_two) {
+        std::string names;
+        for (const std::size_t each : able) names += (names.empty() ? "" : " and ") + addresses_[each];
+        tell("two_primaries", names + " both accept writes; no write is sent until one of them is gone", true);
+    }
+    if (had_two && !two_primaries_) tell("one_primary", "only one host accepts writes again", false);
+}
+
+/// The highest timeline is the newest history; two hosts on one timeline are two histories.
+void cluster_policy::choose(const std::vector<std::size_t>& able, const moment& at) {
+    if (candidate_since_ == time_point{}) candidate_since_ = at.now;
+    if (!settled(at)) return;
+    const auto timeline = [this](std::size_t i) { return hosts_[i].found().timeline; };
+    const std::size_t best = *std::max_element(able.begin(), able.end(), [&](std::size_t a, std::size_t b) {
+        return timeline(a) < timeline(b);
+    });
+    const auto equal = std::count_if(able.begin(), able.end(), [&](std::size_t each) {
+        return timeline(each) == timeline(best) || timeline(each) == 0;
+    });
+    two_primaries_ = equal > 1;
+    if (!two_primaries_) adopt(best, at);
+}
+
+void cluster_policy::lose_primary(const std::string& why, const moment& at) {
+    const std::size_t lost = *primary_;
+    primary_.reset();
+    lost_since_ = at.now;
+    why_lost_ = why;
+    candidate_since_ = {};
+    note_synchronous(at);
+    tell("primary_lost", addresses_[lost] + ": " + why, true);
+    for (host_watch& each : hosts_) each.ask_soon();
+}
+
+void cluster_policy::adopt(std::size_t index, const moment& at) {
+    const host_watch& host = hosts_[index];
+    const bool moved = last_primary_ && last_primary_ != index;
+    const std::uint32_t its_timeline = host.found().timeline;
+    if (moved || its_timeline != timeline_) {
+        samples_.forget();
+        for (standing& each : standing_) each.replayed_sample = 0;
+    }
+    std::string sentence = addresses_[index];
+    if (its_timeline != 0) sentence += " on timeline " + std::to_string(its_timeline);
+    if (moved) sentence += "; it was " + addresses_[*last_primary_];
+    primary_ = index;
+    last_primary_ = index;
+    if (!host.found().system_identifier.empty()) system_ = host.found().system_identifier;
+    if (its_timeline != 0) timeline_ = its_timeline;
+    for (standing& each : standing_) each.was_synchronous = false;
+    replicas_ = host.found().replicas;
+    synchronous_names_ = host.found().synchronous_names;
+    why_lost_.clear();
+    lost_since_ = at.now;
+    tell(moved ? "primary_moved" : "primary_found", std::move(sentence), moved);
+}
+
+/// Which standbys every commit had waited for, as of the last answers before the loss (D28). A standby whose receiver has
+/// just lost the same primary may have said so already.
+void cluster_policy::note_synchronous(const moment& at) {
+    const auto fresh = 3 * rules_.monitor.interval + 3 * rules_.monitor.timeout;
+    for (standing& each : standing_)
+        each.was_synchronous = each.streamed_at != time_point{} && at.now - each.streamed_at <= fresh &&
+                               is_synchronous(replicas_, synchronous_names_, each.receiver);
+}
+
+/// Tells what is worth telling of single hosts.
+void cluster_policy::note_hosts() {
+    for (std::size_t i = 0; i < hosts_.size(); ++i) {
+        const host_watch& host = hosts_[i];
+        standing& was = standing_[i];
+        const bool down = host.tried() && host.down();
+        if (down && !was.was_down)
+            tell("host_lost", addresses_[i] + ": " + (host.silent() ? "it does not answer" : host.last_problem()), true);
+        if (was.was_down && host.reachable()) tell("host_found", addresses_[i] + " answers again", false);
+        was.was_down = was.was_down ? !host.reachable() : down;
+        if (const breaker_state now = host.fuse().state(); now != was.breaker) {
+            tell("breaker_" + std::string(to_string(now)),
+                 addresses_[i] + (now == breaker_state::open ? ": " + std::string(to_string(host.fuse().cause())) : ""),
+                 now == breaker_state::open);
+            was.breaker = now;
+        }
+        if (host.known()) note_role(i);
+    }
+}
+
+void cluster_policy::note_role(std::size_t index) {
+    const host_watch& host = hosts_[index];
+    const probe_result& found = host.found();
+    standing& was = standing_[index];
+    const auto once = [this](bool& told, bool now, const char* name, auto sentence) {
+        if (now && !told) tell(name, sentence(), true);
+        told = now;
+    };
+    const bool primary = found.role == host_role::primary;
+    once(was.old_primary_told, primary && same_system(host) && found.timeline != 0 && found.timeline < timeline_,
+         "old_primary", [&] {
+             return addresses_[index] + " accepts writes on timeline " + std::to_string(found.timeline) + ", which timeline " +
+                    std::to_string(timeline_) + " has replaced; nothing is sent to it";
+         });
+    once(was.other_system_told, !same_system(host), "other_system", [&] {
+        return addresses_[index] + " belongs to another database system (" + found.system_identifier + " instead of " + system_ +
+               "); nothing is sent to it";
+    });
+    once(was.read_only_told, primary && found.read_only_by_default, "read_only_by_default", [&] {
+        return addresses_[index] + " is a primary with default_transaction_read_only = on";
+    });
+    if (!was.started_at.empty() && !found.started_at.empty() && was.started_at != found.started_at)
+        tell("host_restarted", addresses_[index] + " was started at " + found.started_at, false);
+    was.started_at = found.started_at;
+}
+
+// ------------------------------------------------------------------------------------------ conclusions
+
+/// Roles are known from the monitor: it is let in, and where it is not, there is nothing that it would have to find (D10).
+void cluster_policy::judge_informed() {
+    const bool was = informed_;
+    const bool sees = std::any_of(hosts_.begin(), hosts_.end(), [](const host_watch& each) { return each.tried() && !each.blind(); });
+    const bool misses = std::any_of(hosts_.begin(), hosts_.end(), [](const host_watch& each) { return each.blind() && each.reachable(); });
+    informed_ = sees && (primary_ || !misses);
+    if (was && !informed_) tell("monitor_blind", "the monitor is not let in; roles come from pool connections alone", true);
+    if (!was && informed_) tell("monitor_informed", "roles come from the monitor's own connections", false);
+}
+
+void cluster_policy::judge_urgency(const moment& at) {
+    const bool urgent = !waiting_.empty() || (!primary_ && at.now - lost_since_ < urgent_at_most);
+    if (!urgent) urgent_since_.reset();
+    else if (!urgent_since_) urgent_since_ = at.now;
+}
+
+std::string cluster_policy::cause_of_loss() const {
+    if (!last_primary_) return "no primary has been found";
+    return "the primary " + addresses_[*last_primary_] + " was lost" + (why_lost_.empty() ? "" : ": " + why_lost_);
+}
+
+void cluster_policy::enter(service_mode mode, std::string cause, const moment& at) {
+    if (mode != view_.mode) {
+        std::string sentence = std::string(to_string(view_.mode)) + " -> " + std::string(to_string(mode));
+        if (!cause.empty()) sentence += ": " + cause;
+        tell("mode_changed", std::move(sentence), mode != service_mode::normal);
+        view_.mode = mode;
+        view_.since = at.now;
+    }
+    view_.cause = std::move(cause);
+}
+
+void cluster_policy::judge_mode(const moment& at) {
+    const bool any_reachable = std::any_of(hosts_.begin(), hosts_.end(), [](const host_watch& each) {
+        return !each.tried() || (each.reachable() && !each.down());
+    });
+    if (any_reachable) deaf_since_ = {};
+    else if (deaf_since_ == time_point{}) deaf_since_ = at.now;
+    const bool over = rules_.hold_timeout.count() > 0;
+    if (held_) return enter(service_mode::holding, "held by an operator", at);
+    if (write_force_ == breaker_force::open) return enter(service_mode::read_only, "an operator has closed the way for writes", at);
+    if (two_primaries_ && !(write_force_ == breaker_force::closed && primary_))
+        return enter(service_mode::read_only, "two hosts accept writes", at);
+    if (primary_ && is_usable(*primary_)) return enter(service_mode::normal, {}, at);
+    if (primary_) return enter(service_mode::holding, "an operator has closed the way to the primary", at);
+    if (!informed_ && any_reachable) return enter(service_mode::normal, {}, at);
+    if (over && deaf_since_ != time_point{} && at.now - deaf_since_ >= rules_.hold_timeout)
+        return enter(service_mode::offline, cause_of_loss(), at);
+    const bool can_read = rules_.read_only.enabled && !view_.readable.empty();
+    // A host that stands alone and has never been anything but a standby is what it says.
+    const bool lone_standby = hosts_.size() == 1 && !last_primary_;
+    if (can_read && (lone_standby || (over && at.now - lost_since_ >= rules_.hold_timeout)))
+        return enter(service_mode::read_only, cause_of_loss(), at);
+    enter(service_mode::holding, cause_of_loss(), at);
+}
+
+void cluster_policy::judge_write() {
+    const bool open = view_.mode == service_mode::read_only || view_.mode == service_mode::offline ||
+                      (view_.mode == service_mode::holding && !view_.primary);
+    if (open && view_.write == breaker_state::closed) ++view_.write_trips_total;
+    view_.write = open ? breaker_state::open : breaker_state::closed;
+}
+
+bool cluster_policy::conclude(const moment& at) {
+    const cluster_view before = view_;
+    watch_roles(at);
+    note_hosts();
+    judge_informed();
+    judge_urgency(at);
+    fill_view();
+    judge_mode(at);
+    judge_write();
+    // Without replication numbers that only tell the latest figures, is it still the same to a pool?
+    const auto same_host = [this](const host_view& a, const host_view& b) {
+        return a.role == b.role && a.reachable == b.reachable && a.silent == b.silent && a.breaker == b.breaker &&
+               a.timeline == b.timeline && a.complete == b.complete && a.started_at == b.started_at &&
+               (view_.mode == service_mode::normal || a.replayed_sample == b.replayed_sample);
+    };
+    std::vector<std::size_t> readable_before = before.readable;
+    std::vector<std::size_t> readable_now = view_.readable;
+    std::sort(readable_before.begin(), readable_before.end());
+    std::sort(readable_now.begin(), readable_now.end());
+    const bool same = before.mode == view_.mode && before.primary == view_.primary && before.informed == view_.informed &&
+                      before.timeline == view_.timeline && before.two_primaries == view_.two_primaries &&
+                      before.held_by_operator == view_.held_by_operator && readable_before == readable_now &&
+                      std::equal(before.hosts.begin(), before.hosts.end(), view_.hosts.begin(), view_.hosts.end(), same_host);
+    ++view_.version;
+    return !same;
+}
+
+std::vector<cluster_event> cluster_policy::take_events() { return std::exchange(events_, {}); }
+
+void cluster_policy::tell(std::string name, std::string sentence, bool warning) {
+    events_.push_back({{}, std::move(name), std::move(sentence), warning});
+}
+
+host_errand cluster_policy::next_errand(std::size_t index, time_point now) const {
+    return hosts_[index].next(now, urgent_since_);
+}
+
+std::optional<cluster_policy::time_point> cluster_policy::next_conclusion() const {
+    std::optional<time_point> soonest;
+    const auto at = [&](time_point when) { soonest = soonest ? std::min(*soonest, when) : when; };
+    if (candidate_since_ != time_point{} && !primary_ && !two_primaries_) at(candidate_since_ + settle_for);
+    if (rules_.hold_timeout.count() > 0 && view_.mode == service_mode::holding && !held_) {
+        if (!primary_) at(lost_since_ + rules_.hold_timeout);
+        if (deaf_since_ != time_point{}) at(deaf_since_ + rules_.hold_timeout);
+    }
+    return soonest;
+}
+
+// ------------------------------------------------------------------------------------------ the view
+
+std::optional<std::uint64_t> cluster_policy::lag_bytes(std::size_t index) const {
+    const std::optional<std::uint64_t> newest = samples_.newest_position();
+    const std::optional<std::uint64_t>& replayed = hosts_[index].found().replayed;
+    if (!newest || !replayed) return std::nullopt;
+    return *newest - std::min(*newest, *replayed);
+}
+
+/// Time says something only while something is missing: an idle primary commits nothing for hours.
+std::optional<std::chrono::milliseconds> cluster_policy::lag_time(std::size_t index) const {
+    const probe_result& found = hosts_[index].found();
+    if (lag_bytes(index) == std::uint64_t{0}) return 0ms;
+    const bool has_all = found.received && found.replayed && *found.replayed >= *found.received;
+    if (has_all && (!primary_ || found.streaming)) return 0ms;
+    return found.since_replayed;
+}
+
+void cluster_policy::fill_host(std::size_t index, host_view& to) const {
+    const host_watch& host = hosts_[index];
+    const probe_result& found = host.found();
+    to.address = addresses_[index];
+    to.role = found.role;
+    to.tried = host.tried();
+    to.reachable = host.reachable();
+    to.silent = host.silent();
+    to.breaker = host.fuse().state();
+    to.failures = host.failures();
+    to.failures_total = host.fuse().failures_total();
+    to.trips_total = host.fuse().trips_total();
+    to.timeline = found.timeline;
+    to.system_identifier = found.system_identifier;
+    to.started_at = found.started_at;
+    to.wal_position = found.role == host_role::standby ? found.replayed.value_or(0) : found.written.value_or(0);
+    to.last_problem = host.last_problem();
+    to.latency = host.known() ? std::optional(found.latency) : std::nullopt;
+    if (found.role != host_role::standby) return;
+    to.lag_bytes = lag_bytes(index);
+    to.lag_time = lag_time(index);
+    to.replayed_sample = standing_[index].replayed_sample;
+    to.complete = !primary_ && standing_[index].was_synchronous && host.known() && host.found_asked_at() >= lost_since_ &&
+                  found.received && found.replayed && *found.replayed >= *found.received;
+}
+
+bool cluster_policy::is_readable(std::size_t index, const host_view& seen) const {
+    const host_watch& host = hosts_[index];
+    if (!host.known() || !host.reachable() || host.down() || seen.role != host_role::standby) return false;
+    if (!is_usable(index) || !same_system(host)) return false;
+    if (host.found().streaming && seen.timeline != 0 && seen.timeline < timeline_) return false;  // follows the old primary
+    if (system_.empty())  // nothing was adopted yet: of several systems the first that is configured
+        for (std::size_t i = 0; i < index; ++i)
+            if (hosts_[i].known() && hosts_[i].found().system_identifier != seen.system_identifier) return false;
+    const config::read_only_settings& limits = rules_.read_only;
+    if (!seen.lag_bytes && !seen.lag_time) return hosts_.size() == 1;
+    if (limits.max_lag_bytes != 0 && seen.lag_bytes && *seen.lag_bytes > limits.max_lag_bytes) return false;
+    return limits.max_lag.count() == 0 || !seen.lag_time || *seen.lag_time <= limits.max_lag;
+}
+
+/// Best first: nothing missing, then little missing, then near. In steps, so that the order does not change all the time.
+std::vector<std::size_t> cluster_policy::readable_hosts() const {
+    std::vector<std::size_t> result;
+    for (std::size_t i = 0; i < hosts_.size(); ++i)
+        if (is_readable(i, view_.hosts[i])) result.push_back(i);
+    const auto open = [this](std::size_t i) { return view_.hosts[i].breaker == breaker_state::open; };
+    // One bad standby is left out; all of them are not (2.12).
+    if (!std::all_of(result.begin(), result.end(), open)) std::erase_if(result, open);
+    const auto rank = [this](std::size_t i) {
+        const host_view& host = view_.hosts[i];
+        const auto latency = host.latency ? static_cast<std::uint64_t>(host.latency->count()) / 1000 : 0;
+        return std::tuple(!host.complete, std::bit_width(host.lag_bytes.value_or(0) / config::mib), std::bit_width(latency), i);
+    };
+    std::sort(result.begin(), result.end(), [&](std::size_t a, std::size_t b) { return rank(a) < rank(b); });
+    return result;
+}
+
+void cluster_policy::fill_view() {
+    for (std::size_t i = 0; i < hosts_.size(); ++i) {
+        const host_watch& host = hosts_[i];
+        if (host.known() && host.found().role == host_role::standby && host.found().replayed && same_system(host))
+            standing_[i].replayed_sample =
+                std::max(standing_[i].replayed_sample, samples_.newest_replayed(*host.found().replayed));
+    }
+    view_.informed = informed_;
+    view_.timeline = timeline_;
+    view_.two_primaries = two_primaries_;
+    view_.held_by_operator = held_;
+    view_.sample = samples_.newest();
+    view_.primary = primary_ && is_usable(*primary_) ? primary_ : std::nullopt;
+    view_.hosts.resize(hosts_.size());
+    for (std::size_t i = 0; i < hosts_.size(); ++i) {
+        view_.hosts[i] = {};
+        fill_host(i, view_.hosts[i]);
+    }
+    view_.readable = readable_hosts();
+}
+
+}  // namespace pgsteady

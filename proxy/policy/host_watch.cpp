@@ -1,0 +1,252 @@
+// See host_watch.hpp. The verdicts are recovery.md 2.9, the cadences D4.
+#include "proxy/policy/host_watch.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace pgsteady {
+
+namespace {
+
+/// One such answer says it all: nobody listens there, or the server says itself that it serves nobody.
+bool is_plain_no(failure_kind kind) {
+    return kind == failure_kind::refused || kind == failure_kind::not_ready || kind == failure_kind::crash_shutdown ||
+           kind == failure_kind::admin_shutdown;
+}
+
+/// The host spoke to us and works; we were not let in.
+bool is_up_but_closed(failure_kind kind) {
+    return kind == failure_kind::too_many_connections || kind == failure_kind::login_refused ||
+           kind == failure_kind::session_ended || kind == failure_kind::out_of_resources ||
+           kind == failure_kind::statement_error || kind == failure_kind::read_only;
+}
+
+}  // namespace
+
+host_watch::host_watch(const watch_rules& rules, time_point now) : rules_(rules), breaker_(rules.breaker), last_(now) {}
+
+// ------------------------------------------------------------------------------------------ the connection
+
+void host_watch::connecting(const moment& at) {
+    link_ = link::connecting;
+    begun_ = at.now;
+    soon_ = false;
+    anew_ = false;
+    probing_ = breaker_.state() != breaker_state::closed && breaker_.begin_probe(at.now, true);
+}
+
+void host_watch::connected(const moment& at) {
+    link_ = link::open;
+    blind_ = false;
+    sign_ins_refused_ = 0;
+    lives(at);
+    begun_ = {};
+    soon_ = true;  // its first probe goes at once
+}
+
+void host_watch::touched(const moment& at) {
+    link_ = link::none;
+    suspected_ = false;
+    last_ = at.now;
+    lives(at);
+    redial_ = rules_.monitor.interval;
+    end_probe(failure_kind::none, at);
+}
+
+void host_watch::without_account(const moment& at) {
+    link_ = link::none;
+    blind_ = true;
+    soon_ = false;
+    begun_ = at.now;
+    last_ = at.now;
+    redial_ = rules_.monitor.interval;
+}
+
+void host_watch::connect_failed(failure_kind kind, std::string words, const moment& at) {
+    link_ = link::none;
+    if (kind == failure_kind::login_refused) {
+        blind_ = true;
+        ++sign_ins_refused_;
+    }
+    failed(kind, std::move(words), at);
+}
+
+void host_watch::asked(const moment& at) {
+    link_ = link::asking;
+    begun_ = at.now;
+    soon_ = false;
+    if (!probing_) probing_ = breaker_.state() != breaker_state::closed && breaker_.begin_probe(at.now, true);
+}
+
+void host_watch::answered(probe_result found, const moment& at) {
+    link_ = link::open;
+    last_ = at.now;
+    found_ = std::move(found);
+    found_asked_at_ = begun_;
+    known_ = true;
+    suspected_ = false;
+    last_problem_.clear();
+    lives(at);
+    end_probe(failure_kind::none, at);
+}
+
+void host_watch::probe_refused(std::string words, const moment& at) {
+    link_ = link::open;
+    last_ = at.now;
+    lives(at);
+    last_problem_ = std::move(words);
+    end_probe(failure_kind::none, at);
+}
+
+void host_watch::missed(const moment& at) {
+    link_ = link::none;
+    failed(failure_kind::timed_out, "it did not answer the monitor in time", at);
+    soon_ = true;
+}
+
+void host_watch::disconnected(failure_kind kind, std::string words, const moment& at) {
+    link_ = link::none;
+    last_ = at.now;
+    last_kind_ = kind;
+    last_problem_ = std::move(words);
+    redial_ = {};
+    soon_ = true;
+    if (probing_) breaker_.abandon_probe();  // the next connection tells
+    probing_ = false;
+}
+
+/// It has said something: nothing in a row has failed any more.
+void host_watch::lives(const moment& /*at*/) {
+    tried_ = true;
+    reachable_ = true;
+    failures_ = 0;
+    misses_ = 0;
+    failing_since_ = {};
+    redial_ = {};
+    last_kind_ = failure_kind::none;
+}
+
+void host_watch::failed(failure_kind kind, std::string words, const moment& at) {
+    tried_ = true;
+    last_ = at.now;
+    last_kind_ = kind;
+    last_problem_ = std::move(words);
+    if (failing_since_ == time_point{}) failing_since_ = at.now;
+    if (is_up_but_closed(kind)) {
+        reachable_ = true;
+        failures_ = 0;
+        misses_ = 0;
+        suspected_ = false;
+        // An account that is refused is refused again: the server's log need not say so every second.
+        redial_ = rules_.monitor.interval * (1U << std::min<std::size_t>(sign_ins_refused_, 5));
+        end_probe(kind, at);
+        return;
+    }
+    reachable_ = false;
+    if (kind == failure_kind::timed_out) ++misses_;
+    else {
+        ++failures_;
+        misses_ = 0;  // somebody answers, if only to refuse
+    }
+    if (down()) known_ = false;
+    redial_ = pause_after_failure(at);
+    end_probe(kind, at);
+    if (misses_ == misses_of_silence) breaker_.trip(breaker_cause::probes_missed, at.now, at.chance);
+}
+
+void host_watch::end_probe(failure_kind outcome, const moment& at) {
+    // Without a probe in progress the breaker takes it as ordinary.
+    probing_ = false;
+    breaker_.end_probe(outcome, at.now, at.chance);
+}
+
+// ------------------------------------------------------------------------------------------ reports
+
+void host_watch::report(const host_report& seen, const moment& at) {
+    using what = host_report::what;
+    switch (seen.seen) {
+        case what::opened:
+            // A connection that was opened proves more than a probe that was late.
+            misses_ = 0;
+            if ((blind_ || !known_) && sign_ins_refused_ == 0) soon_ = true;
+            if (!blind_) break;
+            lives(at);
+            suspected_ = false;
+            last_problem_.clear();
+            if (breaker_.state() != breaker_state::closed) breaker_.reset(at.now);
+            else breaker_.on_success(at.now);
+            if (seen.role == host_role::unknown) break;
+            found_.role = seen.role;
+            found_.timeline = seen.timeline;
+            found_asked_at_ = at.now;
+            known_ = true;
+            break;
+        case what::open_failed:
+            breaker_.on_failure(seen.failure, at.now, at.chance);
+            if (is_up_but_closed(seen.failure)) break;
+            last_problem_ = seen.words;
+            suspected_ = true;
+            soon_ = true;
+            // While a server shuts down smartly, old connections live and new ones are refused.
+            anew_ = anew_ || (seen.failure == failure_kind::not_ready && link_ != link::connecting);
+            break;
+        case what::lost:
+        case what::not_primary:
+            if (blind_ && seen.seen == what::not_primary) known_ = false;
+            suspected_ = true;
+            soon_ = true;
+            break;
+    }
+}
+
+void host_watch::recover(const moment& at) {
+    soon_ = true;
+    redial_ = {};
+    failing_since_ = {};
+    breaker_.recover(at.now);
+}
+
+void host_watch::set_breaker_rules(const config::breaker_settings& rules, const moment& at) {
+    rules_.breaker = rules;
+    breaker_.set_rules(rules, at.now);
+}
+
+// ------------------------------------------------------------------------------------------ cadence
+
+bool host_watch::down() const {
+    return silent() || failures_ >= 2 || (failures_ == 1 && is_plain_no(last_kind_));
+}
+
+host_watch::duration host_watch::pause_after_failure(const moment& at) const {
+    const bool late = at.now - failing_since_ >= rules_.backoff.late_after;
+    const duration ceiling = late ? rules_.backoff.late_max : rules_.backoff.max;
+    duration most = rules_.backoff.initial;
+    for (std::uint32_t n = 1; n < failures() && most < ceiling; ++n) most *= 2;
+    most = std::min(most, ceiling);
+    const auto drawn = std::chrono::duration_cast<duration>(std::chrono::duration<double>(most) * at.chance);
+    return std::max<duration>(drawn, std::chrono::milliseconds(5));
+}
+
+host_watch::duration host_watch::pause(time_point now, std::optional<time_point> urgent_since) const {
+    const bool resting = link_ == link::open;
+    if (resting && breaker_.state() == breaker_state::half_open) return std::chrono::milliseconds(5);
+    const duration usual = resting ? duration(rules_.monitor.interval) : redial_;
+    if (!urgent_since || (blind_ && !suspected_)) return usual;
+    const duration fast = now - *urgent_since < fast_for ? rules_.monitor.fast_interval
+                                                         : std::max(rules_.monitor.fast_interval, less_fast);
+    return std::min(usual, fast);
+}
+
+host_errand host_watch::next(time_point now, std::optional<time_point> urgent_since) const {
+    if (link_ == link::connecting || link_ == link::asking) return {};
+    const auto kind = link_ == link::none ? host_errand::what::connect
+                      : anew_             ? host_errand::what::reconnect
+                                          : host_errand::what::ask;
+    const time_point usual = last_ + pause(now, urgent_since);
+    if (!soon_) return {kind, usual};
+    const time_point earliest = begun_ == time_point{} ? time_point{} : begun_ + least_gap;
+    // After a failure the pause is kept: reports of a thousand sessions must not make us knock faster (2.11).
+    return {kind, failures_ > 0 ? std::max(usual, earliest) : std::max(std::min(usual, earliest), last_)};
+}
+
+}  // namespace pgsteady
