@@ -172,7 +172,7 @@ void watched_cluster::run_errand(std::size_t index, host_errand::what kind) {
 }
 
 void watched_cluster::arm_timer() {
-    std::optional<net::time_point> soonest = policy_.next_conclusion();
+    std::optional<net::time_point> soonest = policy_.next_conclusion(loop_->now());
     for (std::size_t i = 0; i < connections_.size(); ++i) {
         const host_errand next = policy_.next_errand(i, loop_->now());
         if (next.kind == host_errand::what::none) continue;

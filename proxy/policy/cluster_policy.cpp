@@ -10,7 +10,7 @@ namespace pgsteady {
 using namespace std::chrono_literals;
 
 cluster_policy::cluster_policy(const std::vector<std::string>& addresses, const cluster_rules& rules, const moment& at)
-    : rules_(rules), addresses_(addresses), standing_(addresses.size()), lost_since_(at.now) {
+    : rules_(rules), addresses_(addresses), standing_(addresses.size()), begun_(at.now), lost_since_(at.now) {
     for (std::size_t i = 0; i < addresses.size(); ++i)
         hosts_.emplace_back(watch_rules{rules.monitor, rules.backoff, rules.breaker}, at.now);
     view_.since = at.now;
@@ -29,7 +29,10 @@ void cluster_policy::asked(std::size_t index, const moment& at) {
 
 void cluster_policy::answered(std::size_t index, probe_result found, const moment& at) {
     const bool is_primary = primary_ == index && found.role == host_role::primary;
-    if (is_primary && found.written) samples_.answered(*found.written);
+    if (is_primary && found.written) {
+        samples_.answered(*found.written);
+        written_ = without_page_header(*found.written);
+    }
     if (is_primary) {
         replicas_ = found.replicas;
         synchronous_names_ = found.synchronous_names;
@@ -115,10 +118,8 @@ std::optional<std::string> cluster_policy::why_lost(std::size_t index) const {
 }
 
 bool cluster_policy::settled(const moment& at) const {
-    if (last_primary_) return true;
-    if (std::all_of(hosts_.begin(), hosts_.end(), [](const host_watch& each) { return each.known() || each.failures() > 0; }))
-        return true;
-    return candidate_since_ != time_point{} && at.now - candidate_since_ >= settle_for;
+    const auto has_spoken = [](const host_watch& each) { return each.known() || each.failures() > 0; };
+    return last_primary_ || at.now - begun_ >= settle_for || std::all_of(hosts_.begin(), hosts_.end(), has_spoken);
 }
 
 std::vector<std::size_t> cluster_policy::candidates(const moment& at) {
@@ -149,8 +150,7 @@ void cluster_policy::watch_roles(const moment& at) {
     const bool had_two = std::exchange(two_primaries_, false);
     if (primary_)  // it was not lost first, so writes are moved nowhere (D27)
         for (const std::size_t each : able) two_primaries_ = is_rival(each) || two_primaries_;
-    else if (able.empty()) candidate_since_ = {};
-    else choose(able, at);
+    else if (!able.empty()) choose(able, at);
     if (two_primaries_ && !had_two) {
         std::string names;
         for (const std::size_t each : able) names += (names.empty() ? "" : " and ") + addresses_[each];
@@ -161,7 +161,6 @@ void cluster_policy::watch_roles(const moment& at) {
 
 /// The highest timeline is the newest history; two hosts on one timeline are two histories.
 void cluster_policy::choose(const std::vector<std::size_t>& able, const moment& at) {
-    if (candidate_since_ == time_point{}) candidate_since_ = at.now;
     if (!settled(at)) return;
     const auto timeline = [this](std::size_t i) { return hosts_[i].found().timeline; };
     const std::size_t best = *std::max_element(able.begin(), able.end(), [&](std::size_t a, std::size_t b) {
@@ -179,7 +178,6 @@ void cluster_policy::lose_primary(const std::string& why, const moment& at) {
     primary_.reset();
     lost_since_ = at.now;
     why_lost_ = why;
-    candidate_since_ = {};
     note_synchronous(at);
     tell("primary_lost", addresses_[lost] + ": " + why, true);
     for (host_watch& each : hosts_) each.ask_soon();
@@ -198,6 +196,8 @@ void cluster_policy::adopt(std::size_t index, const moment& at) {
     if (moved) sentence += "; it was " + addresses_[*last_primary_];
     primary_ = index;
     last_primary_ = index;
+    written_.reset();
+    if (host.found().written) written_ = without_page_header(*host.found().written);
     if (!host.found().system_identifier.empty()) system_ = host.found().system_identifier;
     if (its_timeline != 0) timeline_ = its_timeline;
     for (standing& each : standing_) each.was_synchronous = false;
@@ -266,11 +266,11 @@ void cluster_policy::note_role(std::size_t index) {
 // ------------------------------------------------------------------------------------------ conclusions
 
 /// Roles are known from the monitor: it is let in, and where it is not, there is nothing that it would have to find (D10).
-void cluster_policy::judge_informed() {
+void cluster_policy::judge_informed(const moment& at) {
     const bool was = informed_;
     const bool sees = std::any_of(hosts_.begin(), hosts_.end(), [](const host_watch& each) { return each.tried() && !each.blind(); });
     const bool misses = std::any_of(hosts_.begin(), hosts_.end(), [](const host_watch& each) { return each.blind() && each.reachable(); });
-    informed_ = sees && (primary_ || !misses);
+    informed_ = sees && (primary_ || (!misses && settled(at)));
     if (was && !informed_) tell("monitor_blind", "the monitor is not let in; roles come from pool connections alone", true);
     if (!was && informed_) tell("monitor_informed", "roles come from the monitor's own connections", false);
 }
@@ -332,7 +332,7 @@ bool cluster_policy::conclude(const moment& at) {
     const cluster_view before = view_;
     watch_roles(at);
     note_hosts();
-    judge_informed();
+    judge_informed(at);
     judge_urgency(at);
     fill_view();
     judge_mode(at);
@@ -365,10 +365,12 @@ host_errand cluster_policy::next_errand(std::size_t index, time_point now) const
     return hosts_[index].next(now, urgent_since_);
 }
 
-std::optional<cluster_policy::time_point> cluster_policy::next_conclusion() const {
+std::optional<cluster_policy::time_point> cluster_policy::next_conclusion(time_point now) const {
     std::optional<time_point> soonest;
-    const auto at = [&](time_point when) { soonest = soonest ? std::min(*soonest, when) : when; };
-    if (candidate_since_ != time_point{} && !primary_ && !two_primaries_) at(candidate_since_ + settle_for);
+    const auto at = [&](time_point when) {
+        if (when > now) soonest = soonest ? std::min(*soonest, when) : when;
+    };
+    if (!last_primary_ && !informed_) at(begun_ + settle_for);
     if (rules_.hold_timeout.count() > 0 && view_.mode == service_mode::holding && !held_) {
         if (!primary_) at(lost_since_ + rules_.hold_timeout);
         if (deaf_since_ != time_point{}) at(deaf_since_ + rules_.hold_timeout);
@@ -379,10 +381,9 @@ std::optional<cluster_policy::time_point> cluster_policy::next_conclusion() cons
 // ------------------------------------------------------------------------------------------ the view
 
 std::optional<std::uint64_t> cluster_policy::lag_bytes(std::size_t index) const {
-    const std::optional<std::uint64_t> newest = samples_.newest_position();
     const std::optional<std::uint64_t>& replayed = hosts_[index].found().replayed;
-    if (!newest || !replayed) return std::nullopt;
-    return *newest - std::min(*newest, *replayed);
+    if (!written_ || !replayed) return std::nullopt;
+    return *written_ - std::min(*written_, *replayed);
 }
 
 /// Time says something only while something is missing: an idle primary commits nothing for hours.

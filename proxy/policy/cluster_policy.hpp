@@ -35,7 +35,7 @@ class cluster_policy {
 public:
     using time_point = std::chrono::steady_clock::time_point;
 
-    /// When several hosts may be primaries at the start, so long the others are waited for before one is chosen.
+    /// At the start, so long all hosts are waited for before a primary is chosen or said to be missing.
     static constexpr std::chrono::milliseconds settle_for{500};
     /// So long after a loss its statements' end is nobody's urgency any more, unless somebody waits.
     static constexpr std::chrono::seconds urgent_at_most{60};
@@ -70,8 +70,8 @@ public:
     /// Events since the last call; their `when` is for the caller to fill in.
     [[nodiscard]] std::vector<cluster_event> take_events();
     [[nodiscard]] host_errand next_errand(std::size_t index, time_point now) const;
-    /// When conclusions change by time alone; nothing: not at all.
-    [[nodiscard]] std::optional<time_point> next_conclusion() const;
+    /// When, after `now`, conclusions change by time alone; nothing: not at all.
+    [[nodiscard]] std::optional<time_point> next_conclusion(time_point now) const;
     /// Number of the newest sample that was asked for (D28). Never 0: that is what a session has that never wrote.
     [[nodiscard]] std::uint64_t newest_sample() const { return samples_.newest(); }
 
@@ -104,7 +104,7 @@ private:
     [[nodiscard]] std::vector<std::size_t> candidates(const moment& at);
     void choose(const std::vector<std::size_t>& candidates, const moment& at);
     void note_role(std::size_t index);
-    void judge_informed();
+    void judge_informed(const moment& at);
     void judge_urgency(const moment& at);
     void judge_mode(const moment& at);
     void enter(service_mode mode, std::string cause, const moment& at);
@@ -125,6 +125,7 @@ private:
     std::vector<host_watch> hosts_;
     std::vector<standing> standing_;
     wal_samples samples_;
+    std::optional<std::uint64_t> written_;  // by the primary, as of its last answer
     std::map<unsigned, std::size_t> waiting_;  // by worker
 
     std::optional<std::size_t> primary_;
@@ -133,8 +134,8 @@ private:
     std::uint32_t timeline_ = 0;
     bool two_primaries_ = false;
     std::string why_lost_;
+    time_point begun_{};
     time_point lost_since_{};      // when the primary was lost, or watching began
-    time_point candidate_since_{}; // since when there is one to choose at the start
     time_point deaf_since_{};      // since when no host is reachable; zero: one is
     std::optional<time_point> urgent_since_;
     std::vector<replica_row> replicas_;  // as the primary saw them last

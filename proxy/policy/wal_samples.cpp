@@ -41,11 +41,6 @@ void wal_samples::answered(std::uint64_t inserted) {
     samples_.emplace_back(newest_, position);
 }
 
-std::optional<std::uint64_t> wal_samples::newest_position() const {
-    if (samples_.empty()) return std::nullopt;
-    return samples_.back().second;
-}
-
 std::uint64_t wal_samples::newest_replayed(std::uint64_t replayed) const {
     const auto beyond = std::upper_bound(samples_.begin(), samples_.end(), replayed,
                                          [](std::uint64_t at, const auto& sample) { return at < sample.second; });

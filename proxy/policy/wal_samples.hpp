@@ -29,7 +29,6 @@ public:
     void forget() { samples_.clear(); }
 
     [[nodiscard]] std::uint64_t newest() const { return newest_; }
-    [[nodiscard]] std::optional<std::uint64_t> newest_position() const;
     /// The newest sample that a standby has which has replayed so far; 0: none that is still known.
     [[nodiscard]] std::uint64_t newest_replayed(std::uint64_t replayed) const;
 
