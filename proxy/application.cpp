@@ -102,6 +102,8 @@ void application::stop() {
 admin::readiness application::take_readiness() const {
     admin::readiness now;
     now.draining = state_.draining;
+    for (const auto& each : state_.clusters())
+        now.mode = std::max(now.mode, static_cast<admin::service_mode>(each->view()->mode));
     return now;
 }
 

@@ -97,8 +97,8 @@ std::uint64_t resident_bytes() {
     return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
-/// Until the monitor exists, the pools' own dials say how the backends are.
-void judge(admin::snapshot& all, const config::settings& settings) {
+/// How the pools' own dials go.
+void judge_pools(admin::snapshot& all) {
     bool failing = false;
     bool serving = all.pools.empty();
     for (const admin::pool_status& each : all.pools) {
@@ -109,11 +109,50 @@ void judge(admin::snapshot& all, const config::settings& settings) {
     all.state = !serving ? admin::service_state::disconnected
                 : failing ? admin::service_state::degraded
                           : admin::service_state::connected;
-    for (const config::host_port& host : settings.backends.hosts) {
-        admin::backend_status backend;
-        backend.address = host.host + ':' + std::to_string(host.port);
-        all.backends.push_back(std::move(backend));
+}
+
+admin::breaker_state state_of(breaker_state state) { return static_cast<admin::breaker_state>(state); }
+
+admin::backend_status backend_of(const host_view& host) {
+    admin::backend_status to;
+    to.address = host.address;
+    if (host.tried) to.reachable = host.reachable;
+    to.last_problem = host.last_problem;
+    to.role = to_string(host.role);
+    if (host.lag_time) to.lag_seconds = std::chrono::duration<double>(*host.lag_time).count();
+    if (host.latency) to.latency_seconds = std::chrono::duration<double>(*host.latency).count();
+    if (host.timeline != 0) to.timeline = host.timeline;
+    return to;
+}
+
+/// The worst first: what the breaker that stands for all of them shows.
+void add_breaker(admin::snapshot& all, admin::breaker_status scope) {
+    const auto badness = [](admin::breaker_state state) {
+        return state == admin::breaker_state::open ? 2 : state == admin::breaker_state::half_open ? 1 : 0;
+    };
+    scope.threshold = all.breaker.threshold;
+    if (badness(scope.state) > badness(all.breaker.state)) all.breaker.state = scope.state;
+    all.breaker.failures = std::max(all.breaker.failures, scope.failures);
+    all.breaker.failures_total += scope.failures_total;
+    all.breaker.trips_total += scope.trips_total;
+    all.breaker_scopes.push_back(std::move(scope));
+}
+
+/// What the monitor knows. With several clusters the worst mode is shown.
+void add_cluster(admin::snapshot& all, const cluster_view& view) {
+    bool down = false;
+    for (const host_view& host : view.hosts) {
+        all.backends.push_back(backend_of(host));
+        add_breaker(all, {host.address, state_of(host.breaker), host.failures, 0, host.failures_total, host.trips_total});
+        down |= host.tried && !host.reachable;
     }
+    add_breaker(all, {"write", state_of(view.write), 0, 0, 0, view.write_trips_total});
+    all.mode = std::max(all.mode, static_cast<admin::service_mode>(view.mode));
+    admin::service_state state = down ? admin::service_state::degraded : admin::service_state::connected;
+    if (view.mode == service_mode::holding) state = admin::service_state::recovering;
+    if (view.mode == service_mode::read_only) state = admin::service_state::degraded;
+    if (view.mode == service_mode::offline) state = admin::service_state::disconnected;
+    all.state = std::max(all.state, state);
 }
 
 admin::switch_status switches_of(const config::policies& now) {
@@ -181,7 +220,8 @@ admin::snapshot build_snapshot(const snapshot_sources& from) {
     }
     std::sort(all.events.begin(), all.events.end(), [](const auto& a, const auto& b) { return a.when < b.when; });
     all.breaker.threshold = settings.breaker.failure_threshold;
-    judge(all, settings);
+    judge_pools(all);
+    for (const auto& each : from.state.clusters()) add_cluster(all, *each->view());
     return all;
 }
 

@@ -227,12 +227,10 @@ void cluster_policy::note_hosts() {
             tell("host_lost", addresses_[i] + ": " + (host.silent() ? "it does not answer" : host.last_problem()), true);
         if (was.was_down && host.reachable()) tell("host_found", addresses_[i] + " answers again", false);
         was.was_down = was.was_down ? !host.reachable() : down;
-        if (const breaker_state now = host.fuse().state(); now != was.breaker) {
-            tell("breaker_" + std::string(to_string(now)),
-                 addresses_[i] + (now == breaker_state::open ? ": " + std::string(to_string(host.fuse().cause())) : ""),
-                 now == breaker_state::open);
-            was.breaker = now;
-        }
+        const bool open = host.fuse().state() != breaker_state::closed;
+        if (open && !was.breaker_open) tell("breaker_opened", addresses_[i] + ": " + std::string(to_string(host.fuse().cause())), true);
+        if (!open && was.breaker_open) tell("breaker_closed", addresses_[i], false);
+        was.breaker_open = open;
         if (host.known()) note_role(i);
     }
 }
@@ -403,7 +401,7 @@ void cluster_policy::fill_host(std::size_t index, host_view& to) const {
     to.tried = host.tried();
     to.reachable = host.reachable();
     to.silent = host.silent();
-    to.breaker = host.fuse().state();
+    to.breaker = host.shown_breaker();
     to.failures = host.failures();
     to.failures_total = host.fuse().failures_total();
     to.trips_total = host.fuse().trips_total();

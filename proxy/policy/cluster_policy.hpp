@@ -81,7 +81,7 @@ private:
         bool other_system_told = false;
         bool was_synchronous = false;        // when the primary was lost
         bool was_down = false;
-        breaker_state breaker = breaker_state::closed;
+        bool breaker_open = false;
         std::uint64_t replayed_sample = 0;
         std::string started_at;
         bool read_only_told = false;

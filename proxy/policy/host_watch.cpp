@@ -38,8 +38,9 @@ void host_watch::connecting(const moment& at) {
 void host_watch::connected(const moment& at) {
     link_ = link::open;
     blind_ = false;
+    proven_ = false;
     sign_ins_refused_ = 0;
-    lives(at);
+    last_ = at.now;
     begun_ = {};
     soon_ = true;  // its first probe goes at once
 }
@@ -48,7 +49,7 @@ void host_watch::touched(const moment& at) {
     link_ = link::none;
     suspected_ = false;
     last_ = at.now;
-    lives(at);
+    lives();
     redial_ = rules_.monitor.interval;
     end_probe(failure_kind::none, at);
 }
@@ -86,14 +87,14 @@ void host_watch::answered(probe_result found, const moment& at) {
     known_ = true;
     suspected_ = false;
     last_problem_.clear();
-    lives(at);
+    lives();
     end_probe(failure_kind::none, at);
 }
 
 void host_watch::probe_refused(std::string words, const moment& at) {
     link_ = link::open;
     last_ = at.now;
-    lives(at);
+    lives();
     last_problem_ = std::move(words);
     end_probe(failure_kind::none, at);
 }
@@ -106,6 +107,8 @@ void host_watch::missed(const moment& at) {
 
 void host_watch::disconnected(failure_kind kind, std::string words, const moment& at) {
     link_ = link::none;
+    // One that never answered is as good as none: else a host that lets us in and hangs up would be dialled without end.
+    if (!proven_) return failed(kind == failure_kind::none ? failure_kind::closed : kind, std::move(words), at);
     last_ = at.now;
     last_kind_ = kind;
     last_problem_ = std::move(words);
@@ -116,8 +119,9 @@ void host_watch::disconnected(failure_kind kind, std::string words, const moment
 }
 
 /// It has said something: nothing in a row has failed any more.
-void host_watch::lives(const moment& /*at*/) {
+void host_watch::lives() {
     tried_ = true;
+    proven_ = true;
     reachable_ = true;
     failures_ = 0;
     misses_ = 0;
@@ -170,7 +174,7 @@ void host_watch::report(const host_report& seen, const moment& at) {
             misses_ = 0;
             if ((blind_ || !known_) && sign_ins_refused_ == 0) soon_ = true;
             if (!blind_) break;
-            lives(at);
+            lives();
             suspected_ = false;
             last_problem_.clear();
             if (breaker_.state() != breaker_state::closed) breaker_.reset(at.now);
@@ -213,6 +217,11 @@ void host_watch::set_breaker_rules(const config::breaker_settings& rules, const 
 
 // ------------------------------------------------------------------------------------------ cadence
 
+breaker_state host_watch::shown_breaker() const {
+    const breaker_state now = breaker_.state();
+    return now == breaker_state::half_open && !reachable_ ? breaker_state::open : now;
+}
+
 bool host_watch::down() const {
     return silent() || failures_ >= 2 || (failures_ == 1 && is_plain_no(last_kind_));
 }
@@ -246,7 +255,7 @@ host_errand host_watch::next(time_point now, std::optional<time_point> urgent_si
     if (!soon_) return {kind, usual};
     const time_point earliest = begun_ == time_point{} ? time_point{} : begun_ + least_gap;
     // After a failure the pause is kept: reports of a thousand sessions must not make us knock faster (2.11).
-    return {kind, failures_ > 0 ? std::max(usual, earliest) : std::max(std::min(usual, earliest), last_)};
+    return {kind, link_ == link::none && failures_ > 0 ? std::max(usual, earliest) : std::max(std::min(usual, earliest), last_)};
 }
 
 }  // namespace pgsteady

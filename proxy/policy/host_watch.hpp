@@ -105,13 +105,15 @@ public:
     [[nodiscard]] std::uint32_t failures() const { return failures_ + misses_; }
     [[nodiscard]] const std::string& last_problem() const { return last_problem_; }
     [[nodiscard]] std::size_t sign_ins_refused() const { return sign_ins_refused_; }
+    /// Half open once a probe went well: that one is under way to a host that never answers is nothing to act on.
+    [[nodiscard]] breaker_state shown_breaker() const;
     [[nodiscard]] breaker& fuse() { return breaker_; }
     [[nodiscard]] const breaker& fuse() const { return breaker_; }
 
 private:
     enum class link : std::uint8_t { none, connecting, open, asking };
 
-    void lives(const moment& at);
+    void lives();
     void failed(failure_kind kind, std::string words, const moment& at);
     void end_probe(failure_kind outcome, const moment& at);
     [[nodiscard]] duration pause_after_failure(const moment& at) const;
@@ -136,6 +138,7 @@ private:
     bool tried_ = false;
     bool blind_ = false;
     bool suspected_ = false;
+    bool proven_ = true;    // the connection has brought an answer
     bool soon_ = true;
     bool anew_ = false;     // the connection is to be replaced
     bool probing_ = false;  // this errand is the breaker's probe

@@ -1,6 +1,7 @@
 """A private PostgreSQL 15 cluster on a free loopback port, run by an unprivileged user.
 
-Users (superuser `postgres` only through the Unix socket): app (SCRAM), app_md5 (md5), app_trust (no password).
+Users (superuser `postgres` only through the Unix socket): app (SCRAM), app_md5 (md5), app_trust (no password),
+watcher (SCRAM, in pg_monitor: what a proxy's monitor signs in with).
 Durability is off: the data lives as long as one suite. `Cluster(workspace, copy_of=primary)` is a streaming standby,
 which `promote()` makes the primary and `rejoin(new_primary)` makes a standby again.
 """
@@ -48,6 +49,7 @@ host  all all       127.0.0.1/32 scram-sha-256
 USERS = """
 create role app login password '{password}';
 create role app_trust login;
+create role watcher login password '{password}' in role pg_monitor;
 create role other nologin;
 grant other to app;
 set password_encryption = 'md5';

@@ -31,6 +31,7 @@ def base_config(cluster, **sections):
         "admin": {"host": "127.0.0.1", "port": free_port()},
         "workers": 2,
         "backends": {"hosts": [f"127.0.0.1:{cluster.port}"]},
+        "monitor": {"user": "watcher", "password": PASSWORD, "database": "postgres"},
         "users": {"app": {"password": PASSWORD}, "app_md5": {"password": PASSWORD}},
         "pool": {"mode": "transaction", "size": 2, "max_overflow": 0, "min_size": 0},
         "log": {"level": "info"},

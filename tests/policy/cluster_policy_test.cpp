@@ -699,13 +699,31 @@ TEST_CASE("the breaker of a host opens with its failures and closes with two pro
     for (int i = 0; i < 5; ++i) tale.refuse(1);
     CHECK(tale.view().hosts[1].breaker == breaker_state::open);
     CHECK(tale.view().hosts[1].trips_total == 1);
-    CHECK(tale.told("breaker_open") == 1);
-    tale.up(1, story::standby());
+    CHECK(tale.told("breaker_opened") == 1);
+    tale.take_change();
+    tale.connect(1);
+    tale.settle();
+    CHECK(tale.view().hosts[1].breaker == breaker_state::open);  // an attempt is nothing to act on
+    CHECK_FALSE(tale.take_change());
+    tale.ask(1, story::standby());
     CHECK(tale.view().hosts[1].breaker == breaker_state::half_open);
     CHECK(tale.wait_for(1) <= 5ms);
     tale.ask(1, story::standby());
     CHECK(tale.view().hosts[1].breaker == breaker_state::closed);
     CHECK(tale.view().readable == hosts{1});
+    CHECK(tale.told("breaker_closed") == 1);
+}
+
+TEST_CASE("a host that lets the monitor in and hangs up is dialled less and less, too") {
+    story tale = pair_of_hosts();
+    tale.drop(1);
+    for (int i = 0; i < 8; ++i) {
+        tale.connect(1);
+        tale.drop(1);
+    }
+    CHECK(tale.wait_for(1) == 500ms);
+    CHECK(tale.view().hosts[1].breaker == breaker_state::open);
+    CHECK_FALSE(tale.view().hosts[1].reachable);
 }
 
 TEST_CASE("numbers alone are no change that pools must hear of") {

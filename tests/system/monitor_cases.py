@@ -1,0 +1,165 @@
+"""The monitor: roles are discovered, a promotion is seen, a server that dies is held for, one that is silent is found out."""
+
+import json
+import signal
+import threading
+import time
+from contextlib import contextmanager
+
+from bench import DATABASE
+from lib.cluster import Cluster
+from lib.deadline import eventually
+from lib.fake_server import FakeServer, error
+from lib.proxy import base_config
+
+
+def status(proxy):
+    return json.loads(proxy.http("/api/database-recovery/status")[2])
+
+
+def backends(proxy):
+    """{port: document}"""
+    return {int(each["backend"].rpartition(":")[2]): each for each in status(proxy)["backends"]}
+
+
+def role(proxy, cluster):
+    return backends(proxy)[cluster.port]["role"]
+
+
+@contextmanager
+def pair(bench, name, **sections):
+    """A primary and its standby of their own, and a proxy in front of both, the standby named first."""
+    primary = Cluster(bench.workspace, f"{name}_a")
+    standby = None
+    try:
+        primary.create_database(DATABASE)
+        standby = Cluster(bench.workspace, f"{name}_b", copy_of=primary)
+        config = base_config(primary, pool={"hold_timeout": "20s"}, **sections)
+        config["backends"]["hosts"] = [f"127.0.0.1:{standby.port}", f"127.0.0.1:{primary.port}"]
+        with bench.proxy_with(config) as proxy:
+            eventually(lambda: role(proxy, primary) == "primary", "the primary is found")
+            eventually(lambda: role(proxy, standby) == "standby", "the standby is found")
+            yield primary, standby, proxy
+    finally:
+        primary.stop(signal.SIGQUIT)
+        if standby:
+            standby.stop(signal.SIGQUIT)
+
+
+def roles_are_shown(bench):
+    with pair(bench, "roles") as (primary, standby, proxy):
+        shown = backends(proxy)[standby.port]
+        assert shown["reachable"] and shown["lag_seconds"] == 0 and shown["timeline"] == 1, shown
+        assert shown["latency_ms"] is not None, shown
+        assert status(proxy)["mode"] == "normal"
+        with proxy.connect(DATABASE) as client:
+            assert client.value("select pg_is_in_recovery()") == "f"
+        names = primary.sql("select count(*), string_agg(distinct usename, '') from pg_stat_activity "
+                            "where application_name = 'pgsteady monitor'")
+        assert names == [["1", "watcher"]], names
+
+
+def promotion_is_seen(bench):
+    """Within 1.5 s; the old primary is not written to when it comes back (T37)."""
+    with pair(bench, "promotion") as (primary, standby, proxy):
+        primary.stop(signal.SIGQUIT)
+        eventually(lambda: status(proxy)["mode"] == "holding", "there is no primary")
+        assert proxy.http("/readyz")[0] == 200
+        standby.promote()
+        promoted = time.monotonic()
+        eventually(lambda: role(proxy, standby) == "primary" and status(proxy)["mode"] == "normal", "it is adopted")
+        took = time.monotonic() - promoted
+        assert took < 1.5, took
+        primary.start()
+        eventually(lambda: role(proxy, primary) == "primary", "the old primary is seen")
+        with proxy.connect(DATABASE) as client:
+            assert client.value("show port") == str(standby.port)
+            client.query("create table written (id int)")
+        assert status(proxy)["mode"] == "normal"
+        assert "old_primary" in proxy.log_text()
+        assert primary.sql("select count(*) from pg_class where relname = 'written'", DATABASE) == [["0"]]
+
+
+def killed_postmaster_and_restart(bench):
+    with bench.proxy(pool={"hold_timeout": "20s"}) as proxy, proxy.connect(DATABASE) as client:
+        assert client.value("select 1") == "1"
+        bench.cluster.stop(signal.SIGKILL)
+        eventually(lambda: status(proxy)["mode"] == "holding", "it is held")
+        assert status(proxy)["state"] == "recovering"
+        bench.cluster.start()
+        eventually(lambda: status(proxy)["mode"] == "normal", "it is back")
+        with proxy.connect(DATABASE) as other:
+            assert other.value("select 1") == "1"
+
+
+def terminated_monitor_changes_nothing(bench):
+    with bench.proxy() as proxy, proxy.connect(DATABASE) as client:
+        eventually(lambda: role(proxy, bench.cluster) == "primary", "the primary is found")
+        for _ in range(5):
+            bench.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'watcher'")
+            assert client.value("select 1") == "1"
+            time.sleep(0.05)
+        eventually(lambda: bench.sql("select count(*) from pg_stat_activity where usename = 'watcher'") == [["1"]],
+                   "the monitor is back")
+        assert "mode_changed" not in proxy.log_text(), proxy.log_tail()
+        assert "host_lost" not in proxy.log_text(), proxy.log_tail()
+
+
+def monitor_that_is_refused(bench):
+    """D10: with a wrong account for the monitor, pools find out for themselves, and the log says so once."""
+    with bench.proxy(monitor={"password": "wrong"}) as proxy, proxy.connect(DATABASE) as client:
+        assert client.value("select 1") == "1"
+        assert status(proxy)["mode"] == "normal"
+        eventually(lambda: role(proxy, bench.cluster) == "primary", "pools say what it is")
+
+
+def least_rights(bench):
+    """An account that may call next to nothing still learns the role."""
+    bench.sql("create role humble login password 'humble'")
+    bench.cluster.sql("revoke execute on function pg_control_system() from public")
+    try:
+        with bench.proxy(monitor={"user": "humble", "password": "humble"}) as proxy:
+            eventually(lambda: role(proxy, bench.cluster) == "primary", "the primary is found")
+            assert backends(proxy)[bench.cluster.port]["timeline"] == 1
+    finally:
+        bench.cluster.sql("grant execute on function pg_control_system() to public")
+        bench.sql("drop role humble")
+
+
+def silent_host(bench):
+    """F12: it accepts connections and never says a word: three missed probes, whatever the other host does."""
+    release = threading.Event()
+    with FakeServer(lambda peer: release.wait(30)) as mute:
+        hosts = [f"127.0.0.1:{mute.port}", f"127.0.0.1:{bench.cluster.port}"]
+        with bench.proxy(backends={"hosts": hosts}) as proxy:
+            eventually(lambda: role(proxy, bench.cluster) == "primary", "the primary is found")
+            started = time.monotonic()
+            eventually(lambda: "host_lost" in proxy.log_text(), "the silent host is found out")
+            assert time.monotonic() - started < 5
+            with proxy.connect(DATABASE) as client:
+                assert client.value("select 1") == "1"
+            assert status(proxy)["mode"] == "normal"
+            assert backends(proxy)[mute.port]["reachable"] is False
+        release.set()
+
+
+def host_that_speaks_nonsense(bench):
+    """P9: whatever a host sends, the monitor takes no harm and goes on."""
+    scripts = [lambda peer: peer.send(b"SSH-2.0-nonsense\r\n" * 100),
+               lambda peer: (peer.login_ok(), peer.send(b"D\x7f\xff\xff\xff" + b"x" * 100000)),
+               lambda peer: (peer.login_ok(), peer.read_message(), peer.send(b"D\0\0\0\x06\0\x09Z\0\0\0\5I")),
+               lambda peer: (peer.read_startup(), peer.send(error("57P03", "the database system is starting up"))),
+               lambda peer: (peer.login_ok(), [peer.send(b"N\0\0\x10\0" + b"y" * 4092) for _ in range(2000)])]
+    servers = [FakeServer(script) for script in scripts]
+    hosts = [f"127.0.0.1:{each.port}" for each in servers] + [f"127.0.0.1:{bench.cluster.port}"]
+    with bench.proxy(backends={"hosts": hosts}) as proxy, proxy.connect(DATABASE) as client:
+        eventually(lambda: role(proxy, bench.cluster) == "primary", "the primary is found")
+        assert client.value("select 1") == "1"
+        eventually(lambda: all(each.connections > 2 for each in servers), "each is tried again")
+        shown = backends(proxy)
+        assert all(shown[each.port]["role"] == "unknown" for each in servers), shown
+        assert client.value("select 1") == "1"
+
+
+CASES = [roles_are_shown, promotion_is_seen, killed_postmaster_and_restart, terminated_monitor_changes_nothing,
+         monitor_that_is_refused, least_rights, silent_host, host_that_speaks_nonsense]
