@@ -211,12 +211,29 @@ def cut_mid_message(rig, chance, size):
         else:
             gate.cut_after(chance.choice(("up", "down")), chance.randint(1, 4000), chance.choice(("rst", "fin")))
         time.sleep(chance.uniform(0.1, 0.25))
+    gate.heal()
 
 
 def black_hole(rig, chance, size):
     rig.gate().blackhole()
     time.sleep(3.0 * size)
     rig.gate().heal()
+
+
+def black_hole_and_promotion(rig, chance, size):
+    """The primary is unreachable, not dead, and the standby is promoted: everybody is served while the hole lasts (T5)."""
+    hole = rig.gate()
+    hole.blackhole()
+    time.sleep(0.5)
+    rig.fail_over()
+    moment = time.monotonic()
+    if not rig.crowd.wait_for_progress(moment, 7.0):
+        names = ", ".join(rig.crowd.waiting_for(moment))
+        rig.crowd.history.violation("I10", "during the hole", f"7 s after the promotion not served: {names}")
+    rig.standby.stop(signal.SIGQUIT)
+    hole.heal()
+    rig.rejoin()
+    return moment
 
 
 def black_hole_downwards(rig, chance, size):
@@ -281,6 +298,8 @@ def cut_tls(rig, chance, size):
         if chance.random() < 0.5:
             rig.gate().rst(share=0.3)
         time.sleep(chance.uniform(0.1, 0.25))
+    rig.gate().heal()
+    rig.gates["clients"].heal()
 
 
 # ---- the proxy ------------------------------------------------------------------------------------------------------
@@ -354,6 +373,8 @@ FAULTS = [
     Fault("f12_black_hole", "nothing passes to or from the primary", black_hole, Expect(within=4.0), gated=SERVERS),
     Fault("f12_black_hole_down", "nothing returns from the primary", black_hole_downwards, Expect(within=4.0),
           gated=SERVERS),
+    Fault("f12_black_hole_promotion", "the primary unreachable, the standby promoted", black_hole_and_promotion,
+          Expect(within=4.0), gated=SERVERS),
     Fault("f13_half_close", "half-closed server connections", half_close, gated=SERVERS),
     Fault("f13_half_close_clients", "half-closed client connections", half_close_clients, LOST_BY_DESIGN, gated=CLIENTS),
     Fault("f14_slow", "delay up to 300 ms, then 40 bytes at a time", slow_network, gated=SERVERS),

@@ -10,7 +10,6 @@ connects again. Another one signs in all the time. The server's own downtime is 
 import argparse
 import math
 import os
-import platform
 import random
 import subprocess
 import sys
@@ -320,7 +319,7 @@ def facts():
     commit = subprocess.run(["git", "-C", str(REPOSITORY), "rev-parse", "--short", "HEAD"], capture_output=True,
                             text=True).stdout.strip()
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    return f"commit {commit}, {os.cpu_count()} cores ({cpu}), Linux {platform.release()}, PostgreSQL 15, PgBouncer 1.18"
+    return f"commit {commit}, {os.cpu_count()} cores ({cpu}), Linux, PostgreSQL 15, PgBouncer 1.18"
 
 
 def main():
