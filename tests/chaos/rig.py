@@ -34,7 +34,6 @@ class Rig:
         self.primary = Cluster(self.workspace, "node1", settings=settings)
         self.standby = None
         try:
-            self.primary.sql("create role watcher login password 'watches'; grant pg_monitor to watcher")
             self.primary.create_database(DATABASE, SCHEMA)
             self.standby = Cluster(self.workspace, "node2", copy_of=self.primary, settings=settings)
         except BaseException:
