@@ -128,7 +128,6 @@ class Rig:
                       "tls": {"sslmode": "require" if tls else "disable"}},
             listen={"tls": {"mode": "allow", "cert_file": str(certificates.certificate),
                             "key_file": str(certificates.key)}} if tls else {},
-            monitor={"user": "watcher", "password": "watches", "database": "postgres"},
             admin={"operate_token": OPERATE_TOKEN},
             pool={"size": 20, "max_overflow": 10})
         for name, values in sections.items():

@@ -76,7 +76,7 @@ def promotion_is_seen(bench):
             assert client.value("show port") == str(standby.port)
             client.query("create table written (id int)")
         assert status(proxy)["mode"] == "normal"
-        assert "old_primary" in proxy.log_text()
+        eventually(lambda: "old_primary" in proxy.log_text(), "the log tells of the old primary")
         assert primary.sql("select count(*) from pg_class where relname = 'written'", DATABASE) == [["0"]]
 
 
