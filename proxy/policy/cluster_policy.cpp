@@ -397,7 +397,7 @@ void cluster_policy::fill_host(std::size_t index, host_view& to) const {
     const host_watch& host = hosts_[index];
     const probe_result& found = host.found();
     to.address = addresses_[index];
-    to.role = found.role;
+    to.role = host.known() ? found.role : host_role::unknown;
     to.tried = host.tried();
     to.reachable = host.reachable();
     to.silent = host.silent();
@@ -411,7 +411,7 @@ void cluster_policy::fill_host(std::size_t index, host_view& to) const {
     to.wal_position = found.role == host_role::standby ? found.replayed.value_or(0) : found.written.value_or(0);
     to.last_problem = host.last_problem();
     to.latency = host.known() ? std::optional(found.latency) : std::nullopt;
-    if (found.role != host_role::standby) return;
+    if (to.role != host_role::standby) return;
     to.lag_bytes = lag_bytes(index);
     to.lag_time = lag_time(index);
     to.replayed_sample = standing_[index].replayed_sample;

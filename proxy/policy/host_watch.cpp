@@ -10,8 +10,7 @@ namespace {
 
 /// One such answer says it all: nobody listens there, or the server says itself that it serves nobody.
 bool is_plain_no(failure_kind kind) {
-    return kind == failure_kind::refused || kind == failure_kind::not_ready || kind == failure_kind::crash_shutdown ||
-           kind == failure_kind::admin_shutdown;
+    return kind == failure_kind::refused || kind == failure_kind::not_ready || kind == failure_kind::crash_shutdown;
 }
 
 /// The host spoke to us and works; we were not let in.
@@ -61,6 +60,7 @@ void host_watch::without_account(const moment& at) {
     begun_ = at.now;
     last_ = at.now;
     redial_ = rules_.monitor.interval;
+    if (!known_ && reachable_) believe_pools(at);
 }
 
 void host_watch::connect_failed(failure_kind kind, std::string words, const moment& at) {
@@ -70,6 +70,7 @@ void host_watch::connect_failed(failure_kind kind, std::string words, const mome
         ++sign_ins_refused_;
     }
     failed(kind, std::move(words), at);
+    if (kind == failure_kind::login_refused && !known_) believe_pools(at);
 }
 
 void host_watch::asked(const moment& at) {
@@ -132,6 +133,7 @@ void host_watch::lives() {
 
 void host_watch::failed(failure_kind kind, std::string words, const moment& at) {
     tried_ = true;
+    soon_ = false;
     last_ = at.now;
     last_kind_ = kind;
     last_problem_ = std::move(words);
@@ -146,13 +148,22 @@ void host_watch::failed(failure_kind kind, std::string words, const moment& at) 
         end_probe(kind, at);
         return;
     }
+    if (kind == failure_kind::admin_shutdown) {  // one backend was told to end; a host that goes down refuses the next one
+        redial_ = less_fast;
+        if (probing_) breaker_.abandon_probe();
+        probing_ = false;
+        return;
+    }
     reachable_ = false;
     if (kind == failure_kind::timed_out) ++misses_;
     else {
         ++failures_;
         misses_ = 0;  // somebody answers, if only to refuse
     }
-    if (down()) known_ = false;
+    if (down()) {
+        known_ = false;
+        pools_role_ = host_role::unknown;
+    }
     redial_ = pause_after_failure(at);
     end_probe(kind, at);
     if (misses_ == misses_of_silence) breaker_.trip(breaker_cause::probes_missed, at.now, at.chance);
@@ -172,6 +183,8 @@ void host_watch::report(const host_report& seen, const moment& at) {
         case what::opened:
             // A connection that was opened proves more than a probe that was late.
             misses_ = 0;
+            pools_role_ = seen.role;
+            pools_timeline_ = seen.timeline;
             if ((blind_ || !known_) && sign_ins_refused_ == 0) soon_ = true;
             if (!blind_) break;
             lives();
@@ -179,11 +192,7 @@ void host_watch::report(const host_report& seen, const moment& at) {
             last_problem_.clear();
             if (breaker_.state() != breaker_state::closed) breaker_.reset(at.now);
             else breaker_.on_success(at.now);
-            if (seen.role == host_role::unknown) break;
-            found_.role = seen.role;
-            found_.timeline = seen.timeline;
-            found_asked_at_ = at.now;
-            known_ = true;
+            believe_pools(at);
             break;
         case what::open_failed:
             breaker_.on_failure(seen.failure, at.now, at.chance);
@@ -196,11 +205,22 @@ void host_watch::report(const host_report& seen, const moment& at) {
             break;
         case what::lost:
         case what::not_primary:
+            if (seen.seen == what::not_primary) pools_role_ = host_role::unknown;
             if (blind_ && seen.seen == what::not_primary) known_ = false;
             suspected_ = true;
             soon_ = true;
             break;
     }
+}
+
+/// What a pool has found counts where the monitor is not let in, also if that turns out later.
+void host_watch::believe_pools(const moment& at) {
+    if (pools_role_ == host_role::unknown) return;
+    found_ = {};
+    found_.role = pools_role_;
+    found_.timeline = pools_timeline_;
+    found_asked_at_ = at.now;
+    known_ = true;
 }
 
 void host_watch::recover(const moment& at) {

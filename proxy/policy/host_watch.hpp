@@ -115,6 +115,7 @@ private:
 
     void lives();
     void failed(failure_kind kind, std::string words, const moment& at);
+    void believe_pools(const moment& at);
     void end_probe(failure_kind outcome, const moment& at);
     [[nodiscard]] duration pause_after_failure(const moment& at) const;
     [[nodiscard]] duration pause(time_point now, std::optional<time_point> urgent_since) const;
@@ -133,6 +134,8 @@ private:
     std::string last_problem_;
     probe_result found_;
     time_point found_asked_at_{};
+    host_role pools_role_ = host_role::unknown;  // what a pool found last
+    std::uint32_t pools_timeline_ = 0;
     bool known_ = false;
     bool reachable_ = false;
     bool tried_ = false;

@@ -199,6 +199,11 @@ TEST_CASE("a terminated backend of the monitor is not a failed host") {
     tale.drop(0, failure_kind::admin_shutdown);
     CHECK(tale.view().primary == optional_host(0));
     CHECK(tale.wait_for(0) == 0s);  // dialled again at once
+    for (int i = 0; i < 5; ++i) {  // not even if it is terminated again and again before it could ask
+        tale.connect(0);
+        tale.drop(0, failure_kind::admin_shutdown);
+        CHECK(tale.wait_for(0) == 250ms);
+    }
     tale.up(0, story::primary());
     CHECK(tale.view().primary == optional_host(0));
     CHECK(tale.mode() == service_mode::normal);
@@ -216,6 +221,7 @@ TEST_CASE("a primary whose port is closed is lost at once, and found again when 
     CHECK(tale.told("primary_lost") == 1);
     CHECK(tale.told("mode_changed") == 1);
     CHECK(tale.take_change());
+    CHECK(tale.view().hosts[0].role == host_role::unknown);  // it was one
 
     tale.pass(50ms);
     tale.refuse(0, failure_kind::not_ready);
@@ -794,6 +800,17 @@ TEST_CASE("D10: an account that is refused is tried less and less, and pools are
     CHECK(tale.mode() == service_mode::normal);
     CHECK(tale.view().hosts[0].reachable);
     CHECK(tale.view().hosts[0].breaker == breaker_state::closed);
+}
+
+TEST_CASE("D10: what a pool found counts also if the monitor is refused only later") {
+    story tale(1);
+    tale.policy.host(0).connecting(tale.at());
+    tale.reports({0, host_report::what::opened, failure_kind::none, host_role::primary, 2, {}});
+    CHECK_FALSE(tale.view().primary);
+    tale.policy.host(0).connect_failed(failure_kind::login_refused, "28P01", tale.at());
+    tale.settle();
+    CHECK(tale.view().primary == optional_host(0));
+    CHECK(tale.view().timeline == 2);
 }
 
 TEST_CASE("reports about hosts that do not exist are not believed") {
