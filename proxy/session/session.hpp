@@ -48,6 +48,8 @@ struct session_tables {
     effects_cache effects;
     /// If set, is given every statement text that is sent, secrets taken out (DB_ECHO).
     std::function<void(std::int32_t client_pid, std::string_view text)> on_statement;
+    /// If set, gives a refusal of the session's own its incident number, under which `why` stands in the log.
+    std::function<std::string(std::int32_t client_pid, std::string_view why)> incident;
     /// If set, is asked before anything that was sent is sent again: the retry budget (recovery.md 2.11).
     std::function<bool()> may_retry;
     gather to_client;  ///< output of the event being handled; flushed by the shell right after it
@@ -313,6 +315,7 @@ private:
     bool answer_lost_parse(const client_frame& frame);
     void answer_lost_execute();
     taken refuse(const client_frame& frame, const error_fields& why);
+    std::string incident_of(std::string_view why) const;
     void emit_error(const error_fields& why);
     void emit_ready(char status);
     void emit_empty(char type);

@@ -21,6 +21,10 @@ void session::emit_error(const error_fields& why) {
     tables_.to_client.copy(out);
 }
 
+std::string session::incident_of(std::string_view why) const {
+    return tables_.incident ? tables_.incident(client_pid_, why) : "-";
+}
+
 void session::emit_ready(char status) {
     const char frame[] = {backend_message::ready_for_query, 0, 0, 0, 5, status};
     tables_.to_client.copy(std::string_view(frame, sizeof frame));

@@ -260,7 +260,8 @@ void session::on_read_only_error(std::string_view frame, error_fields& fields) {
     constexpr std::string_view before = "cannot execute ";
     const std::size_t end = said.find(" in a read-only transaction");
     const bool usual = said.starts_with(before) && end != std::string_view::npos;
-    emit_error(client_errors::read_only(usual ? said.substr(before.size(), end - before.size()) : "the statement", "-"));
+    emit_error(client_errors::read_only(usual ? said.substr(before.size(), end - before.size()) : "the statement",
+                                        incident_of("a standby refused to write")));
 }
 
 /// The statement that an error speaks of has the client's name, not the shared one.
@@ -459,7 +460,7 @@ void session::undo(const reply_note& note) {
 void session::server_violation() {
     link_->tracker.reset();
     link_->notes.clear();
-    end(client_errors::server_violation("-"), end_reason::server_violation);
+    end(client_errors::server_violation(incident_of("a message from the server that nothing explains")), end_reason::server_violation);
     detach(session_actions::release::discard);
 }
 

@@ -132,7 +132,7 @@ session::taken session::take_detached(const client_frame& frame) {
     need_ = judge_need(frame, known);
     if (!known) return taken::wait;
     const bool refuses = pool_.service == service_mode::read_only && need_ == server_need::primary && pool_.recovers;
-    if (refuses) return refuse(frame, client_errors::read_only(refused_word(frame), "-"));
+    if (refuses) return refuse(frame, client_errors::read_only(refused_word(frame), incident_of("refused in read-only mode")));
     wait_for_server();
     return taken::wait;
 }

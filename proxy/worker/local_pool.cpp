@@ -393,7 +393,8 @@ void local_pool::refuse_late(group& of, pool_time now) {
         const std::string incident = worker_.new_incident();
         const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(now - waiter->waits_since);
         const bool crowded = of.shared.crowded_until != 0;
-        const bool busy = !withheld(of) && (of.core.open() > 0 || last_problem.empty());
+        const bool outage = view_->since > waiter->waits_since;  // in the meantime; it may be over just now
+        const bool busy = !withheld(of) && !outage && (of.core.open() > 0 || last_problem.empty());
         log::warning("incident {}: client {} waited {} ms in vain for a server of {}: {}", incident, client->serial(),
                      wait.count(), shared->plan.label(), busy && !crowded ? "all busy" : what_is_missing());
         client->refuse(crowded ? client_errors::pool_exhausted(wait, incident, "server reports too many connections")

@@ -31,6 +31,11 @@ constexpr auto shortest_tick = 20ms;
 worker::worker(proxy_state& shared, unsigned index)
     : shared_(shared), index_(index), tables_(index), budget_(shared.settings().retry, loop_.now()) {
     scratch_.resize(scratch_size);
+    tables_.incident = [this](std::int32_t client_pid, std::string_view why) {
+        const std::string number = new_incident();
+        log::warning("incident {}: client process {}: {}", number, client_pid, why);
+        return number;
+    };
     tables_.may_retry = [this] { return budget_.take(loop_.now(), counters_.statements.get()); };
     if (shared.settings().log.statements)
         tables_.on_statement = [](std::int32_t client_pid, std::string_view text) {
