@@ -49,6 +49,21 @@ void add(admin::counter_totals& sum, const worker_counters& from) {
     sum.pins += from.pins.get();
 }
 
+/// What lost servers led to: statements sent again, and those whose clients were told what is, or is not, known.
+void add_recoveries(admin::snapshot& all, const std::vector<std::unique_ptr<worker>>& workers) {
+    std::uint64_t attempted = 0;
+    std::uint64_t answered = 0;
+    std::array<std::uint64_t, 4> lost{};  // R04, R06, R07, R08
+    for (const auto& each : workers) {
+        attempted += each->counters().retries.get();
+        answered += each->counters().recovered.get();
+        for (std::size_t i = 0; i < lost.size(); ++i) lost[i] += each->counters().lost[i].get();
+    }
+    all.retries = {{"attempted", attempted}, {"answered", answered}, {"result_lost", lost[1]}};
+    all.replays = {{"transaction_lost", lost[0]}};
+    all.in_doubt = {{"commit_unknown", lost[2]}, {"statement_unknown", lost[3]}};
+}
+
 void add_operations(admin::snapshot& all, const std::vector<std::unique_ptr<worker>>& workers) {
     for (std::size_t operation = 0; operation < operation_names.size(); ++operation)
         for (const std::size_t outcome : {0U, 1U}) {
@@ -204,6 +219,7 @@ admin::snapshot build_snapshot(const snapshot_sources& from) {
         all.workers.push_back(status);
     }
     add_operations(all, from.workers);
+    add_recoveries(all, from.workers);
     all.memory_resident_bytes = resident_bytes();
     const config::settings& settings = from.settings;
     const config::policies now = from.state.policies_to_come();

@@ -9,6 +9,7 @@ which `promote()` makes the primary and `rejoin(new_primary)` makes a standby ag
 import shutil
 import signal
 import subprocess
+import time
 
 from .certificates import Certificates
 from .deadline import eventually
@@ -156,15 +157,21 @@ class Cluster:
     # ---- running --------------------------------------------------------------------------------------------------
 
     def start(self):
-        with open(self.log, "a") as log:
-            self._server = subprocess.Popen(
-                as_owner([f"{BIN}/postgres", "-D", self._data, "-p", self.port], death_signal="INT"),
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd="/")
-        try:
-            eventually(self._answers, "PostgreSQL accepts connections", 30)
-        except AssertionError as problem:
-            self.stop()
-            raise AssertionError(f"{problem}\n{tail(self.log)}") from None
+        for _ in range(100):
+            with open(self.log, "a") as log:
+                self._server = subprocess.Popen(
+                    as_owner([f"{BIN}/postgres", "-D", self._data, "-p", self.port], death_signal="INT"),
+                    stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd="/")
+            try:
+                return eventually(self._answers, "PostgreSQL accepts connections", 30)
+            except AssertionError as problem:
+                self.stop()
+                last_words = tail(self.log)
+                # After kill -9 its children hold the shared memory for a moment.
+                if "is still in use" not in "\n".join(last_words.splitlines()[-3:]):
+                    raise AssertionError(f"{problem}\n{last_words}") from None
+                time.sleep(0.05)
+        raise AssertionError("the shared memory of the server before is still in use")
 
     def _answers(self):
         if self._server.poll() is not None:
