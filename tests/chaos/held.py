@@ -1,4 +1,4 @@
-"""Thousands of clients that wait through an outage, and how many connections their release costs the server.
+"""Thousands of clients whose writes wait through an outage, and how many connections their release costs the server.
 
 The herd is a process of its own with epoll: select(), which everything else here uses, ends at a thousand descriptors.
 """
@@ -72,7 +72,7 @@ class Herd:
 
     def ask(self):
         for peer in self.sockets.values():
-            peer.sendall(msg.query("select 1"))
+            peer.sendall(msg.query("insert into chaos_log values ('held', 1, 1)"))
 
     def answers(self, seconds):
         return self._collect(list(self.sockets), seconds)

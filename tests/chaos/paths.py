@@ -30,11 +30,12 @@ class Path:
     def promoted(self):
         """The roles have changed."""
 
+    def obituary(self):
+        """A line about a proxy that has died by itself, or nothing."""
+        return ""
+
     def stop(self):
         pass
-
-    def log(self):
-        return ""
 
 
 class Pgsteady(Path):
@@ -48,12 +49,12 @@ class Pgsteady(Path):
         self.proxy = self.rig.start_proxy(self.ports, **self.sections)
         return Target(self.proxy.address, DATABASE, "app", PASSWORD)
 
+    def obituary(self):
+        return self.proxy.obituary() and self.proxy.obituary() + self.proxy.log_tail(40)
+
     def stop(self):
         if self.proxy.process:
             self.proxy.stop()
-
-    def log(self):
-        return self.proxy.log_tail(30)
 
 
 class Direct(Path):

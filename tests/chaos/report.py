@@ -235,6 +235,9 @@ def play(rig, row, kind, seed):
         down = prober.stop()
         row.downtime.append(harm if case.down == "harm" else down)
         row.problems += [f"hung: {text}" for text in crowd.stop()]
+        if path.obituary():
+            row.problems.append("the proxy died")
+            print(path.obituary(), flush=True)
         gaps = history.longest_gaps(harm_began, until, READS | WRITES)
         row.gaps += gaps.values()
         rig.settle(60)
@@ -274,7 +277,7 @@ def table(rows):
 def held_text(facts):
     return f"""## {facts['clients']} held clients
 
-They ask while the server is down for {facts['down']:.1f} s. After its return all were answered in
+Each inserts a row while the server is down for {facts['down']:.1f} s. After its return all were answered in
 {facts['answered_in']:.2f} s: {len(facts['errors'])} errors, {facts['lost']} lost connections, {facts['unanswered']} without
 an answer. The server received {facts['connections']} connections (the monitor's included); per 100 ms from the first on:
 {facts['buckets']}.

@@ -40,6 +40,8 @@ class Story:
             self.rig.end_run()
             raise
         proxy = self.rig.proxy
+        if proxy.obituary():
+            verdict.say(proxy.obituary())
         log = proxy.obituary() + told(proxy, 25)
         try:
             self.rig.end_run(cleanly=True)
