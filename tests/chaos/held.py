@@ -22,7 +22,7 @@ from lib.processes import with_death_signal                            # noqa: E
 DATABASE = "chaos"
 
 READY = b"Z\x00\x00\x00\x05I"
-LINE = re.compile(r"^(\S+ \S+) \S+ .*LOG:  connection (received: host=127|authorized: user=app )")
+LINE = re.compile(r"^(\S+ \S+) \S+ .*LOG:  connection received: host=127")
 
 
 class Herd:
@@ -112,21 +112,27 @@ def release(rig, count, down_seconds):
         assert herd.stdout.readline() == "asked\n"
         time.sleep(max(0.0, down_seconds - (time.monotonic() - down_at)))
         start_again(rig.primary)
-        up_at, up_time = time.monotonic(), datetime.now().astimezone()
+        up_at = time.monotonic()
         errors, lost, unanswered = json.loads(herd.stdout.readline())
         took = time.monotonic() - up_at
         with open(rig.primary.log, errors="replace") as file:
             file.seek(marker)
-            lines = [LINE.match(line) for line in file]
+            lines = file.readlines()
     finally:
         herd.kill()
         herd.communicate()
         for node in rig.nodes:
             node.configure(log_connections=None)
-    received = [found[1] for found in lines if found and found[2].startswith("received")]
+    ready = max((at for at, line in enumerate(lines) if "ready to accept connections" in line), default=0)
+    received, early = received_in(lines[ready:]), received_in(lines[:ready])
     return {"clients": count, "down": time.monotonic() - down_at - took, "answered_in": took, "errors": errors,
             "lost": lost, "unanswered": unanswered, "connections": len(received),
-            "buckets": _buckets(received), "up": up_time.isoformat()}
+            "early": len(early), "buckets": _buckets(received)}
+
+
+def received_in(lines):
+    """When the server accepted a TCP connection."""
+    return [found[1] for found in map(LINE.match, lines) if found]
 
 
 def _buckets(times):

@@ -279,8 +279,9 @@ def held_text(facts):
 
 Each inserts a row while the server is down for {facts['down']:.1f} s. After its return all were answered in
 {facts['answered_in']:.2f} s: {len(facts['errors'])} errors, {facts['lost']} lost connections, {facts['unanswered']} without
-an answer. The server received {facts['connections']} connections (the monitor's included); per 100 ms from the first on:
-{facts['buckets']}.
+an answer. The server received {facts['early']} connections before it was ready and {facts['connections']} afterwards (the
+monitor's included); per 100 ms from the first of these on: {facts['buckets']}. The ramp allows 32 in the first 100 ms and
+doubles; a pool has at most 30 servers here.
 """
 
 
