@@ -59,8 +59,11 @@ void host_watch::without_account(const moment& at) {
     soon_ = false;
     begun_ = at.now;
     last_ = at.now;
+    if (!known_ && pools_role_ != host_role::unknown) {
+        lives();
+        believe_pools(at);
+    }
     redial_ = rules_.monitor.interval;
-    if (!known_ && reachable_) believe_pools(at);
 }
 
 void host_watch::connect_failed(failure_kind kind, std::string words, const moment& at) {

@@ -813,6 +813,15 @@ TEST_CASE("D10: what a pool found counts also if the monitor is refused only lat
     CHECK(tale.view().timeline == 2);
 }
 
+TEST_CASE("D10: what a pool found counts also if it turns out only then that there is no account") {
+    story tale(1);
+    tale.reports({0, host_report::what::opened, failure_kind::none, host_role::primary, 3, {}});
+    tale.policy.host(0).without_account(tale.at());
+    tale.settle();
+    CHECK(tale.view().primary == optional_host(0));
+    CHECK(tale.wait_for(0) == 1s);
+}
+
 TEST_CASE("reports about hosts that do not exist are not believed") {
     story tale(1);
     tale.reports({7, host_report::what::lost, failure_kind::closed, {}, 0, {}});
