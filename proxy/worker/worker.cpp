@@ -60,19 +60,28 @@ std::string worker::listen(const config::listen_settings& settings) {
         if (opened.listening != nullptr) listeners_.push_back(std::move(opened.listening));
         return opened.problem;
     };
+    net::listen_settings local;
+    local.host = settings.unix_socket_dir;
+    local.port = settings.port;
+    // First, where the port is known: whoever finds the TCP port open finds the socket as well.
+    const bool early = !settings.unix_socket_dir.empty() && settings.port != 0;
+    if (early)
+        if (std::string problem = open(local); !problem.empty()) return problem;
     net::listen_settings tcp;
     tcp.host = settings.host;
     tcp.port = settings.port;
     tcp.keepalive = keepalive_of(settings.keepalive);
     if (std::string problem = open(tcp); !problem.empty()) return problem;
-    if (settings.unix_socket_dir.empty()) return {};
-    net::listen_settings local;
-    local.host = settings.unix_socket_dir;
+    if (early || settings.unix_socket_dir.empty()) return {};
     local.port = port();
     return open(local);
 }
 
-std::uint16_t worker::port() const { return listeners_.empty() ? std::uint16_t{0} : listeners_.front()->port(); }
+std::uint16_t worker::port() const {
+    for (const auto& each : listeners_)
+        if (each->port() != 0) return each->port();
+    return 0;
+}
 
 void worker::start() {
     thread_ = std::thread([this] {

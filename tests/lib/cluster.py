@@ -159,6 +159,7 @@ class Cluster:
     def start(self):
         for _ in range(100):
             with open(self.log, "a") as log:
+                begin = log.tell()
                 self._server = subprocess.Popen(
                     as_owner([f"{BIN}/postgres", "-D", self._data, "-p", self.port], death_signal="INT"),
                     stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd="/")
@@ -166,10 +167,12 @@ class Cluster:
                 return eventually(self._answers, "PostgreSQL accepts connections", 30)
             except AssertionError as problem:
                 self.stop()
-                last_words = tail(self.log)
+                with open(self.log) as log:
+                    log.seek(begin)
+                    said = log.read()
                 # After kill -9 its children hold the shared memory for a moment.
-                if "is still in use" not in "\n".join(last_words.splitlines()[-3:]):
-                    raise AssertionError(f"{problem}\n{last_words}") from None
+                if "is still in use" not in said:
+                    raise AssertionError(f"{problem}\n{tail(self.log)}") from None
                 time.sleep(0.05)
         raise AssertionError("the shared memory of the server before is still in use")
 

@@ -230,7 +230,8 @@ def tries_at_once_are_counted(bench):
         peer.read_message()                                           # says nothing until the other side leaves
     auth = {"method": "passthrough", "passthrough": {"max_concurrent": 1}}
     with FakeServer(asks_for_the_password) as server:
-        sections = {"auth": auth, "databases": {"fake": {"hosts": [f"127.0.0.1:{server.port}"]}, DATABASE: {}}}
+        sections = {"auth": auth, "databases": {"fake": {"hosts": [f"127.0.0.1:{server.port}"]}, DATABASE: {}},
+                    "monitor": {"interval": "0"}}                     # its connections are none of those that are counted
         with _without_users(bench, sections) as proxy:
             hanging = WireClient(proxy.address)
             hanging.send(msg.startup({"user": "app", "database": "fake"}))
