@@ -21,7 +21,10 @@ class Idlers(RawClient):
         client = self.sleepers[self.next]
 
         def wake():
-            result = client.query("select 'awake'", 90)
+            try:
+                result = client.query("select 'awake'", 90)
+            except ValueError as closed:                             # a fault has closed the socket under it
+                raise Closed(str(closed)) from None
             if result.error:
                 raise ServerError(result.error)
             if result.rows != [["awake"]]:
