@@ -52,6 +52,13 @@ class Result:
         return self.rows[0][0]
 
 
+def _select(reads, writes, seconds):
+    try:
+        return select.select(reads, writes, [], seconds)
+    except ValueError:                                                   # another thread has closed it
+        raise Closed("the socket was closed here") from None
+
+
 class WireClient:
     """One connection. `address` is (host, port) or the path of a Unix socket."""
 
@@ -88,7 +95,7 @@ class WireClient:
         deadline = Deadline(seconds or self.seconds)
         view = memoryview(data)
         while view:
-            readable, writable, _ = select.select([self._socket], [self._socket], [], deadline.left())
+            readable, writable, _ = _select([self._socket], [self._socket], deadline.left())
             if not readable and not writable:
                 raise Timeout("the peer does not accept bytes")
             if readable:
@@ -149,7 +156,7 @@ class WireClient:
         while not ready():
             if self._ended:
                 raise self._ended
-            if not select.select([self._socket], [], [], deadline.left())[0]:
+            if not _select([self._socket], [], deadline.left())[0]:
                 raise Timeout(f"nothing more arrived; unfinished bytes: {bytes(self._buffer[:60])!r}")
             self._receive()
 
@@ -181,7 +188,7 @@ class WireClient:
 
     def is_silent(self):
         """True if nothing has arrived and the peer has not closed (looks once, does not wait)."""
-        if select.select([self._socket], [], [], 0)[0]:
+        if _select([self._socket], [], 0)[0]:
             self._receive()
         self._split()
         return not self._frames and not self._buffer and not self._ended

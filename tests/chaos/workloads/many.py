@@ -21,10 +21,7 @@ class Idlers(RawClient):
         client = self.sleepers[self.next]
 
         def wake():
-            try:
-                result = client.query("select 'awake'", 90)
-            except ValueError as closed:                             # a fault has closed the socket under it
-                raise Closed(str(closed)) from None
+            result = client.query("select 'awake'", 90)
             if result.error:
                 raise ServerError(result.error)
             if result.rows != [["awake"]]:
