@@ -212,6 +212,7 @@ private:
     void pin(std::uint32_t reasons);
     void echo(std::string_view text) const;
     bool within_memory(std::size_t more);
+    bool note_plain_query();
     void note_query(reply_note::about what, const effects_ptr& effects);
     effects_ptr note_hits(std::string_view text, token_hits hits);
     bool refuses_sequence_value(const statement_effects& effects) const;
@@ -240,7 +241,7 @@ private:
     void ensure_unnamed();
     bool names_unsettled() const;
     bool unnamed_unsettled() const;
-    void inject_close(std::string_view name);
+    void inject_close(std::string_view name, reply_note note = {});
     statement_ptr make_statement(std::string_view name, std::string_view tail, const effects_ptr& effects);
     statement_ptr find_statement(std::string_view name) const;
     void remember_portal(std::string_view portal, const effects_ptr& effects);

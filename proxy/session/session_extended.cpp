@@ -40,13 +40,14 @@ statement_ptr session::find_statement(std::string_view name) const {
 /// Whether an earlier segment may yet change what the client's names mean: it is waited for.
 bool session::names_unsettled() const { return names_pending_ > 0 && link_->tracker.client_readies_owed() > 0; }
 
-/// Whether an earlier segment may bring an unnamed statement back that this server does not hold: it is waited for.
+/// Whether an earlier segment that is skipped would leave another unnamed statement on the server than the client's,
+/// perhaps somebody else's: it is waited for.
 bool session::unnamed_unsettled() const {
     if (link_->notes.empty() || link_->tracker.client_readies_owed() == 0) return false;
     return std::any_of(link_->notes.begin(), link_->notes.end(), [](const reply_note& each) {
         const bool replaces = each.what == reply_note::about::client_unnamed || each.what == reply_note::about::plain_query ||
-                              each.what == reply_note::about::query;
-        return replaces && each.token != 0 && each.token != each.link_token;
+                              each.what == reply_note::about::query || each.what == reply_note::about::injected_unnamed;
+        return replaces && each.token != each.link_token;
     });
 }
 
@@ -165,6 +166,7 @@ void session::forward_parse(std::string_view server_name, std::string_view tail)
 void session::inject_parse(const statement_ptr& statement) {
     if (link_->names_uncertain && statement->shared) inject_close(statement->server_name);
     link_->prepared.add(statement);
+    ++names_pending_;  // if it is skipped, the next segment must not take it for done
     link_->notes.push_back({reply_note::about::injected_parse, {}, statement, nullptr, nullptr, 0});
     link_->tracker.push(owed::parse, true);
     forward_parse(statement->server_name, statement->parse_tail);
@@ -172,8 +174,10 @@ void session::inject_parse(const statement_ptr& statement) {
 }
 
 void session::inject_unnamed() {
+    reply_note note{reply_note::about::injected_unnamed, {}, nullptr, nullptr, nullptr, unnamed_token_};
+    note.link_token = link_->unnamed_token;
     link_->unnamed_token = unnamed_token_;
-    link_->notes.push_back({reply_note::about::injected_unnamed, {}, nullptr, nullptr, nullptr, unnamed_token_});
+    link_->notes.push_back(std::move(note));
     link_->tracker.push(owed::parse, true);
     forward_parse({}, unnamed_tail_);
     process_settled();
@@ -185,8 +189,8 @@ void session::evict_statements() {
     for (const statement_ptr& victim : link_->prepared.evict(pool_.prepared_bytes)) inject_close(victim->server_name);
 }
 
-void session::inject_close(std::string_view name) {
-    link_->notes.emplace_back();
+void session::inject_close(std::string_view name, reply_note note) {
+    link_->notes.push_back(std::move(note));
     link_->tracker.push(owed::close, true);
     std::string out;
     {
@@ -202,8 +206,11 @@ void session::inject_close(std::string_view name) {
 void session::ensure_unnamed() {
     if (link_->unnamed_token == unnamed_token_) return;
     if (unnamed_token_ != 0 && !unnamed_tail_.empty()) return inject_unnamed();
-    inject_close({});  // somebody else's must not be bound by mistake
+    // Somebody else's must not be bound by mistake; if the Close is skipped, it is still there.
+    reply_note note{reply_note::about::client_unnamed, {}, nullptr, nullptr, unnamed_effects_, unnamed_token_};
+    note.link_token = link_->unnamed_token;
     link_->unnamed_token = 0;
+    inject_close({}, std::move(note));
 }
 
 session::taken session::on_bind(const client_frame& frame) {

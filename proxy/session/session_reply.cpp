@@ -377,7 +377,7 @@ void session::process_settled() {
             flush_sent_ = false;
         }
         if (note.what == reply_note::about::client_parse || note.what == reply_note::about::cached_parse ||
-            note.what == reply_note::about::client_close)
+            note.what == reply_note::about::client_close || note.what == reply_note::about::injected_parse)
             --names_pending_;
         if (each.how == outcome::done) settle(note, each.how);
         else if (note.what == reply_note::about::restore || note.what == reply_note::about::truth ||
@@ -388,7 +388,10 @@ void session::process_settled() {
         }
         else if (note.what == reply_note::about::client_unnamed && each.how == outcome::failed) note_unnamed_gone();
         else {
-            if (each.how == outcome::failed) note.had_before = false;  // the Close before it was carried out
+            if (each.how == outcome::failed) {
+                note.had_before = false;  // the Close before it was carried out
+                note.link_token = 0;      // and a Parse that fails destroys the unnamed statement
+            }
             undone.push_back(std::move(note));
         }
     }
@@ -451,7 +454,7 @@ void session::undo(const reply_note& note) {
                 names_bytes_ += note.name.size() + note.previous->bytes();
             return;
         case about::injected_unnamed:
-            if (link_->unnamed_token == note.token) link_->unnamed_token = 0;
+            if (link_->unnamed_token == note.token) link_->unnamed_token = note.link_token;
             return;
         default: return;
     }

@@ -198,11 +198,11 @@ session::taken session::on_query(const client_frame& frame) {
     const effects_ptr effects = note_hits(text, scan_tokens(text));
     if (effects == nullptr) {
         segment_open_ = false;
-        const bool noted = !link_->tracker.empty();  // it may be skipped, or lost
-        if (noted) note_query(reply_note::about::plain_query, nullptr);
+        const bool noted = note_plain_query();
         forget_unnamed();
         link_->tracker.push(owed::query, false, noted);
         send(frame);
+        process_settled();
         take_lent_back();
         return taken::yes;
     }
@@ -220,6 +220,7 @@ session::taken session::on_query(const client_frame& frame) {
     forget_unnamed();
     link_->tracker.push(owed::query, false, true);
     send(frame);
+    process_settled();
     take_names_back(lent);
     take_lent_back();
     return taken::yes;
@@ -233,6 +234,13 @@ void session::note_query(reply_note::about what, const effects_ptr& effects) {
         note.unnamed_effects = unnamed_effects_;
     }
     link_->notes.push_back(std::move(note));
+}
+
+/// Behind other messages, or an error before the Sync, a Query may be skipped or lost: true, and a note for it.
+bool session::note_plain_query() {
+    if (link_->tracker.empty() && !link_->tracker.skipping()) return false;
+    note_query(reply_note::about::plain_query, nullptr);
+    return true;
 }
 
 /// What a text's scan says beyond its effects; the effects, if it has any.
@@ -268,12 +276,14 @@ bool session::within_memory(std::size_t more_bytes) {
 
 session::taken session::on_large_query(const client_frame& frame) {
     segment_open_ = false;
+    const bool noted = note_plain_query();
     forget_unnamed();
     large_is_query_ = true;
     more().scanner.reset();
     more().scanner.feed(frame.body());
-    link_->tracker.push(owed::query);
+    link_->tracker.push(owed::query, false, noted);
     send(frame);
+    process_settled();
     return taken::yes;
 }
 
