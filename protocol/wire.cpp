@@ -3,6 +3,8 @@
 
 #include "protocol/wire.hpp"
 
+#include "protocol/frame.hpp"
+
 namespace pgsteady {
 
 std::optional<std::uint32_t> wire_reader::big_endian(std::size_t width) noexcept {
@@ -98,6 +100,17 @@ frame_builder::frame_builder(std::string& out) : out_(out), length_at_(out.size(
 frame_builder::~frame_builder() {
     const auto length = static_cast<std::uint32_t>(out_.size() - length_at_);
     for (std::size_t i = 0; i < 4; ++i) out_[length_at_ + i] = static_cast<char>(length >> (24 - 8 * i));
+}
+
+void put_query(std::string& out, std::string_view sql) {
+    const frame_builder frame(out, frontend::query);
+    put_cstring(out, sql);
+}
+
+std::string query_frame(std::string_view sql) {
+    std::string out;
+    put_query(out, sql);
+    return out;
 }
 
 }  // namespace pgsteady

@@ -56,6 +56,10 @@ void put_u32(std::string& out, std::uint32_t value);
 /// Appends `text` and a NUL. Text after an embedded NUL is dropped: it could otherwise forge fields.
 void put_cstring(std::string& out, std::string_view text);
 
+/// A Query message with `sql`, and its bytes appended to `out`.
+[[nodiscard]] std::string query_frame(std::string_view sql);
+void put_query(std::string& out, std::string_view sql);
+
 /// Writes a message's type and a length placeholder; the destructor fills the length in.
 /// `out` must outlive the builder and be appended to only through it or by put_* meanwhile.
 class frame_builder {

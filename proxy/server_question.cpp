@@ -22,11 +22,6 @@ constexpr std::size_t most_answer = 16 * 1024 * 1024;
 constexpr std::size_t most_columns = 32;
 constexpr std::size_t most_text = 1024;
 
-void put_query(std::string& out, std::string_view sql) {
-    const frame_builder frame(out, frontend::query);
-    put_cstring(out, sql);
-}
-
 /// The unnamed statement and portal: the extended protocol takes one statement, not several.
 void put_single_statement(std::string& out, std::string_view sql) {
     {

@@ -292,14 +292,7 @@ void monitor_connection::ask() {
     send_query(probe_query(level_));
 }
 
-void monitor_connection::send_query(std::string_view sql) {
-    std::string out;
-    {
-        const frame_builder frame(out, frontend::query);
-        put_cstring(out, sql);
-    }
-    send(out);
-}
+void monitor_connection::send_query(std::string_view sql) { send(query_frame(sql)); }
 
 void monitor_connection::send(std::string_view bytes) {
     // What does not leave is missed by the deadline; an error is met by the reader.

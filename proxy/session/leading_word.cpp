@@ -2,6 +2,7 @@
 #include "proxy/session/leading_word.hpp"
 
 #include "protocol/token_scan.hpp"
+#include "proxy/sql/transaction_text.hpp"
 
 namespace pgsteady {
 
@@ -27,7 +28,7 @@ void skip_comment(std::string_view& sql) {
 
 }  // namespace
 
-std::string leading_word(std::string_view sql, std::string_view* rest) {
+std::string leading_word(std::string_view sql) {
     while (!sql.empty()) {
         if (is_space(sql.front())) sql.remove_prefix(1);
         else if (sql.starts_with("--") || sql.starts_with("/*")) skip_comment(sql);
@@ -38,17 +39,13 @@ std::string leading_word(std::string_view sql, std::string_view* rest) {
     for (; at < sql.size() && is_letter(sql[at]); ++at)
         word += sql[at] >= 'a' && sql[at] <= 'z' ? static_cast<char>(sql[at] - 'a' + 'A') : sql[at];
     if (word.empty() && !sql.empty() && sql.front() != '\0') word = sql.substr(0, 1);
-    if (rest != nullptr) *rest = sql.substr(at);
     return word;
 }
 
 bool ends_transaction(std::string_view sql) {
-    std::string_view rest;
-    const std::string first = leading_word(sql, &rest);
-    if (first != "COMMIT" && first != "END" && first != "ROLLBACK" && first != "ABORT") return false;
-    std::string second = leading_word(rest, &rest);
-    if (second == "WORK" || second == "TRANSACTION") second = leading_word(rest, &rest);
-    return second != "TO" && second != "PREPARED" && second != "AND";
+    using step = transaction_text::step;
+    const transaction_text text = read_transaction_text(sql.substr(0, sql.find('\0')));
+    return (text.what == step::commit || text.what == step::rollback) && !text.chain;
 }
 
 bool contains_commit(std::string_view sql) {

@@ -8,10 +8,10 @@
 namespace pgsteady {
 
 /// The first word in upper case, behind comments and semicolons; empty if there is none.
-/// `rest`, if given, is set to what follows it.
-[[nodiscard]] std::string leading_word(std::string_view sql, std::string_view* rest = nullptr);
+[[nodiscard]] std::string leading_word(std::string_view sql);
 
-/// The text is COMMIT, END, ROLLBACK or ABORT of the whole transaction (not TO a savepoint, not PREPARED).
+/// The text is COMMIT, END, ROLLBACK or ABORT of the whole transaction and nothing else: not TO a savepoint, not PREPARED,
+/// not AND CHAIN, and no other statement behind it. Ends at a NUL.
 [[nodiscard]] bool ends_transaction(std::string_view sql);
 
 /// The text may commit: COMMIT or END stands anywhere in it as a first word.

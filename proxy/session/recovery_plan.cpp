@@ -3,6 +3,7 @@
 
 #include "protocol/frame.hpp"
 #include "proxy/session/leading_word.hpp"
+#include "proxy/sql/transaction_text.hpp"
 
 #include <algorithm>
 #include <map>
@@ -110,12 +111,7 @@ bool to_savepoint(const sent_request& request) {
 }
 
 bool only_begins(const sent_request& request) {
-    if (request.opaque || request.texts.size() != 1) return false;
-    const std::string& text = request.texts.front();
-    const std::string first = leading_word(text);
-    if (first != "BEGIN" && first != "START") return false;
-    const std::size_t semicolon = text.find(';');
-    return semicolon == std::string::npos || text.find_first_not_of("; \t\r\n", semicolon) == std::string::npos;
+    return !request.opaque && request.texts.size() == 1 && is_only_begin(request.texts.front());
 }
 
 /// A text that looks at the guard itself would see it.

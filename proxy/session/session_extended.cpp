@@ -22,6 +22,14 @@ bool take_cstring(std::string_view& in, std::string_view& out) {
     return true;
 }
 
+/// What Describe and Close are about: 'S' or 'P', and its name.
+bool take_kind_and_name(std::string_view in, char& kind, std::string_view& name) {
+    if (in.empty()) return false;
+    kind = in.front();
+    in.remove_prefix(1);
+    return take_cstring(in, name);
+}
+
 std::string parse_frame(std::string_view name, std::string_view tail) {
     std::string out;
     const frame_builder frame(out, frontend::parse);
@@ -269,15 +277,9 @@ void session::remember_portal(std::string_view portal, const effects_ptr& effect
 }
 
 session::taken session::on_describe(const client_frame& frame) {
-    std::string_view rest = frame.body();
-    if (rest.empty()) {
-        violation("invalid message format");
-        return taken::yes;
-    }
-    const char kind = rest.front();
-    rest.remove_prefix(1);
+    char kind = 0;
     std::string_view name;
-    if (!take_cstring(rest, name)) {
+    if (!take_kind_and_name(frame.body(), kind, name)) {
         violation("invalid message format");
         return taken::yes;
     }
@@ -334,15 +336,9 @@ session::taken session::on_execute(const client_frame& frame) {
 // A Close with the client's own name is harmless on the server, where that name does not exist, and is
 // answered, skipped or refused there in exactly PostgreSQL's way.
 session::taken session::on_close(const client_frame& frame) {
-    std::string_view rest = frame.body();
-    if (rest.empty()) {
-        violation("invalid message format");
-        return taken::yes;
-    }
-    const char kind = rest.front();
-    rest.remove_prefix(1);
+    char kind = 0;
     std::string_view name;
-    if (!take_cstring(rest, name)) {
+    if (!take_kind_and_name(frame.body(), kind, name)) {
         violation("invalid message format");
         return taken::yes;
     }

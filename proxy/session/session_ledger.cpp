@@ -11,17 +11,6 @@
 
 namespace pgsteady {
 
-namespace {
-
-std::string query_frame(std::string_view sql) {
-    std::string out;
-    const frame_builder frame(out, frontend::query);
-    put_cstring(out, sql);
-    return out;
-}
-
-}  // namespace
-
 bool session::restore_needed() const { return link_->applied != target(); }
 
 /// Sends what the server lacks. True: the client's request may follow at once, because a server of this

@@ -86,11 +86,7 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
 }
 
 statement_text session::text_lookup() const {
-    return [this](std::string_view name) -> std::string_view {
-        if (name.empty()) return unnamed_tail_.c_str();
-        const statement_ptr statement = find_statement(name);
-        return statement != nullptr ? statement->text() : std::string_view();
-    };
+    return [this](std::string_view name) { return text_of_statement(name); };
 }
 
 /// The requests that have no answer, if they are all known. False: they are not.
@@ -328,7 +324,7 @@ bool session::answer_lost_parse(const client_frame& frame) {
     return true;
 }
 
-/// The text that the client has prepared under the name at the front of `in`; empty if it has none.
+/// The text that the client has prepared under the name at the front of `in`, which may end in a NUL; empty if it has none.
 std::string_view session::text_of_statement(std::string_view in) const {
     const std::string_view name = in.substr(0, in.find('\0'));
     if (name.empty()) return unnamed_tail_.c_str();

@@ -183,12 +183,7 @@ bool session::prove() {
         link_->notes.push_back({reply_note::about::proof, {}, nullptr, nullptr, nullptr, 0});
         link_->tracker.push(owed::query, true);
         link_->unnamed_token = 0;
-        std::string out;
-        {
-            const frame_builder builder(out, frontend::query);
-            put_cstring(out, e.proof->query());
-        }
-        tables_.to_server.copy(out);
+        tables_.to_server.copy(query_frame(e.proof->query()));
         return false;
     }
     e.guard_error = front.why;

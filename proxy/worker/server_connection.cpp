@@ -35,13 +35,6 @@ constexpr std::string_view terminate("X\0\0\0\4", 5);
 constexpr std::size_t read_size = 64 * 1024;
 constexpr int reads_per_turn = 8;
 
-std::string query_frame(std::string_view sql) {
-    std::string out;
-    const frame_builder frame(out, frontend::query);
-    put_cstring(out, sql);
-    return out;
-}
-
 int version_number(const parameter_list& parameters) {
     for (const auto& [name, value] : parameters)
         if (name == "server_version") return std::atoi(value.c_str()) * 10000;

@@ -263,6 +263,24 @@ TEST_CASE("D23: a lost COMMIT is 08007, a lost transaction 40001, a lost stateme
     CHECK(got.back() == 'I');
 }
 
+TEST_CASE("a lost transaction is not ended by a string that says more than ROLLBACK, and nothing of it is dropped in silence") {
+    by_hand test;
+    test.client_says(client::query("begin"));
+    test.server_says(server::complete("BEGIN") + server::ready('T'));
+    test.lose();
+    test.client_says(client::query("select 1"));
+    CHECK(test.client_got().find("40001") != std::string::npos);
+    for (const char* text : {"rollback; insert into t values (1)", "commit; select 1"}) {
+        test.client_says(client::query(text));
+        const std::string got = test.client_got();
+        CHECK(types_of(got) == "EZ");
+        CHECK(got.find("25P02") != std::string::npos);
+        CHECK(got.back() == 'E');
+    }
+    test.client_says(client::query("rollback;"));
+    CHECK(test.client_got().find("ROLLBACK") != std::string::npos);
+}
+
 TEST_CASE("ROLLBACK by a statement that was prepared long ago ends a lost transaction") {
     by_hand test;
     test.client_says(client::parse("r", "rollback") + client::sync());
