@@ -13,7 +13,7 @@ EXPECTED = Path(__file__).with_name("expected")
 
 @dataclass
 class Exemption:
-    """One row. `rule` is `skip`, `expected`, or `fields SVC for 08P01 26000` (no `for`: every error)."""
+    """One row. `rule` is `skip`, `expected`, `undescribed`, or `fields SVC for 08P01 26000` (no `for`: every error)."""
     scripts: str
     modes: tuple
     rule: str
@@ -29,7 +29,7 @@ def load(script_names):
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if len(cells) == 4 and cells[0].startswith("`"):
             row = Exemption(cells[0].strip("`"), tuple(cells[1].split()), cells[2].strip("`"), cells[3])
-            if row.rule.split()[0] not in ("skip", "expected", "fields"):
+            if row.rule.split()[0] not in ("skip", "expected", "fields", "undescribed"):
                 raise ValueError(f"exceptions.md: unknown rule {row.rule!r}")
             made_here = row.scripts == "random_*"  # conversations that run makes up as it goes
             if not made_here and not any(fnmatch(name, row.scripts) for name in script_names):
@@ -62,6 +62,15 @@ def record_expectation(script_name, title, lines):
     EXPECTED.mkdir(exist_ok=True)
     text = [f"# {title}", "# Differs from PostgreSQL as exceptions.md says.", "", *lines]
     (EXPECTED / f"{script_name}.txt").write_text("\n".join(text) + "\n")
+
+
+def without_refused_descriptions(lines):
+    """A record without the ParameterDescriptions that an error to the same client follows at once."""
+    def refused(at):
+        client, _, message = lines[at].partition(" ")
+        return message.startswith("< ParameterDescription") and lines[at + 1:at + 2] != [] \
+            and lines[at + 1].startswith(f"{client} < ErrorResponse")
+    return [line for at, line in enumerate(lines) if not refused(at)]
 
 
 def without_login(lines):
