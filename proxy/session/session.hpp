@@ -350,6 +350,7 @@ private:
     bool forward_large_ = false;      // the large client frame in passage goes to the server
     bool large_is_query_ = false;
     char last_tag_ = 0;               // 'C'ommit, 'R'ollback or 0: what the last tag was
+    bool committed_within_ = false;   // a COMMIT has completed since the last ReadyForQuery
     bool sequence_used_ = false;      // since this server was attached: currval and lastval are this client's own
     bool resets_ = false;             // the request in progress sets settings back to defaults
     bool ready_held_ = false;         // its ReadyForQuery waits until the client's startup values are back (D16)

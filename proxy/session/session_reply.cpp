@@ -207,6 +207,7 @@ void session::on_command_complete(std::string_view body) {
                      report_.what != request_report::operation::rollback && report_.what != request_report::operation::set;
     if (report_.what == request_report::operation::insert || report_.what == request_report::operation::copy)
         sequence_used_ = true;
+    committed_within_ |= report_.what == request_report::operation::commit;
     if (!touched_) return;
     const bool rollback = tag.starts_with("ROLLBACK");
     last_tag_ = rollback ? 'R' : tag.starts_with("COMMIT") || tag.starts_with("PREPARE TRANSACTION") ? 'C' : '\0';
@@ -316,6 +317,8 @@ void session::settle_transaction(char status) {
     const char before = link_->transaction_status;
     link_->transaction_status = status;
     if (!touched_) return;
+    // A COMMIT within the segment kept what stood before it; which of the changes did is for the server to say.
+    if (committed_within_ && (last_tag_ != 'C' || error_in_request_)) uncertain_ = true;
     if (status == 'I') transaction_ended(!error_in_request_ && (before == 'I' || last_tag_ == 'C'));
     else if (last_tag_ == 'C' && status == 'T') transaction_ended(true);  // COMMIT AND CHAIN
 }
@@ -326,6 +329,7 @@ void session::finish_request(char status) {
     delivered_ = false;
     error_in_request_ = false;
     last_tag_ = 0;
+    committed_within_ = false;
     completed_ = 0;
     attempts_ = 0;
     rows_ = copied_ = 0;
