@@ -203,7 +203,10 @@ void reply_tracker::skip_to_sync() {
             if (counts || data_seen) {
                 ambiguous_ |= !counts;
                 // A client's Query that the server discards is answered by the ReadyForQuery of this Sync.
-                if (query_discarded) entries_[head_].injected = false;
+                if (query_discarded && entries_[head_].injected) {
+                    entries_[head_].injected = false;
+                    entries_[head_].noted = true;  // whoever sent it still waits for its outcome
+                }
                 return;
             }
         }

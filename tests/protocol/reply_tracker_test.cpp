@@ -145,6 +145,14 @@ TEST_CASE("P18: a Query inside a segment that failed is discarded with it") {
     CHECK(tracker.empty());
 }
 
+TEST_CASE("P18: our Sync that answers a discarded Query is settled all the same") {
+    reply_tracker tracker;
+    push(tracker, "!P *Q !C !S");
+    CHECK(feed(tracker, "EZ") == "+Z");
+    CHECK(tracker.empty());
+    CHECK(settled(tracker) == "Pf Qs Cs Sd");
+}
+
 TEST_CASE("P18: what is sent while the server skips is settled at once, and Sync ends it") {
     reply_tracker tracker;
     push(tracker, "PB");
