@@ -131,7 +131,7 @@ TEST_CASE("a dialled connection becomes a stream and carries data") {
     CHECK(received == "hello");
 }
 
-TEST_CASE("a name is resolved and each of its addresses is tried") {
+TEST_CASE("P54: a name is resolved anew and each of its addresses is tried") {
     dialler d;
     // Only IPv4 listens; "localhost" may well give ::1 first.
     a_listener there(d.loop);

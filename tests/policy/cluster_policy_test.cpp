@@ -194,7 +194,7 @@ TEST_CASE("D27: at the start two primaries on one timeline get no writes") {
     CHECK(tale.mode() == service_mode::read_only);
 }
 
-TEST_CASE("a terminated backend of the monitor is not a failed host") {
+TEST_CASE("P55: a terminated backend of the monitor is not a failed host") {
     story tale = pair_of_hosts();
     tale.drop(0, failure_kind::admin_shutdown);
     CHECK(tale.view().primary == optional_host(0));
@@ -674,7 +674,7 @@ TEST_CASE("D4: cadence: a second at rest, 50 ms while something waits, 250 ms af
     CHECK(tale.wait_for(0) == 1s);
 }
 
-TEST_CASE("D4: a host that refuses is dialled less and less, without slowing another") {
+TEST_CASE("D4, P50: a host that refuses is dialled less and less, without slowing another") {
     story tale = pair_of_hosts();
     tale.dies(1);
     std::vector<std::int64_t> pauses;

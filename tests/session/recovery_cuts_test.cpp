@@ -354,8 +354,8 @@ TEST_CASE("recovery cuts: conversations undisturbed") {
     }
 }
 
-TEST_CASE("I1-I4, T10, T11: after every byte that the server says") { cut_everywhere(direction::of_server, false, 1); }
-TEST_CASE("I1-I4, T10, T11: after every byte that reaches the server") { cut_everywhere(direction::of_client, false, 1); }
+TEST_CASE("P64, D13, D26, I1-I4, T10, T11: after every byte that the server says") { cut_everywhere(direction::of_server, false, 1); }
+TEST_CASE("P64, D13, I1-I4, T10, T11: after every byte that reaches the server") { cut_everywhere(direction::of_client, false, 1); }
 TEST_CASE("I1-I4: after every third byte that the server says to a pipeline") { cut_everywhere(direction::of_server, true, 3); }
 TEST_CASE("I1-I4: after every third byte that reaches the server from a pipeline") { cut_everywhere(direction::of_client, true, 3); }
 TEST_CASE("T5: the lost server executes what it has when the client has long been answered") {

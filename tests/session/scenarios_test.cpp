@@ -146,7 +146,7 @@ TEST_CASE("scenarios: without waiting for answers, all in one piece") {
     }
 }
 
-TEST_CASE("scenarios: bytes of the client and of the server one at a time") {
+TEST_CASE("P19: scenarios: bytes of the client and of the server one at a time") {
     for (const scenario& script : scenarios()) {
         CAPTURE(script.name);
         if (is_bulky(script)) continue;
@@ -175,7 +175,7 @@ TEST_CASE("scenarios: large frames in pieces of every size class") {
     }
 }
 
-TEST_CASE("scenarios: each step cut in two at every byte") {
+TEST_CASE("P19: scenarios: each step cut in two at every byte") {
     for (const scenario& script : scenarios()) {
         CAPTURE(script.name);
         if (is_bulky(script)) continue;

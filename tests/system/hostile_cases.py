@@ -55,7 +55,7 @@ GARBAGE = {
 
 
 def garbage_before_login(bench):
-    """P8: every kind ends in a close within the login timeout, and the next client is served."""
+    """P7, P8: every kind ends in a close within the login timeout, and the next client is served."""
     with bench.proxy(timeouts={"login": "500ms"}, pool=ONE_SERVER) as proxy, proxy.connect(DATABASE) as bystander:
         for what, data in GARBAGE.items():
             with WireClient(proxy.address) as client:

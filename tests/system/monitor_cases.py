@@ -105,6 +105,18 @@ def terminated_monitor_changes_nothing(bench):
         assert "host_lost" not in proxy.log_text(), proxy.log_tail()
 
 
+def busy_pool_does_not_blind_the_monitor(bench):
+    """P48: the probes have a connection of their own: with the only server of the pool taken, samples go on."""
+    with bench.proxy(pool={"size": 1, "max_overflow": 0}) as proxy, proxy.connect(DATABASE) as client:
+        eventually(lambda: role(proxy, bench.cluster) == "primary", "the primary is found")
+        client.query("begin")
+        probed = lambda: bench.sql("select max(query_start) from pg_stat_activity where usename = 'watcher'")  # noqa: E731
+        before = probed()
+        eventually(lambda: probed() != before, "probes go on")
+        assert role(proxy, bench.cluster) == "primary"
+        client.query("commit")
+
+
 def monitor_that_is_refused(bench):
     """D10: with a wrong account for the monitor, pools find out for themselves, and the log says so once."""
     with bench.proxy(monitor={"password": "wrong"}) as proxy, proxy.connect(DATABASE) as client:
@@ -162,4 +174,4 @@ def host_that_speaks_nonsense(bench):
 
 
 CASES = [roles_are_shown, promotion_is_seen, killed_postmaster_and_restart, terminated_monitor_changes_nothing,
-         monitor_that_is_refused, least_rights, silent_host, host_that_speaks_nonsense]
+         busy_pool_does_not_blind_the_monitor, monitor_that_is_refused, least_rights, silent_host, host_that_speaks_nonsense]
