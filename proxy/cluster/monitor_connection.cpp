@@ -5,6 +5,7 @@
 #include "protocol/frame.hpp"
 #include "protocol/sqlstate.hpp"
 #include "protocol/wire.hpp"
+
 #include "proxy/cluster/probe.hpp"
 
 #include <array>
@@ -23,7 +24,8 @@ constexpr std::string_view terminate("X\0\0\0\4", 5);
 
 failure_kind kind_of(const net::dial_result& result) {
     if (result.error_number == ETIMEDOUT) return failure_kind::timed_out;
-    return result.unresolved || result.error_number == 0 ? failure_kind::unreachable : classify_io(result.error_number, false);
+    return result.unresolved || result.error_number == 0 ? failure_kind::unreachable
+                                                         : classify_io(result.error_number, false);
 }
 
 }  // namespace
@@ -52,13 +54,14 @@ void monitor_connection::close() {
     in_.clear();
     found_.reset();
     refusal_.clear();
-    last_kind_ = failure_kind::none;
+    last_verdict_ = {};
     last_words_.clear();
     state_ = state::closed;
 }
 
 void monitor_connection::arm_deadline() {
-    const auto limit = options_.monitor.timeout.count() > 0 ? options_.monitor.timeout : std::chrono::milliseconds(1'000);
+    const auto limit =
+        options_.monitor.timeout.count() > 0 ? options_.monitor.timeout : std::chrono::milliseconds(1'000);
     loop_.cancel_timer(deadline_);
     deadline_ = loop_.add_timer(net::clock::now() + limit, [this] { on_deadline(); });
 }
@@ -67,7 +70,8 @@ void monitor_connection::on_deadline() {
     const bool asking = state_ == state::asking;
     close();
     if (asking) return tell_({outcome::what::missed});
-    tell_({outcome::what::connect_failed, failure_kind::timed_out, "it did not answer in time"});
+    tell_({outcome::what::connect_failed, judge(failure_kind::timed_out, failure_phase::dialling),
+           "it did not answer in time"});
 }
 
 // ------------------------------------------------------------------------------------------ opening
@@ -133,7 +137,7 @@ void monitor_connection::sign_in() {
         const bool garbage = classify(why) == failure_kind::protocol_violation;
         return fail(garbage ? failure_kind::protocol_violation : failure_kind::login_refused, why.message);
     }
-    if (!try_other_encryption(why.sqlstate)) fail(classify(why), why.message);
+    if (!try_other_encryption(why.sqlstate)) fail(judge(signal_of(why, failure_phase::dialling)), why.message);
 }
 
 void monitor_connection::shake_hands() {
@@ -215,9 +219,9 @@ void monitor_connection::take_frame(char type, std::string_view body) {
             // "terminating connection because of crash of another server process" comes as a WARNING, then EOF.
             error_fields said;
             (void)parse_error_fields(body, said);
-            const failure_kind kind = classify(said);
-            if (kind != failure_kind::admin_shutdown && kind != failure_kind::crash_shutdown) return;
-            last_kind_ = kind;
+            const recovery_verdict verdict = judge(signal_of(said, doing()));
+            if (!verdict.connection_over) return;
+            last_verdict_ = verdict;
             last_words_ = said.message;
             return;
         }
@@ -234,7 +238,7 @@ void monitor_connection::on_error(std::string_view body) {
         refusal_ = said.message.empty() ? "the probe was refused" : said.message;
         return;
     }
-    last_kind_ = classify(said);
+    last_verdict_ = judge(signal_of(said, doing()));
     last_words_ = said.message;
 }
 
@@ -257,7 +261,7 @@ void monitor_connection::on_ready_for_query() {
     if (!found_) {
         std::string why = refusal_.empty() ? std::string("the probe has no answer") : std::move(refusal_);
         refusal_.clear();
-        return tell_({outcome::what::refused, failure_kind::statement_error, std::move(why)});
+        return tell_({outcome::what::refused, judge(failure_kind::statement_error, doing()), std::move(why)});
     }
     outcome good{outcome::what::answered};
     good.found = std::move(*found_);
@@ -268,17 +272,18 @@ void monitor_connection::on_ready_for_query() {
 
 void monitor_connection::on_end(const net::io_result& got) {
     const bool was_open = state_ == state::resting || state_ == state::asking;
-    failure_kind kind = last_kind_;
+    recovery_verdict verdict = last_verdict_;
     std::string words = last_words_;
-    if (kind == failure_kind::none) {
+    if (!verdict) {
         const bool orderly = got.result == net::io_result::kind::eof;
-        kind = orderly ? failure_kind::closed : classify_io(got.error_number, got.tls_problem != nullptr);
+        verdict =
+            judge(orderly ? failure_kind::closed : classify_io(got.error_number, got.tls_problem != nullptr), doing());
         words = orderly                      ? "the server closed the connection"
                 : got.tls_problem != nullptr ? got.tls_problem
                                              : std::generic_category().message(got.error_number);
     }
     close();
-    tell_({was_open ? outcome::what::ended : outcome::what::connect_failed, kind, std::move(words)});
+    tell_({was_open ? outcome::what::ended : outcome::what::connect_failed, verdict, std::move(words)});
 }
 
 // ------------------------------------------------------------------------------------------ asking
@@ -299,10 +304,15 @@ void monitor_connection::send(std::string_view bytes) {
     if (stream_ != nullptr && !bytes.empty()) (void)stream_->write(bytes);
 }
 
-void monitor_connection::fail(failure_kind kind, std::string words) {
+failure_phase monitor_connection::doing() const {
+    const bool open = state_ == state::resting || state_ == state::asking;
+    return open ? failure_phase::statement : failure_phase::dialling;
+}
+
+void monitor_connection::fail(const recovery_verdict& why, std::string words) {
     const bool was_open = state_ == state::resting || state_ == state::asking;
     close();
-    tell_({was_open ? outcome::what::ended : outcome::what::connect_failed, kind, std::move(words)});
+    tell_({was_open ? outcome::what::ended : outcome::what::connect_failed, why, std::move(words)});
 }
 
 }  // namespace pgsteady

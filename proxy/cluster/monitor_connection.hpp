@@ -4,14 +4,16 @@
 // Owned by watched_cluster; loop thread only; its callback may open or close it again, but not destroy it.
 #pragma once
 
-#include "config/config.hpp"
 #include "protocol/server_login.hpp"
+
+#include "config/config.hpp"
+
 #include "proxy/cluster/cluster_options.hpp"
 #include "proxy/net/dial.hpp"
 #include "proxy/net/event_loop.hpp"
 #include "proxy/net/stream.hpp"
 #include "proxy/policy/cluster_report.hpp"
-#include "proxy/policy/failure.hpp"
+#include "proxy/policy/recovery_verdict.hpp"
 
 #include <chrono>
 #include <functional>
@@ -28,14 +30,14 @@ public:
         enum class what : std::uint8_t {
             touched,         ///< open() without account: it accepts connections; closed again
             signed_in,       ///< open(): ask() may be called
-            connect_failed,  ///< open(): failure and words; closed
+            connect_failed,  ///< open(): verdict and words; closed
             answered,        ///< ask(): found
             refused,         ///< ask(): the server does not answer this query (words); it stays open
             missed,          ///< ask(): no answer in time; closed
-            ended,           ///< the connection has ended by itself; failure and words
+            ended,           ///< the connection has ended by itself; verdict and words
         };
         what kind = what::touched;
-        failure_kind failure = failure_kind::none;
+        recovery_verdict verdict{};
         std::string words{};
         probe_result found{};
     };
@@ -75,7 +77,9 @@ private:
     void on_deadline();
     void send_query(std::string_view sql);
     void send(std::string_view bytes);
-    void fail(failure_kind kind, std::string words);
+    void fail(const recovery_verdict& why, std::string words);
+    void fail(failure_kind kind, std::string words) { fail(judge(kind, doing()), std::move(words)); }
+    [[nodiscard]] failure_phase doing() const;
     void arm_deadline();
 
     net::event_loop& loop_;
@@ -93,7 +97,7 @@ private:
     std::size_t level_ = 0;              // of the probe that this server answers
     std::optional<probe_result> found_;  // the row of the answer in progress
     std::string refusal_;                // the error of the answer in progress
-    failure_kind last_kind_ = failure_kind::none;  // the server's last words about its end
+    recovery_verdict last_verdict_;      // the server's last words about its end
     std::string last_words_;
     net::time_point asked_at_{};
 };

@@ -98,9 +98,7 @@ void watched_cluster::set_switches(bool breaker, bool read_only) {
 
 // ------------------------------------------------------------------------------------------ on the loop
 
-moment watched_cluster::now() {
-    return {loop_->now(), std::uniform_real_distribution<double>(0.0, 1.0)(chance_)};
-}
+moment watched_cluster::now() { return {loop_->now(), std::uniform_real_distribution<double>(0.0, 1.0)(chance_)}; }
 
 void watched_cluster::on_outcome(std::size_t index, monitor_connection::outcome what) {
     using kind = monitor_connection::outcome::what;
@@ -109,11 +107,11 @@ void watched_cluster::on_outcome(std::size_t index, monitor_connection::outcome 
     switch (what.kind) {
         case kind::touched: host.touched(at); break;
         case kind::signed_in: host.connected(at); break;
-        case kind::connect_failed: host.connect_failed(what.failure, std::move(what.words), at); break;
+        case kind::connect_failed: host.connect_failed(what.verdict, std::move(what.words), at); break;
         case kind::answered: policy_.answered(index, std::move(what.found), at); break;
         case kind::refused: host.probe_refused(std::move(what.words), at); break;
         case kind::missed: host.missed(at); break;
-        case kind::ended: host.disconnected(what.failure, std::move(what.words), at); break;
+        case kind::ended: host.disconnected(what.verdict, std::move(what.words), at); break;
     }
     settle_soon();
 }
@@ -163,7 +161,7 @@ void watched_cluster::run_errand(std::size_t index, host_errand::what kind) {
     }
     if (kind == host_errand::what::reconnect) {
         connections_[index]->close();
-        host.disconnected(failure_kind::none, {}, now());
+        host.disconnected({}, {}, now());
     }
     std::optional<monitor_login> account = options_.login ? options_.login(host.sign_ins_refused()) : std::nullopt;
     if (!account && !host.suspected()) return host.without_account(now());

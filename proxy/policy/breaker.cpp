@@ -13,15 +13,23 @@ constexpr double jitter = 0.2;
 // What a probe has found out. A host that answers with anything but "not yet" is up, even if it refuses this login.
 enum class probe_answer : std::uint8_t { up, not_yet, down };
 
-probe_answer answer_of(failure_kind outcome) {
-    if (outcome == failure_kind::protocol_violation) return probe_answer::down;  // whatever it is, it is no PostgreSQL
-    switch (effect_on_host(outcome)) {
+probe_answer answer_of(const recovery_verdict& outcome) {
+    // Whatever it is, it is no PostgreSQL.
+    if (outcome.name == verdict_name::server_violation || outcome.name == verdict_name::client_violation)
+        return probe_answer::down;
+    switch (outcome.host) {
         case host_effect::none: return probe_answer::up;
         case host_effect::counted: return probe_answer::down;
         case host_effect::burst:
         case host_effect::held: return probe_answer::not_yet;
     }
     return probe_answer::down;
+}
+
+/// A host that says itself that it serves nobody.
+breaker_cause cause_of(verdict_name said) {
+    if (said == verdict_name::server_crashed) return breaker_cause::server_crashed;
+    return said == verdict_name::server_stopping ? breaker_cause::server_stopping : breaker_cause::not_ready;
 }
 
 }  // namespace
@@ -42,11 +50,13 @@ std::string_view to_string(breaker_cause cause) {
         case breaker_cause::failure_rate: return "failure_rate";
         case breaker_cause::loss_burst: return "loss_burst";
         case breaker_cause::not_ready: return "not_ready";
+        case breaker_cause::server_stopping: return "server_stopping";
         case breaker_cause::server_crashed: return "server_crashed";
         case breaker_cause::probes_missed: return "probes_missed";
         case breaker_cause::no_writable_host: return "no_writable_host";
         case breaker_cause::storage_failing: return "storage_failing";
         case breaker_cause::two_primaries: return "two_primaries";
+        case breaker_cause::login_refused: return "login_refused";
         case breaker_cause::forced: return "forced";
     }
     return "unknown";
@@ -67,16 +77,15 @@ void breaker::on_success(time_point now, std::uint64_t events) {
     good_.add(now, events);
 }
 
-void breaker::on_failure(failure_kind kind, time_point now, double chance) {
-    const host_effect effect = effect_on_host(kind);
-    if (effect == host_effect::held) {
-        last_failure_ = kind;
+void breaker::on_failure(const recovery_verdict& why, time_point now, double chance) {
+    if (why.host == host_effect::held) {
+        last_failure_ = why.name;
         if (state_ == breaker_state::open) next_probe_ = std::min(next_probe_, now + held_interval);  // it speaks again
-        trip(kind == failure_kind::not_ready ? breaker_cause::not_ready : breaker_cause::server_crashed, now, chance);
+        trip(cause_of(why.name), now, chance);
         return;
     }
-    if (effect != host_effect::counted) return;
-    count_failure(kind);
+    if (why.host != host_effect::counted) return;
+    count_failure(why.name);
     if (state_ != breaker_state::closed) return;
     bad_.add(now, 1);
     if (consecutive_ >= rules_.failure_threshold) trip(breaker_cause::consecutive, now, chance);
@@ -85,7 +94,8 @@ void breaker::on_failure(failure_kind kind, time_point now, double chance) {
 
 void breaker::trip(breaker_cause cause, time_point now, double chance) {
     if (!rules_.enabled || force_ != breaker_force::automatic || state_ == breaker_state::open) return;
-    const bool held = cause == breaker_cause::not_ready || cause == breaker_cause::server_crashed;
+    const bool held = cause == breaker_cause::not_ready || cause == breaker_cause::server_stopping ||
+                      cause == breaker_cause::server_crashed;
     open(cause, held ? wait::held : wait::growing, now, chance);
 }
 
@@ -103,7 +113,7 @@ bool breaker::begin_probe(time_point now, bool urgent) {
     return true;
 }
 
-void breaker::end_probe(failure_kind outcome, time_point now, double chance) {
+void breaker::end_probe(const recovery_verdict& outcome, time_point now, double chance) {
     const probe_answer answer = answer_of(outcome);
     if (probe_ == probe::none) {
         if (answer == probe_answer::up) on_success(now);
@@ -119,10 +129,10 @@ void breaker::end_probe(failure_kind outcome, time_point now, double chance) {
     probe_successes_ = 0;
     state_ = breaker_state::open;
     if (answer == probe_answer::not_yet) {
-        last_failure_ = outcome;
+        last_failure_ = outcome.name;
         wait_again(wait::held, now, chance);
     } else {
-        count_failure(outcome);
+        count_failure(outcome.name);
         if (was_due) wait_again(wait::growing, now, chance);
     }
 }
@@ -211,8 +221,8 @@ void breaker::close(time_point now) {
     bad_.clear();
 }
 
-void breaker::count_failure(failure_kind kind) {
-    last_failure_ = kind;
+void breaker::count_failure(verdict_name name) {
+    last_failure_ = name;
     ++failures_;
     if (consecutive_ < UINT32_MAX) ++consecutive_;
 }

@@ -1,6 +1,6 @@
-// The circuit breaker of one scope (a host, or a cluster's way for writes): whether ordinary work may go there, and when
-// one synthetic probe may find out more (recovery.md 2.12, D5). Ordinary work never probes, and only what counts against
-// a host (failure.hpp) moves it: errors of statements and exhausted slots do not (T23, T24).
+// The circuit breaker of one scope (a host, a cluster's way for writes, a pool): whether ordinary work may go there, and when
+// one synthetic probe may find out more (recovery.md 2.12, D5). Ordinary work never probes, and it goes by the verdict
+// alone: errors of statements and exhausted slots do not move it (T23, T24).
 // It knows nothing of other hosts: that the last usable one is never ejected (T25) is for the cluster to see to.
 // Pure: time and chance are arguments. Not thread-safe: its owner's thread alone.
 #pragma once
@@ -8,7 +8,7 @@
 #include "config/config.hpp"
 
 #include "proxy/policy/cluster_view.hpp"
-#include "proxy/policy/failure.hpp"
+#include "proxy/policy/recovery_verdict.hpp"
 #include "proxy/policy/sliding_count.hpp"
 
 #include <chrono>
@@ -29,11 +29,13 @@ enum class breaker_cause : std::uint8_t {
     failure_rate,      ///< too large a share of the window
     loss_burst,        ///< several sessions were lost within a second
     not_ready,         ///< the host said 57P03
+    server_stopping,   ///< the host said that it shuts down immediately
     server_crashed,    ///< the host said 57P02
     probes_missed,     ///< the monitor got no answer
     no_writable_host,  ///< of the way for writes
     storage_failing,   ///< of the way for writes: 53100 or 58030 again and again
     two_primaries,     ///< of the way for writes (D27)
+    login_refused,     ///< of a pool: nobody of it gets in
     forced,            ///< by an operator
 };
 [[nodiscard]] std::string_view to_string(breaker_cause cause);
@@ -58,7 +60,7 @@ public:
     [[nodiscard]] bool allow() const { return state() == breaker_state::closed; }
     /// `events`: so many things went well since the last call.
     void on_success(time_point now, std::uint64_t events = 1);
-    void on_failure(failure_kind kind, time_point now, double chance);
+    void on_failure(const recovery_verdict& why, time_point now, double chance);
     /// Opens it for a reason that somebody else has found. An open one stays as it is, unless it was being probed.
     void trip(breaker_cause cause, time_point now, double chance);
 
@@ -68,9 +70,9 @@ public:
     [[nodiscard]] bool may_probe(time_point now, bool urgent = false) const;
     /// Takes the one place. False: may_probe() says no.
     [[nodiscard]] bool begin_probe(time_point now, bool urgent = false);
-    /// How the probe ended; failure_kind::none means that it went well. Without one in progress it counts as ordinary.
+    /// How the probe ended; no verdict means that it went well. Without one in progress it counts as ordinary.
     /// That an urgent probe failed does not lengthen the interval.
-    void end_probe(failure_kind outcome, time_point now, double chance);
+    void end_probe(const recovery_verdict& outcome, time_point now, double chance);
     /// The probe was given up without an answer that says anything about the host.
     void abandon_probe();
     /// When the next probe is due without urgency. Empty: no probe is waited for (closed, forced, or one in progress).
@@ -97,7 +99,7 @@ public:
     /// Why it opened last.
     [[nodiscard]] breaker_cause cause() const { return cause_; }
     /// What failed last and counted.
-    [[nodiscard]] failure_kind last_failure() const { return last_failure_; }
+    [[nodiscard]] verdict_name last_failure() const { return last_failure_; }
     [[nodiscard]] std::uint32_t consecutive_failures() const { return consecutive_; }
     /// How often it went from closed to open. A failed probe is not another trip.
     [[nodiscard]] std::uint64_t trips_total() const { return trips_; }
@@ -111,7 +113,7 @@ private:
     void open(breaker_cause cause, wait how, time_point now, double chance);
     void wait_again(wait how, time_point now, double chance);
     void close(time_point now);
-    void count_failure(failure_kind kind);
+    void count_failure(verdict_name name);
     void probe_went_well(time_point now);
     [[nodiscard]] bool window_is_bad(time_point now);
     [[nodiscard]] duration interval(double chance) const;
@@ -123,7 +125,7 @@ private:
     breaker_force force_ = breaker_force::automatic;
     probe probe_ = probe::none;  // the one in progress
     breaker_cause cause_ = breaker_cause::none;
-    failure_kind last_failure_ = failure_kind::none;
+    verdict_name last_failure_ = verdict_name::none;
     std::uint32_t consecutive_ = 0;
     std::uint32_t probe_successes_ = 0;
     std::uint32_t openings_ = 0;  // k: how often the interval has doubled

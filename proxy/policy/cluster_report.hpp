@@ -3,7 +3,7 @@
 #pragma once
 
 #include "proxy/policy/cluster_view.hpp"
-#include "proxy/policy/failure.hpp"
+#include "proxy/policy/recovery_verdict.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -18,16 +18,16 @@ namespace pgsteady {
 struct host_report {
     enum class what : std::uint8_t {
         opened,       ///< a connection was opened; `role` and `timeline` say what it found
-        open_failed,  ///< `failure` and `words` say why
-        lost,         ///< an open connection ended
+        open_failed,  ///< `verdict` and `words` say why
+        lost,         ///< an open connection ended: `verdict`
         not_primary,  ///< 25006, or a ParameterStatus that says so, from what was taken for the primary
     };
     std::size_t host = 0;  ///< index in the cluster's list
     what seen = what::opened;
-    failure_kind failure = failure_kind::none;
+    recovery_verdict verdict{};
     host_role role = host_role::unknown;
     std::uint32_t timeline = 0;
-    std::string words;     ///< the server's last words or the system's
+    std::string words;  ///< the server's last words or the system's
 };
 
 /// A standby as its primary sees it (pg_stat_replication). Only what the monitor's rights show.
@@ -49,19 +49,19 @@ struct probe_result {
     std::optional<std::uint64_t> replayed{};
     /// Standby: since the last transaction that it replayed was committed.
     std::optional<std::chrono::milliseconds> since_replayed{};
-    bool streaming = false;                   ///< standby: a WAL receiver runs
-    std::string receiver_name;                ///< its application_name
+    bool streaming = false;     ///< standby: a WAL receiver runs
+    std::string receiver_name;  ///< its application_name
     std::string receiver_slot;
-    std::vector<replica_row> replicas;        ///< primary
-    std::string synchronous_names;            ///< primary: synchronous_standby_names
-    bool read_only_by_default = false;        ///< default_transaction_read_only, which is not a role
+    std::vector<replica_row> replicas;  ///< primary
+    std::string synchronous_names;      ///< primary: synchronous_standby_names
+    bool read_only_by_default = false;  ///< default_transaction_read_only, which is not a role
     std::chrono::microseconds latency{0};
 };
 
 /// Something worth telling, for log, page and alerts.
 struct cluster_event {
     std::chrono::system_clock::time_point when;
-    std::string name;      ///< one word: primary_lost, primary_found, mode_changed, breaker_opened, two_primaries, …
+    std::string name;  ///< one word: primary_lost, primary_found, mode_changed, breaker_opened, two_primaries, …
     std::string sentence;
     bool warning = false;
 };

@@ -1,6 +1,5 @@
-// The one place where something that went wrong with a server becomes a named value: an ErrorResponse
-// or the end of a connection goes in, a failure_kind comes out, and logs, metrics and recovery speak of
-// that alone (recovery.md 2.9). Pure.
+// The signal of a failure: an ErrorResponse or the end of a connection goes in, a failure_kind comes out (recovery.md 2.9).
+// What it means is for recovery_verdict to say, and logs, metrics, status and breakers go by that alone. Pure.
 #pragma once
 
 #include "protocol/error_response.hpp"
@@ -12,22 +11,22 @@ namespace pgsteady {
 
 enum class failure_kind : std::uint8_t {
     none,
-    closed,               ///< EOF without a word
-    reset,                ///< RST, broken pipe
-    refused,              ///< nobody listens there
-    timed_out,            ///< no answer within the deadline
-    unreachable,          ///< no route, or the name has no address
-    tls_failed,           ///< handshake or certificate
-    admin_shutdown,       ///< 57P01: this backend, or the whole server, was told to end
-    crash_shutdown,       ///< 57P02: another server process crashed
-    not_ready,            ///< 57P03: starting up, shutting down, in recovery
-    too_many_connections, ///< 53300: overloaded, not down
-    login_refused,        ///< class 28, 3D000: nobody of this pool will get in
-    session_ended,        ///< 57P05, 25P03, 57P04: the server's own policy ended this session
-    read_only,            ///< 25006: not a primary (any more)
-    out_of_resources,     ///< 53xxx otherwise, 58030
-    protocol_violation,   ///< 08P01, or a message that nothing we sent explains
-    statement_error,      ///< everything that is the statement's own affair
+    closed,                ///< EOF without a word
+    reset,                 ///< RST, broken pipe
+    refused,               ///< nobody listens there
+    timed_out,             ///< no answer within the deadline
+    unreachable,           ///< no route, or the name has no address
+    tls_failed,            ///< handshake or certificate
+    admin_shutdown,        ///< 57P01: this backend, or the whole server, was told to end
+    crash_shutdown,        ///< 57P02: another server process crashed
+    not_ready,             ///< 57P03: starting up, shutting down, in recovery
+    too_many_connections,  ///< 53300: overloaded, not down
+    login_refused,         ///< class 28, 3D000
+    session_ended,         ///< 57P05, 25P03, 57P04: the server's own policy ended this session
+    read_only,             ///< 25006: not a primary (any more)
+    out_of_resources,      ///< 53xxx otherwise, 58030
+    protocol_violation,    ///< 08P01, or a message that nothing we sent explains
+    statement_error,       ///< everything that is the statement's own affair
 };
 
 [[nodiscard]] std::string_view to_string(failure_kind kind);
@@ -37,27 +36,5 @@ enum class failure_kind : std::uint8_t {
 
 /// How the end of a connection is to be taken. `error_number`: errno, 0 for an orderly EOF.
 [[nodiscard]] failure_kind classify_io(int error_number, bool tls);
-
-/// The server, its host or the network is at fault, rather than the statement or the client. Not all of these count
-/// against a host: see effect_on_host().
-[[nodiscard]] bool is_infrastructure(failure_kind kind);
-
-/// What a failure says about the host it came from (recovery.md 2.9).
-enum class host_effect : std::uint8_t {
-    none,     ///< nothing: the host works, or the fault is elsewhere (T23, T24)
-    burst,    ///< nothing by itself, much if several sessions see it within a second: one backend was terminated, or all
-    counted,  ///< one failure on the way to the breaker's threshold
-    held,     ///< the host says itself that it serves nobody for now: left alone at once, and asked again soon
-};
-
-[[nodiscard]] std::string_view to_string(host_effect effect);
-
-[[nodiscard]] host_effect effect_on_host(failure_kind kind);
-
-/// Whether a breaker counts it. Exhausted slots (53300) and errors of statements never do.
-[[nodiscard]] bool counts_against_host(failure_kind kind);
-
-/// The connection is over, or will be in a moment.
-[[nodiscard]] bool ends_connection(failure_kind kind);
 
 }  // namespace pgsteady

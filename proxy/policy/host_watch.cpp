@@ -9,15 +9,16 @@ namespace pgsteady {
 namespace {
 
 /// One such answer says it all: nobody listens there, or the server says itself that it serves nobody.
-bool is_plain_no(failure_kind kind) {
-    return kind == failure_kind::refused || kind == failure_kind::not_ready || kind == failure_kind::crash_shutdown;
+bool is_plain_no(verdict_name name) {
+    return name == verdict_name::host_refuses || name == verdict_name::server_not_ready ||
+           name == verdict_name::server_crashed;
 }
 
 /// The host spoke to us and works; we were not let in.
-bool is_up_but_closed(failure_kind kind) {
-    return kind == failure_kind::too_many_connections || kind == failure_kind::login_refused ||
-           kind == failure_kind::session_ended || kind == failure_kind::out_of_resources ||
-           kind == failure_kind::statement_error || kind == failure_kind::read_only;
+bool is_up_but_closed(verdict_name name) {
+    return name == verdict_name::server_full || name == verdict_name::login_refused ||
+           name == verdict_name::session_ended || name == verdict_name::database_dropped ||
+           name == verdict_name::session_failed;
 }
 
 }  // namespace
@@ -50,7 +51,7 @@ void host_watch::touched(const moment& at) {
     last_ = at.now;
     lives();
     redial_ = rules_.monitor.interval;
-    end_probe(failure_kind::none, at);
+    end_probe({}, at);
 }
 
 void host_watch::without_account(const moment& at) {
@@ -66,14 +67,15 @@ void host_watch::without_account(const moment& at) {
     redial_ = rules_.monitor.interval;
 }
 
-void host_watch::connect_failed(failure_kind kind, std::string words, const moment& at) {
+void host_watch::connect_failed(const recovery_verdict& why, std::string words, const moment& at) {
     link_ = link::none;
-    if (kind == failure_kind::login_refused) {
+    const bool refused = why.name == verdict_name::login_refused;
+    if (refused) {
         blind_ = true;
         ++sign_ins_refused_;
     }
-    failed(kind, std::move(words), at);
-    if (kind == failure_kind::login_refused && !known_) believe_pools(at);
+    failed(why, std::move(words), at);
+    if (refused && !known_) believe_pools(at);
 }
 
 void host_watch::asked(const moment& at) {
@@ -92,7 +94,7 @@ void host_watch::answered(probe_result found, const moment& at) {
     suspected_ = false;
     last_problem_.clear();
     lives();
-    end_probe(failure_kind::none, at);
+    end_probe({}, at);
 }
 
 void host_watch::probe_refused(std::string words, const moment& at) {
@@ -100,21 +102,21 @@ void host_watch::probe_refused(std::string words, const moment& at) {
     last_ = at.now;
     lives();
     last_problem_ = std::move(words);
-    end_probe(failure_kind::none, at);
+    end_probe({}, at);
 }
 
 void host_watch::missed(const moment& at) {
     link_ = link::none;
-    failed(failure_kind::timed_out, "it did not answer the monitor in time", at);
+    failed(judge(failure_kind::timed_out, failure_phase::statement), "it did not answer the monitor in time", at);
     soon_ = true;
 }
 
-void host_watch::disconnected(failure_kind kind, std::string words, const moment& at) {
+void host_watch::disconnected(const recovery_verdict& why, std::string words, const moment& at) {
     link_ = link::none;
     // One that never answered is as good as none: else a host that lets us in and hangs up would be dialled without end.
-    if (!proven_) return failed(kind == failure_kind::none ? failure_kind::closed : kind, std::move(words), at);
+    if (!proven_) return failed(why ? why : judge(failure_kind::closed, failure_phase::dialling), std::move(words), at);
     last_ = at.now;
-    last_kind_ = kind;
+    last_failure_ = why.name;
     last_problem_ = std::move(words);
     redial_ = {};
     soon_ = true;
@@ -131,34 +133,34 @@ void host_watch::lives() {
     misses_ = 0;
     failing_since_ = {};
     redial_ = {};
-    last_kind_ = failure_kind::none;
+    last_failure_ = verdict_name::none;
 }
 
-void host_watch::failed(failure_kind kind, std::string words, const moment& at) {
+void host_watch::failed(const recovery_verdict& why, std::string words, const moment& at) {
     tried_ = true;
     soon_ = false;
     last_ = at.now;
-    last_kind_ = kind;
+    last_failure_ = why.name;
     last_problem_ = std::move(words);
     if (failing_since_ == time_point{}) failing_since_ = at.now;
-    if (is_up_but_closed(kind)) {
+    if (is_up_but_closed(why.name)) {
         reachable_ = true;
         failures_ = 0;
         misses_ = 0;
         suspected_ = false;
         // An account that is refused is refused again: the server's log need not say so every second.
         redial_ = rules_.monitor.interval * (1U << std::min<std::size_t>(sign_ins_refused_, 5));
-        end_probe(kind, at);
+        end_probe(why, at);
         return;
     }
-    if (kind == failure_kind::admin_shutdown) {  // one backend was told to end; a host that goes down refuses the next one
+    if (why.host == host_effect::burst) {  // one backend was told to end; a host that goes down refuses the next one
         redial_ = less_fast;
         if (probing_) breaker_.abandon_probe();
         probing_ = false;
         return;
     }
     reachable_ = false;
-    if (kind == failure_kind::timed_out) ++misses_;
+    if (why.name == verdict_name::no_answer) ++misses_;
     else {
         ++failures_;
         misses_ = 0;  // somebody answers, if only to refuse
@@ -168,11 +170,11 @@ void host_watch::failed(failure_kind kind, std::string words, const moment& at) 
         pools_role_ = host_role::unknown;
     }
     redial_ = pause_after_failure(at);
-    end_probe(kind, at);
+    end_probe(why, at);
     if (misses_ == misses_of_silence) breaker_.trip(breaker_cause::probes_missed, at.now, at.chance);
 }
 
-void host_watch::end_probe(failure_kind outcome, const moment& at) {
+void host_watch::end_probe(const recovery_verdict& outcome, const moment& at) {
     // Without a probe in progress the breaker takes it as ordinary.
     probing_ = false;
     breaker_.end_probe(outcome, at.now, at.chance);
@@ -189,24 +191,25 @@ void host_watch::report(const host_report& seen, const moment& at) {
             pools_role_ = seen.role;
             pools_timeline_ = seen.timeline;
             if ((blind_ || !known_) && sign_ins_refused_ == 0) soon_ = true;
+            // A dial that went well is an attempt, too; what is not closed is closed by probes alone.
+            if (!blind_ || breaker_.state() == breaker_state::closed) breaker_.on_success(at.now);
             if (!blind_) break;
             lives();
             suspected_ = false;
             last_problem_.clear();
             if (breaker_.state() != breaker_state::closed) breaker_.reset(at.now);
-            else breaker_.on_success(at.now);
             believe_pools(at);
             break;
         case what::open_failed:
-            breaker_.on_failure(seen.failure, at.now, at.chance);
-            if (is_up_but_closed(seen.failure)) break;
+            breaker_.on_failure(seen.verdict, at.now, at.chance);
+            if (is_up_but_closed(seen.verdict.name)) break;
             last_problem_ = seen.words;
             suspected_ = true;
             soon_ = true;
             // While a server shuts down smartly, old connections live and new ones are refused.
-            anew_ = anew_ || (seen.failure == failure_kind::not_ready && link_ != link::connecting);
+            anew_ = anew_ || (seen.verdict.name == verdict_name::server_not_ready && link_ != link::connecting);
             break;
-        case what::lost:
+        case what::lost: session_lost(seen.verdict, at); [[fallthrough]];
         case what::not_primary:
             if (seen.seen == what::not_primary) pools_role_ = host_role::unknown;
             if (blind_ && seen.seen == what::not_primary) known_ = false;
@@ -214,6 +217,13 @@ void host_watch::report(const host_report& seen, const moment& at) {
             soon_ = true;
             break;
     }
+}
+
+/// One session that ends says little; several within a second say that the host goes down or cannot be reached (2.12).
+void host_watch::session_lost(const recovery_verdict& why, const moment& at) {
+    if (why.host == host_effect::none) return;
+    breaker_.on_failure(why, at.now, at.chance);
+    if (losses_.add(at.now)) breaker_.trip(breaker_cause::loss_burst, at.now, at.chance);
 }
 
 /// What a pool has found counts where the monitor is not let in, also if that turns out later.
@@ -245,9 +255,7 @@ breaker_state host_watch::shown_breaker() const {
     return now == breaker_state::half_open && !reachable_ ? breaker_state::open : now;
 }
 
-bool host_watch::down() const {
-    return silent() || failures_ >= 2 || (failures_ == 1 && is_plain_no(last_kind_));
-}
+bool host_watch::down() const { return silent() || failures_ >= 2 || (failures_ == 1 && is_plain_no(last_failure_)); }
 
 host_watch::duration host_watch::pause_after_failure(const moment& at) const {
     const bool late = at.now - failing_since_ >= rules_.backoff.late_after;
@@ -278,7 +286,8 @@ host_errand host_watch::next(time_point now, std::optional<time_point> urgent_si
     if (!soon_) return {kind, usual};
     const time_point earliest = begun_ == time_point{} ? time_point{} : begun_ + least_gap;
     // After a failure the pause is kept: reports of a thousand sessions must not make us knock faster (2.11).
-    return {kind, link_ == link::none && failures_ > 0 ? std::max(usual, earliest) : std::max(std::min(usual, earliest), last_)};
+    return {kind, link_ == link::none && failures_ > 0 ? std::max(usual, earliest)
+                                                       : std::max(std::min(usual, earliest), last_)};
 }
 
 }  // namespace pgsteady

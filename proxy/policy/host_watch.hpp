@@ -4,9 +4,11 @@
 #pragma once
 
 #include "config/config.hpp"
+
 #include "proxy/policy/breaker.hpp"
 #include "proxy/policy/cluster_report.hpp"
-#include "proxy/policy/failure.hpp"
+#include "proxy/policy/loss_burst.hpp"
+#include "proxy/policy/recovery_verdict.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -63,7 +65,7 @@ public:
     void touched(const moment& at);
     /// There is no account to sign in with (yet).
     void without_account(const moment& at);
-    void connect_failed(failure_kind kind, std::string words, const moment& at);
+    void connect_failed(const recovery_verdict& why, std::string words, const moment& at);
     void asked(const moment& at);
     void answered(probe_result found, const moment& at);
     /// The server refused the probe itself: it lives, and its role stays what it was.
@@ -71,7 +73,7 @@ public:
     /// No answer in time; the connection is closed.
     void missed(const moment& at);
     /// The connection ended. Says nothing about the host by itself: one backend may have been terminated.
-    void disconnected(failure_kind kind, std::string words, const moment& at);
+    void disconnected(const recovery_verdict& why, std::string words, const moment& at);
 
     // ------------------------------------------------------------------------------- what others say
 
@@ -114,23 +116,25 @@ private:
     enum class link : std::uint8_t { none, connecting, open, asking };
 
     void lives();
-    void failed(failure_kind kind, std::string words, const moment& at);
+    void failed(const recovery_verdict& why, std::string words, const moment& at);
     void believe_pools(const moment& at);
-    void end_probe(failure_kind outcome, const moment& at);
+    void end_probe(const recovery_verdict& outcome, const moment& at);
+    void session_lost(const recovery_verdict& why, const moment& at);
     [[nodiscard]] duration pause_after_failure(const moment& at) const;
     [[nodiscard]] duration pause(time_point now, std::optional<time_point> urgent_since) const;
 
     watch_rules rules_;
     breaker breaker_;
+    loss_burst losses_;  // of sessions of the pools
     link link_ = link::none;
-    time_point last_{};      // when the connection last came to rest: answered, failed, ended
-    time_point begun_{};     // when the last errand began
+    time_point last_{};   // when the connection last came to rest: answered, failed, ended
+    time_point begun_{};  // when the last errand began
     time_point failing_since_{};
-    duration redial_{};      // drawn at the last failure
+    duration redial_{};           // drawn at the last failure
     std::uint32_t failures_ = 0;  // attempts in a row that failed at once
     std::uint32_t misses_ = 0;    // attempts in a row without any answer
     std::size_t sign_ins_refused_ = 0;
-    failure_kind last_kind_ = failure_kind::none;
+    verdict_name last_failure_ = verdict_name::none;
     std::string last_problem_;
     probe_result found_;
     time_point found_asked_at_{};
@@ -141,7 +145,7 @@ private:
     bool tried_ = false;
     bool blind_ = false;
     bool suspected_ = false;
-    bool proven_ = true;    // the connection has brought an answer
+    bool proven_ = true;  // the connection has brought an answer
     bool soon_ = true;
     bool anew_ = false;     // the connection is to be replaced
     bool probing_ = false;  // this errand is the breaker's probe

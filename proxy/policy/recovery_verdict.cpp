@@ -52,8 +52,8 @@ verdict_name name_of_end(const failure_signal& signal) {
         case failure_kind::none: return verdict_name::none;
         case failure_kind::closed:
         case failure_kind::reset: return verdict_name::connection_lost;
-        case failure_kind::refused:
-        case failure_kind::timed_out:
+        case failure_kind::refused: return verdict_name::host_refuses;
+        case failure_kind::timed_out: return verdict_name::no_answer;
         case failure_kind::unreachable: return verdict_name::host_unreachable;
         case failure_kind::tls_failed: return verdict_name::tls_failed;
         case failure_kind::admin_shutdown: return verdict_name::backend_terminated;
@@ -91,6 +91,8 @@ recovery_verdict meaning_of(verdict_name name) {
     switch (name) {
         case verdict_name::none: return {name, none, no, no, yes, retry_class::none};
         case verdict_name::connection_lost: return {name, counted, no, yes, no, retry_class::connection};
+        case verdict_name::host_refuses: return {name, counted, no, yes, no, retry_class::connection};
+        case verdict_name::no_answer: return {name, counted, no, yes, no, retry_class::connection};
         case verdict_name::host_unreachable: return {name, counted, no, yes, no, retry_class::connection};
         case verdict_name::tls_failed: return {name, counted, no, yes, no, retry_class::connection};
         case verdict_name::backend_terminated: return {name, burst, no, yes, no, retry_class::connection};
@@ -127,7 +129,7 @@ failure_signal signal_of(const error_fields& said, failure_phase phase) {
 recovery_verdict judge(const failure_signal& signal) {
     recovery_verdict verdict = meaning_of(name_of(signal));
     switch (signal.phase) {
-        case failure_phase::dialling: break;
+        case failure_phase::dialling: verdict.strikes_pool = verdict.name == verdict_name::login_refused; break;
         case failure_phase::resting:
             verdict.retry = retry_class::none;
             verdict.forward = false;  // to whom?
@@ -147,6 +149,20 @@ recovery_verdict judge(const failure_signal& signal) {
     return verdict;
 }
 
+recovery_verdict judge(failure_kind kind, failure_phase phase) {
+    return judge(failure_signal{kind, phase, {}, {}, {}});
+}
+
+std::string_view to_string(host_effect effect) {
+    switch (effect) {
+        case host_effect::none: return "none";
+        case host_effect::burst: return "burst";
+        case host_effect::counted: return "counted";
+        case host_effect::held: return "held";
+    }
+    return "unknown";
+}
+
 std::string_view to_string(failure_phase phase) {
     switch (phase) {
         case failure_phase::dialling: return "dialling";
@@ -163,6 +179,8 @@ std::string_view to_string(verdict_name name) {
     switch (name) {
         case verdict_name::none: return "none";
         case verdict_name::connection_lost: return "connection_lost";
+        case verdict_name::host_refuses: return "host_refuses";
+        case verdict_name::no_answer: return "no_answer";
         case verdict_name::host_unreachable: return "host_unreachable";
         case verdict_name::tls_failed: return "tls_failed";
         case verdict_name::backend_terminated: return "backend_terminated";

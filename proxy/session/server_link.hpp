@@ -4,7 +4,8 @@
 #pragma once
 
 #include "protocol/reply_tracker.hpp"
-#include "proxy/policy/failure.hpp"
+
+#include "proxy/policy/recovery_verdict.hpp"
 #include "proxy/session/reported.hpp"
 #include "proxy/session/settings.hpp"
 #include "proxy/session/statements.hpp"
@@ -21,28 +22,28 @@ namespace pgsteady {
 /// of the tracker, in the same order.
 struct reply_note {
     enum class about : std::uint8_t {
-        nothing,            ///< injected, and its outcome is of no interest
-        client_parse,       ///< a named Parse of the client was forwarded
-        cached_parse,       ///< a named Parse of the client is answered by us
-        client_unnamed,     ///< an unnamed Parse of the client, behind other messages of its segment
-        client_close,       ///< a Close of a named statement
-        injected_parse,     ///< we prepared a statement that the client's next message needs
-        injected_unnamed,   ///< we prepared the client's unnamed statement again
-        restore,            ///< settings were brought to the client's
-        truth,              ///< the server was asked for the values of settings
-        execute,            ///< an Execute of a statement with effects
-        query,              ///< a Query with effects
-        plain_query,        ///< one without, that destroys the client's unnamed statement
-        proof,              ///< the catalogue was asked whether a statement only reads
-        maintenance,        ///< no client attached: reset, probe or barrier
+        nothing,           ///< injected, and its outcome is of no interest
+        client_parse,      ///< a named Parse of the client was forwarded
+        cached_parse,      ///< a named Parse of the client is answered by us
+        client_unnamed,    ///< an unnamed Parse of the client, behind other messages of its segment
+        client_close,      ///< a Close of a named statement
+        injected_parse,    ///< we prepared a statement that the client's next message needs
+        injected_unnamed,  ///< we prepared the client's unnamed statement again
+        restore,           ///< settings were brought to the client's
+        truth,             ///< the server was asked for the values of settings
+        execute,           ///< an Execute of a statement with effects
+        query,             ///< a Query with effects
+        plain_query,       ///< one without, that destroys the client's unnamed statement
+        proof,             ///< the catalogue was asked whether a statement only reads
+        maintenance,       ///< no client attached: reset, probe or barrier
     };
     about what = about::nothing;
-    std::string name;         ///< the client's name of a statement
+    std::string name;  ///< the client's name of a statement
     statement_ptr statement;
-    statement_ptr previous;   ///< what the name meant before
+    statement_ptr previous;  ///< what the name meant before
     effects_ptr effects;
-    std::uint64_t token = 0;  ///< identity of an unnamed statement
-    bool had_before = false;  ///< the server had the statement already; a Close went before the Parse
+    std::uint64_t token = 0;       ///< identity of an unnamed statement
+    bool had_before = false;       ///< the server had the statement already; a Close went before the Parse
     std::uint64_t link_token = 0;  ///< which one the server held before
     std::string unnamed_tail{};    ///< of a Query: the unnamed statement that it destroys, token being its identity
     effects_ptr unnamed_effects{};
@@ -52,26 +53,27 @@ struct server_link {
     // identity, read at connect
     std::int32_t backend_pid = 0;
     std::string cancel_key;
-    std::string backend_name;     ///< host:port
+    std::string backend_name;  ///< host:port
     int server_version_num = 0;
-    std::string started_at;       ///< pg_postmaster_start_time(), part of the incarnation
-    std::size_t host = 0;         ///< index in the cluster's list
-    bool standby = false;         ///< it was in recovery when the connection was opened
-    bool read_only_default = false;  ///< default_transaction_read_only was on at sign-in: the role's own, or the server's
-    std::uint32_t timeline = 0;   ///< of a primary, at connect; 0: not known
+    std::string started_at;  ///< pg_postmaster_start_time(), part of the incarnation
+    std::size_t host = 0;    ///< index in the cluster's list
+    bool standby = false;    ///< it was in recovery when the connection was opened
+    bool read_only_default =
+        false;                   ///< default_transaction_read_only was on at sign-in: the role's own, or the server's
+    std::uint32_t timeline = 0;  ///< of a primary, at connect; 0: not known
 
     // conversation
     reply_tracker tracker;
     std::deque<reply_note> notes;
     char transaction_status = 'I';
-    std::string kept_requests;    ///< client frames not yet answered by ReadyForQuery, if they fit (D13)
-    bool kept_complete = true;    ///< false: something was too large to keep
+    std::string kept_requests;        ///< client frames not yet answered by ReadyForQuery, if they fit (D13)
+    bool kept_complete = true;        ///< false: something was too large to keep
     std::uint32_t kept_answered = 0;  ///< ReadyForQuery that the client has got since the first of them was kept
-    std::size_t frame_left = 0;   ///< bytes of a large server frame still to come
-    bool frame_forward = false;   ///< whether they go to the client
+    std::size_t frame_left = 0;       ///< bytes of a large server frame still to come
+    bool frame_forward = false;       ///< whether they go to the client
 
     // what it has been told
-    settings_ptr applied;         ///< beyond its login defaults
+    settings_ptr applied;  ///< beyond its login defaults
     server_statements prepared;
     bool names_uncertain = false;     ///< it may hold statements that `prepared` does not list: Close before Parse
     std::uint64_t unnamed_token = 0;  ///< which client's unnamed statement it holds; 0: nobody's
@@ -80,12 +82,18 @@ struct server_link {
 
     // what it said
     reported_ptr reported;
-    failure_kind failure = failure_kind::none;  ///< how the connection is ending, once it is
-    std::string last_words;       ///< severity, SQLSTATE and message of a FATAL or a class 57 notice
+    recovery_verdict verdict;  ///< how the connection is ending, once it is
+    std::string last_words;    ///< severity, SQLSTATE and message of a FATAL or a class 57 notice
 
+    /// What it does for the client that has it.
+    [[nodiscard]] failure_phase doing() const {
+        if (transaction_status != 'I') return failure_phase::transaction;
+        return tracker.client_readies_owed() > 0 ? failure_phase::statement : failure_phase::unsent;
+    }
     /// Nothing is owed and no transaction is open.
     [[nodiscard]] bool at_rest() const {
-        return tracker.empty() && !tracker.skipping() && transaction_status == 'I' && frame_left == 0 && !tracker.ambiguous();
+        return tracker.empty() && !tracker.skipping() && transaction_status == 'I' && frame_left == 0 &&
+               !tracker.ambiguous();
     }
 };
 

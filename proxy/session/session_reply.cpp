@@ -1,11 +1,11 @@
 // Messages of the server. See session.hpp.
-#include "proxy/session/session.hpp"
-
 #include "protocol/frame.hpp"
 #include "protocol/sqlstate.hpp"
 #include "protocol/wire.hpp"
+
 #include "proxy/policy/client_errors.hpp"
 #include "proxy/policy/recovery_verdict.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/sql/statement_effects.hpp"
 
 #include <algorithm>
@@ -131,9 +131,9 @@ void session::on_reply(char type, std::string_view frame) {
 bool session::is_farewell(std::string_view body) {
     error_fields fields;
     if (!parse_error_fields(body, fields)) return false;
-    const failure_phase doing = link_->transaction_status == 'I' ? failure_phase::statement : failure_phase::transaction;
-    if (!judge(signal_of(fields, doing)).connection_over) return false;
-    link_->failure = classify(fields);
+    const recovery_verdict verdict = judge(signal_of(fields, link_->doing()));
+    if (!verdict.connection_over) return false;
+    link_->verdict = verdict;
     link_->last_words = fields.severity + ' ' + fields.sqlstate + ' ' + fields.message;
     return true;
 }
@@ -141,14 +141,16 @@ bool session::is_farewell(std::string_view body) {
 /// An unnamed Parse that fails has destroyed the unnamed statement before it.
 void session::note_failing_parse() {
     const reply_tracker& tracker = link_->tracker;
-    if (tracker.empty() || tracker.front().kind != owed::parse || tracker.front().injected || tracker.front().noted) return;
+    if (tracker.empty() || tracker.front().kind != owed::parse || tracker.front().injected || tracker.front().noted)
+        return;
     note_unnamed_gone();
 }
 
 void session::note_unnamed_gone() { set_unnamed({}, nullptr, 0, 0); }
 
 /// What the unnamed statement turns out to be: now, or for the next Parse of one that is still owed, before that.
-void session::set_unnamed(std::string_view tail, const effects_ptr& effects, std::uint64_t token, std::uint64_t link_token) {
+void session::set_unnamed(std::string_view tail, const effects_ptr& effects, std::uint64_t token,
+                          std::uint64_t link_token) {
     for (reply_note& later : link_->notes) {
         const bool query = later.what == reply_note::about::query || later.what == reply_note::about::plain_query;
         if (!query && later.what != reply_note::about::client_unnamed) continue;
@@ -180,7 +182,8 @@ void session::on_parameter_status(std::string_view frame, bool forward) {
 bool session::request_resets() const {
     if (resets_) return true;
     const reply_tracker& tracker = link_->tracker;
-    if (tracker.empty() || tracker.front().kind != owed::query || !tracker.front().noted || link_->notes.empty()) return false;
+    if (tracker.empty() || tracker.front().kind != owed::query || !tracker.front().noted || link_->notes.empty())
+        return false;
     const effects_ptr& effects = link_->notes.front().effects;
     if (effects == nullptr) return false;
     return effects->reset_all || effects->discard_all ||
@@ -203,8 +206,9 @@ void session::on_command_complete(std::string_view body) {
     const std::string_view tag(body.data(), body.empty() ? 0 : body.size() - 1);
     report_.what = operation_of(tag);
     ++completed_;
-    report_.wrote |= report_.what != request_report::operation::select && report_.what != request_report::operation::begin &&
-                     report_.what != request_report::operation::rollback && report_.what != request_report::operation::set;
+    report_.wrote |=
+        report_.what != request_report::operation::select && report_.what != request_report::operation::begin &&
+        report_.what != request_report::operation::rollback && report_.what != request_report::operation::set;
     if (report_.what == request_report::operation::insert || report_.what == request_report::operation::copy)
         sequence_used_ = true;
     committed_within_ |= report_.what == request_report::operation::commit;
@@ -219,9 +223,9 @@ void session::on_error_reply(std::string_view frame, bool forward) {
     const std::string_view body = frame.substr(frame_header_size);
     (void)parse_error_fields(body, fields);
     if (fields.is_fatal()) {  // the connection is ending: the loss is answered when it has (recovery.md 2.9)
-        link_->failure = classify(fields);
+        link_->verdict = judge(signal_of(fields, link_->doing()));
         link_->last_words = fields.severity + ' ' + fields.sqlstate + ' ' + fields.message;
-        if (!forward || link_->failure != failure_kind::protocol_violation) return;
+        if (!forward || link_->verdict.name != verdict_name::client_violation) return;
         tables_.to_client.view(frame);  // the client broke the protocol: PostgreSQL has the last word
         phase_ = phase::ended;
         actions_.close_client = true;
@@ -385,12 +389,12 @@ void session::process_settled() {
             --names_pending_;
         if (each.how == outcome::done) settle(note, each.how);
         else if (note.what == reply_note::about::restore || note.what == reply_note::about::truth ||
-                 note.what == reply_note::about::proof) settle(note, each.how);
+                 note.what == reply_note::about::proof)
+            settle(note, each.how);
         else if (note.what == reply_note::about::query || note.what == reply_note::about::plain_query) {
             if (each.how == outcome::skipped) undone.push_back(std::move(note));
             else if (note.effects != nullptr) apply_partly(*note.effects);
-        }
-        else if (note.what == reply_note::about::client_unnamed && each.how == outcome::failed) note_unnamed_gone();
+        } else if (note.what == reply_note::about::client_unnamed && each.how == outcome::failed) note_unnamed_gone();
         else {
             if (each.how == outcome::failed) {
                 note.had_before = false;  // the Close before it was carried out
@@ -411,7 +415,8 @@ void session::settle(const reply_note& note, outcome how) {
             std::string out;
             { const frame_builder frame(out, msg::parse_complete); }
             // Made while the client speaks, it waits for the server's part of the answer.
-            if (taking_ && pool_.recovers && pool_.retry.result_hold > 0 && !client_flushed_ && !delivered_) more().withheld += out;
+            if (taking_ && pool_.recovers && pool_.retry.result_hold > 0 && !client_flushed_ && !delivered_)
+                more().withheld += out;
             else tables_.to_client.copy(out);
             return;
         }
@@ -451,8 +456,7 @@ void session::undo(const reply_note& note) {
         case about::query:
         case about::plain_query:
             return set_unnamed(note.unnamed_tail, note.unnamed_effects, note.token, note.link_token);
-        case about::client_unnamed:
-            return set_unnamed(note.name, note.effects, note.token, note.link_token);
+        case about::client_unnamed: return set_unnamed(note.name, note.effects, note.token, note.link_token);
         case about::client_close:
             if (names_.insert_or_assign(note.name, note.previous).second)
                 names_bytes_ += note.name.size() + note.previous->bytes();
@@ -467,7 +471,8 @@ void session::undo(const reply_note& note) {
 void session::server_violation() {
     link_->tracker.reset();
     link_->notes.clear();
-    end(client_errors::server_violation(incident_of("a message from the server that nothing explains")), end_reason::server_violation);
+    end(client_errors::server_violation(incident_of("a message from the server that nothing explains")),
+        end_reason::server_violation);
     detach(session_actions::release::discard);
 }
 

@@ -196,14 +196,14 @@ void client_connection::watch_result() {
     keeping_result_ = keeps;
     worker_.loop().cancel_timer(result_timer_);
     if (!keeps) return;
-    result_timer_ = worker_.loop().add_timer(worker_.loop().now() + pool_->facts.retry.result_hold_time,
-                                             [self = weak_from_this()] {
-                                                 const auto alive = self.lock();
-                                                 if (alive == nullptr || alive->closed_) return;
-                                                 alive->keeping_result_ = false;
-                                                 alive->session_->release_result();
-                                                 alive->flush();
-                                             });
+    result_timer_ =
+        worker_.loop().add_timer(worker_.loop().now() + pool_->facts.retry.result_hold_time, [self = weak_from_this()] {
+            const auto alive = self.lock();
+            if (alive == nullptr || alive->closed_) return;
+            alive->keeping_result_ = false;
+            alive->session_->release_result();
+            alive->flush();
+        });
 }
 
 /// The cluster's mode has changed while it waits: what it waits for may be had elsewhere now (D3).
@@ -269,7 +269,7 @@ void client_connection::server_lost(std::string_view words) {
     const auto self = shared_from_this();
     const std::string incident = worker_.new_incident();
     log::warning("incident {}: client {} ({}@{}) lost its server {}: {}: {}", incident, serial_, user_, database_,
-                 server_->link.backend_name, to_string(server_->link.failure), words);
+                 server_->link.backend_name, to_string(server_->link.verdict.name), words);
     pool_->follow_live_policies();
     session_->on_server_lost(words, incident);
     flush();
@@ -450,7 +450,8 @@ void client_connection::give_up_server() {
     const session_actions asked = session_ != nullptr ? session_->take_actions() : session_actions{};
     if (server_ == nullptr) return;
     server_connection* server = std::exchange(server_, nullptr);
-    const bool wanted = asked.give_back == session_actions::release::reuse || asked.give_back == session_actions::release::reset;
+    const bool wanted =
+        asked.give_back == session_actions::release::reuse || asked.give_back == session_actions::release::reset;
     if (wanted) pool_->give_back(*server, asked.give_back);
     else if (server->link.tracker.client_readies_owed() > 0) pool_->abandon(*server);
     else pool_->give_back(*server, session_actions::release::discard);
@@ -478,7 +479,8 @@ void client_connection::close(end_reason reason) {
     if (admitted_) worker_.shared().leave(user_, database_);
     worker_.counters().clients_closed.add();
     if (worker_.shared().settings().log.connections && reason != end_reason::cancel_request)
-        log::info("client {} from {} ended: {} user={} database={}", serial_, peer_, to_string(reason), user_, database_);
+        log::info("client {} from {} ended: {} user={} database={}", serial_, peer_, to_string(reason), user_,
+                  database_);
     worker_.remove_client(*this);
 }
 

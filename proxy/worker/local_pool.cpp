@@ -2,6 +2,7 @@
 #include "proxy/worker/local_pool.hpp"
 
 #include "protocol/frame.hpp"
+
 #include "proxy/policy/client_errors.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/log.hpp"
@@ -40,8 +41,8 @@ local_pool::local_pool(worker& at, std::shared_ptr<shared_pool> from)
       facts(facts_of(at.shared().settings(), shared->plan)),
       worker_(at),
       view_(shared->backends_of->view()),
-      primaries_(server_need::primary, shared->primaries, rules_of(shared->plan, at.shared().settings().connect.backoff),
-                 at.shared().servers),
+      primaries_(server_need::primary, shared->primaries,
+                 rules_of(shared->plan, at.shared().settings().connect.backoff), at.shared().servers),
       standbys_(server_need::read_only, shared->standbys,
                 standby_rules(rules_of(shared->plan, at.shared().settings().connect.backoff)), at.shared().servers) {
     facts.service = view_->mode;
@@ -185,7 +186,8 @@ void local_pool::sent_ahead(client_connection& client, std::size_t bytes) {
     if (!client.queued || bytes == client.ahead_bytes) return;
     proxy_state& all = worker_.shared();
     const std::uint64_t limit = all.settings().hold.max_bytes;
-    const std::uint64_t added = static_cast<std::uint64_t>(bytes) - client.ahead_bytes;  // wraps when it is less: so does the sum
+    const std::uint64_t added =
+        static_cast<std::uint64_t>(bytes) - client.ahead_bytes;  // wraps when it is less: so does the sum
     const std::uint64_t sum = all.waiting_bytes.fetch_add(added, std::memory_order_relaxed) + added;
     const bool more = bytes > client.ahead_bytes;
     client.ahead_bytes = bytes;
@@ -252,7 +254,8 @@ void local_pool::put_idle(server_connection& server) {
     if (of.core.is_spent(server, now) || shared->paused.load(std::memory_order_relaxed)) return lost_idle(server);
     const bool given = !withheld(of);
     if (given) {
-        if (worker* neighbour = longer_waiting_neighbour(of, of.core.first_waiter())) return send_to(*neighbour, server);
+        if (worker* neighbour = longer_waiting_neighbour(of, of.core.first_waiter()))
+            return send_to(*neighbour, server);
         if (pool_waiter* waiter = next_waiter(of, server)) {
             worker_.counters().wait_seconds.observe(now - waiter->waits_since);
             waited += now - waiter->waits_since;
@@ -296,9 +299,9 @@ void local_pool::open_failed(server_connection& server, const open_failure& why)
     if (verifying_.contains(&server)) return trial_failed(server, why);
     group& of = group_of(server);
     dial_failed(of, why, true);
-    if (why.from_server) warming_refused_ = why.refuses_login;
-    if (why.refuses_login) {
-        credentials_refused();
+    if (why.from_server) warming_refused_ = why.verdict.strikes_pool;
+    if (why.verdict.strikes_pool) {
+        if (refuses_credentials(why)) credentials_refused();
         of.core.dial_now();
         refuse_all(of.core.dismiss_all(), why.why);
     }

@@ -168,6 +168,7 @@ private:
     void give_up_tries(pool_time now);
     password_try end_trial(server_connection& server);
     void trial_failed(server_connection& server, const open_failure& why);
+    [[nodiscard]] static bool refuses_credentials(const open_failure& why);
     void credentials_refused();
 
     // Servers that travel.

@@ -1,9 +1,9 @@
 // A pool's part on one worker: when and where servers are dialled, and passwords that are tried on servers. See local_pool.hpp.
-#include "proxy/worker/local_pool.hpp"
+#include "protocol/sqlstate.hpp"
 
 #include "proxy/policy/client_errors.hpp"
-#include "proxy/policy/failure.hpp"
 #include "proxy/worker/client_connection.hpp"
+#include "proxy/worker/local_pool.hpp"
 #include "proxy/worker/log.hpp"
 #include "proxy/worker/worker.hpp"
 
@@ -18,16 +18,16 @@ namespace {
 
 /// The backend is not to be had at the moment, which says nothing about the password that was tried on it.
 bool says_try_again(const open_failure& why) {
-    switch (why.kind) {
-        case failure_kind::closed:
-        case failure_kind::reset:
-        case failure_kind::refused:
-        case failure_kind::timed_out:
-        case failure_kind::unreachable:
-        case failure_kind::admin_shutdown:
-        case failure_kind::crash_shutdown:
-        case failure_kind::not_ready:
-        case failure_kind::too_many_connections: return true;
+    switch (why.verdict.name) {
+        case verdict_name::connection_lost:
+        case verdict_name::host_refuses:
+        case verdict_name::no_answer:
+        case verdict_name::host_unreachable:
+        case verdict_name::backend_terminated:
+        case verdict_name::server_stopping:
+        case verdict_name::server_crashed:
+        case verdict_name::server_not_ready:
+        case verdict_name::server_full: return true;
         default: return false;
     }
 }
@@ -39,7 +39,8 @@ constexpr auto crowded_for = 10s;
 }  // namespace
 
 bool local_pool::keeps_warm() const {
-    if (shared->primaries.permits.used() >= primaries_.core.rules().min_size || warming_refused_ || !shared->has_credentials())
+    if (shared->primaries.permits.used() >= primaries_.core.rules().min_size || warming_refused_ ||
+        !shared->has_credentials())
         return false;
     int nobody = -1;
     const int mine = static_cast<int>(worker_.index());
@@ -83,13 +84,13 @@ void local_pool::dial_failed(group& of, const open_failure& why, bool counted) {
         return;
     }
     last_problem = why.why.sqlstate + ' ' + why.why.message;
-    if (why.kind == failure_kind::too_many_connections) {
+    if (why.verdict.name == verdict_name::server_full) {
         if (counted) of.core.dial_crowded_out(now, crowded_pause);
         return crowded_out(of);
     }
     if (counted) of.core.dial_ended(false, now, random_share());
     else of.core.failed_elsewhere(now, random_share());
-    if (counts_against_host(why.kind)) worker_.ramp_of(shared->backends_of.get()).failed(now);
+    if (why.verdict.host == host_effect::counted) worker_.ramp_of(shared->backends_of.get()).failed(now);
     if (of.core.consecutive_failures() <= 3)
         log::warning("pool {}: cannot open a server connection: {}", shared->plan.label(), last_problem);
 }
@@ -203,7 +204,8 @@ void local_pool::trial_failed(server_connection& server, const open_failure& why
     if (again) dial_failed(of, why, server.tried().pooled);
     else if (server.tried().pooled) of.core.dial_abandoned();
     if (!why.from_server && !why.superseded) last_problem = why.why.sqlstate + ' ' + why.why.message;
-    if (why.refuses_login && server.tried().password == shared->current_secrets().password) credentials_refused();
+    if (refuses_credentials(why) && server.tried().password == shared->current_secrets().password)
+        credentials_refused();
     password_try tried = end_trial(server);
     forget(server, false);
     if (tried.client != nullptr && again) {
@@ -219,6 +221,11 @@ void local_pool::abandon_verification(client_connection& client) {
     for (auto& [server, waiting_try] : verifying_)
         if (waiting_try.client == &client) waiting_try.client = nullptr;
     std::erase_if(untried_, [&client](const password_try& each) { return each.client == &client; });
+}
+
+/// It is what it was signed in with that is refused, not this database to this user.
+bool local_pool::refuses_credentials(const open_failure& why) {
+    return why.verdict.strikes_pool && sqlstate::is_class(why.why.sqlstate, "28");
 }
 
 /// What servers were signed in to with is refused: the pool begins anew when a client brings something better (D38).

@@ -4,6 +4,7 @@
 #include "protocol/frame.hpp"
 #include "protocol/sqlstate.hpp"
 #include "protocol/wire.hpp"
+
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/local_pool.hpp"
 #include "proxy/worker/worker.hpp"
@@ -48,8 +49,13 @@ std::string_view next_column(wire_reader& row) {
     return row.bytes(static_cast<std::size_t>(*size)).value_or(std::string_view());
 }
 
+open_failure cannot_connect(std::string message, const recovery_verdict& verdict) {
+    return {.why = plain_error(sqlstate::sqlclient_unable_to_establish_connection, std::move(message)),
+            .verdict = verdict};
+}
+
 open_failure cannot_connect(std::string message, failure_kind kind) {
-    return {.why = plain_error(sqlstate::sqlclient_unable_to_establish_connection, std::move(message)), .kind = kind};
+    return cannot_connect(std::move(message), judge(kind, failure_phase::dialling));
 }
 
 }  // namespace
@@ -104,9 +110,9 @@ void server_connection::dial_host() {
 
 void server_connection::on_dialled(net::dial_result result) {
     if (result.fd < 0)
-        return try_next_host(cannot_connect("could not connect to " + link.backend_name + ": " + result.problem,
-                                            result.unresolved ? failure_kind::unreachable
-                                                              : classify_io(result.error_number, false)));
+        return try_next_host(
+            cannot_connect("could not connect to " + link.backend_name + ": " + result.problem,
+                           result.unresolved ? failure_kind::unreachable : classify_io(result.error_number, false)));
     stream_ = net::stream::adopt(worker_->loop(), result.fd, this, net::stream::preparation::prepared);
     if (stream_ == nullptr)
         return fail_open({.why = plain_error(sqlstate::insufficient_resources,
@@ -116,7 +122,8 @@ void server_connection::on_dialled(net::dial_result result) {
     server_login::settings how;
     how.user = trial_ ? pool_->shared->plan.user : pool_->shared->plan.server_user;
     how.database = pool_->shared->plan.server_database;
-    how.tls = host_.host.starts_with('/') ? tls_mode::disable : tls_override_.value_or(tls_mode_of(all.backends.tls.sslmode));
+    how.tls =
+        host_.host.starts_with('/') ? tls_mode::disable : tls_override_.value_or(tls_mode_of(all.backends.tls.sslmode));
     how.peer_is_loopback_or_unix = stream_->peer_is_local();
     how.password = trial_ ? trial_->password : secrets.password;
     if (!trial_) how.secret = secrets.scram;
@@ -139,25 +146,23 @@ void server_connection::sign_in(std::string_view in, std::size_t& used) {
     send(out);
     if (step == server_login::step::start_tls && used < in.size())  // bytes in clear behind the S (P2)
         return fail_open({.why = plain_error(sqlstate::protocol_violation, "unexpected data before the TLS handshake"),
-                          .kind = failure_kind::protocol_violation});
+                          .verdict = judge(failure_kind::protocol_violation, failure_phase::dialling)});
     login_step(step);
 }
 
 void server_connection::login_step(server_login::step step) {
     switch (step) {
         case server_login::step::need_more: return;
-        case server_login::step::start_tls:
-            return begin_handshake();
+        case server_login::step::start_tls: return begin_handshake();
         case server_login::step::ready: return begin_setup();
         case server_login::step::failed: break;
     }
     const error_fields why = login_->failure();
     const bool from_server = login_->failure_is_from_server();
     if (from_server && try_other_encryption(why.sqlstate)) return;
-    const failure_kind kind = from_server ? classify(why) : failure_kind::none;
-    const bool refused = kind == failure_kind::login_refused;
-    open_failure failure{.why = why, .from_server = from_server, .refuses_login = refused, .kind = kind};
-    return refused ? fail_open(std::move(failure)) : try_next_host(std::move(failure));
+    open_failure failure{.why = why, .from_server = from_server};
+    if (from_server) failure.verdict = judge(signal_of(why, failure_phase::dialling));
+    return failure.verdict.strikes_pool ? fail_open(std::move(failure)) : try_next_host(std::move(failure));
 }
 
 /// The stream goes to the helper and comes back encrypted, or broken (D40).
@@ -187,8 +192,9 @@ void server_connection::handshake_done(std::unique_ptr<net::stream> stream, net:
     if (result != net::stream::handshake::done || !stream_->move_to(worker_->loop())) {
         const std::string problem = stream_->handshake_problem();
         if (!try_other_encryption({}))
-            try_next_host(cannot_connect("TLS to " + link.backend_name + ": " + (problem.empty() ? "timed out" : problem),
-                                         problem.empty() ? failure_kind::timed_out : failure_kind::tls_failed));
+            try_next_host(
+                cannot_connect("TLS to " + link.backend_name + ": " + (problem.empty() ? "timed out" : problem),
+                               problem.empty() ? failure_kind::timed_out : failure_kind::tls_failed));
         return worker_->settle();
     }
     std::string out;
@@ -201,17 +207,17 @@ void server_connection::handshake_done(std::unique_ptr<net::stream> stream, net:
 void server_connection::derive_key(std::string_view in) {
     at_helper_ = true;
     auto login = std::make_shared<std::unique_ptr<server_login>>(std::move(login_));
-    worker_->shared().helper.run([home = worker_, server = weak_from_this(), attempt = attempt_, login,
-                                  bytes = std::string(in)] {
-        std::size_t used = 0;
-        std::string out;
-        const server_login::step step = (*login)->feed(bytes, used, out);
-        home->post([server, attempt, login, step, rest = bytes.substr(used), out] {
-            const auto alive = server.lock();
-            if (alive != nullptr && alive->attempt_ == attempt)
-                alive->key_derived(std::move(*login), step, rest, out);
+    worker_->shared().helper.run(
+        [home = worker_, server = weak_from_this(), attempt = attempt_, login, bytes = std::string(in)] {
+            std::size_t used = 0;
+            std::string out;
+            const server_login::step step = (*login)->feed(bytes, used, out);
+            home->post([server, attempt, login, step, rest = bytes.substr(used), out] {
+                const auto alive = server.lock();
+                if (alive != nullptr && alive->attempt_ == attempt)
+                    alive->key_derived(std::move(*login), step, rest, out);
+            });
         });
-    });
 }
 
 void server_connection::key_derived(std::unique_ptr<server_login> login, server_login::step step, std::string rest,
@@ -275,7 +281,7 @@ void server_connection::on_setup_done() {
                    .words = {}});
     if (std::string unfit = pool_->why_unfit(*this); !unfit.empty())
         return go_to_next_host({.why = plain_error(sqlstate::cannot_connect_now, link.backend_name + ' ' + unfit),
-                                .kind = failure_kind::not_ready});
+                                .verdict = judge(failure_kind::not_ready, failure_phase::dialling)});
     if (serves_ == server_need::primary) pool_->shared->preferred_host = link.host;
     worker_->loop().cancel_timer(open_timer_);
     phase_ = phase::idle;
@@ -295,14 +301,14 @@ void server_connection::leave_host() {
     unsent_.clear();
     link.tracker.reset();
     link.notes.clear();
-    link.failure = failure_kind::none;
+    link.verdict = {};
     link.last_words.clear();
 }
 
 void server_connection::try_next_host(open_failure why) {
     pool_->report({.host = link.host,
                    .seen = host_report::what::open_failed,
-                   .failure = why.kind,
+                   .verdict = why.verdict,
                    .words = why.why.sqlstate + ' ' + why.why.message});
     go_to_next_host(std::move(why));
 }
@@ -320,7 +326,7 @@ void server_connection::fail_open(open_failure why) {
     if (phase_ == phase::closed) return;
     pool_->report({.host = link.host,
                    .seen = host_report::what::open_failed,
-                   .failure = why.kind,
+                   .verdict = why.verdict,
                    .words = why.why.sqlstate + ' ' + why.why.message});
     give_up_opening(why);
 }
@@ -441,13 +447,18 @@ void server_connection::read_some() {
         });
 }
 
+failure_phase server_connection::doing() const {
+    if (opening()) return failure_phase::dialling;
+    return client_ != nullptr ? link.doing() : failure_phase::resting;
+}
+
 void server_connection::on_lost(std::string_view what, failure_kind kind) {
-    if (link.failure == failure_kind::none) link.failure = kind;  // else the server has said why
+    if (!link.verdict) link.verdict = judge(kind, doing());  // else the server has said why
     if (phase_ == phase::closed) return;
     if (phase_ == phase::leaving) return pool_->left(*this);
     const std::string words = link.last_words.empty() ? std::string(what) : link.last_words;
-    if (opening()) return try_next_host(cannot_connect(link.backend_name + ": " + words, link.failure));
-    pool_->report({.host = link.host, .seen = host_report::what::lost, .failure = link.failure, .words = words});
+    if (opening()) return try_next_host(cannot_connect(link.backend_name + ": " + words, link.verdict));
+    pool_->report({.host = link.host, .seen = host_report::what::lost, .verdict = link.verdict, .words = words});
     if (travelling_) return close();  // no pool has it now; the one that it travels to will see
     client_connection* client = client_;
     pool_->last_problem = link.backend_name + ": " + words;
@@ -520,11 +531,12 @@ bool server_connection::take_unattached_frame(char type, std::string_view body) 
         (void)parse_error_fields(body, fields);
         if (type == msg::error_response) errand_failed_ = true;
         // Immediate shutdown and a crash are announced by warnings (T30). Nobody is to get what is about to end.
-        const bool ends = fields.is_fatal() || (type == msg::notice_response && fields.sqlstate.starts_with("57P"));
-        if (ends) {
-            link.failure = classify(fields);
+        const bool may_end = fields.is_fatal() || type == msg::notice_response;
+        const recovery_verdict verdict = may_end ? judge(signal_of(fields, doing())) : recovery_verdict{};
+        if (verdict.connection_over) {
+            link.verdict = verdict;
             link.last_words = fields.severity + ' ' + fields.sqlstate + ' ' + fields.message;
-            on_lost(link.last_words, link.failure);
+            on_lost(link.last_words, failure_kind::none);
             return false;
         }
     } else if (type == msg::data_row && phase_ == phase::setting_up) {
@@ -541,7 +553,8 @@ bool server_connection::take_unattached_frame(char type, std::string_view body) 
 void server_connection::errand_done() {
     switch (phase_) {
         case phase::setting_up:
-            if (errand_failed_ && !std::exchange(asked_less_, true)) return errand(short_setup_query, phase::setting_up);
+            if (errand_failed_ && !std::exchange(asked_less_, true))
+                return errand(short_setup_query, phase::setting_up);
             if (errand_failed_) return fail_open({.why = plain_error(sqlstate::internal_error, "set-up query failed")});
             return on_setup_done();
         case phase::resetting:
@@ -560,7 +573,8 @@ void server_connection::errand_done() {
 void server_connection::leave() {
     (void)stream_->write(terminate);
     phase_ = phase::leaving;
-    open_timer_ = worker_->loop().add_timer(worker_->loop().now() + std::chrono::seconds(1), [this] { pool_->left(*this); });
+    open_timer_ =
+        worker_->loop().add_timer(worker_->loop().now() + std::chrono::seconds(1), [this] { pool_->left(*this); });
 }
 
 void server_connection::close() {
@@ -572,7 +586,7 @@ void server_connection::close() {
     worker_->loop().cancel_timer(open_timer_);
     dialling_.cancel();
     // To a host that does not answer, an RST: should it wake up, it is not to go on with what we have given up (2.8).
-    if (stream_ != nullptr) stream_->close(link.failure == failure_kind::timed_out);
+    if (stream_ != nullptr) stream_->close(link.verdict.name == verdict_name::no_answer);
     stream_.reset();
 }
 

@@ -4,8 +4,10 @@
 // which it travels to another worker.
 #pragma once
 
-#include "config/config.hpp"
 #include "protocol/server_login.hpp"
+
+#include "config/config.hpp"
+
 #include "proxy/net/dial.hpp"
 #include "proxy/net/stream.hpp"
 #include "proxy/policy/server_need.hpp"
@@ -31,10 +33,9 @@ class worker;
 /// Why a server could not be opened.
 struct open_failure {
     error_fields why;
-    bool from_server = false;    ///< the server's own words
-    bool refuses_login = false;  ///< class 28, 3D000: nobody of this pool will get in
-    failure_kind kind = failure_kind::none;
-    bool superseded = false;     ///< given up by ourselves, since it is not wanted any more: says nothing about the host
+    bool from_server = false;  ///< the server's own words
+    recovery_verdict verdict{};
+    bool superseded = false;  ///< given up by ourselves, since it is not wanted any more: says nothing about the host
 };
 
 class server_connection final : public net::stream_handler,
@@ -46,13 +47,13 @@ public:
         signing_in,
         setting_up,  ///< asks what kind of server it is
         idle,
-        serving,     ///< a client is attached
-        cooling,     ///< a cancel request for its last client is still on its way (P43)
+        serving,  ///< a client is attached
+        cooling,  ///< a cancel request for its last client is still on its way (P43)
         resetting,
         probing,
-        barrier,     ///< an empty query proves that no cancel is left behind (D19)
-        abandoned,   ///< its client has left; the cancel of what it does is on its way, then it is closed
-        leaving,     ///< has said Terminate; the server's end of the connection tells that its place is free
+        barrier,    ///< an empty query proves that no cancel is left behind (D19)
+        abandoned,  ///< its client has left; the cancel of what it does is on its way, then it is closed
+        leaving,    ///< has said Terminate; the server's end of the connection tells that its place is free
         closed,
     };
 
@@ -139,6 +140,7 @@ private:
     void login_step(server_login::step step);
     void read_some();
     void on_lost(std::string_view what, failure_kind kind);
+    [[nodiscard]] failure_phase doing() const;
     std::size_t take_unattached(std::string_view in);
     bool take_unattached_frame(char type, std::string_view body);
     void take_setup_row(std::string_view body);
@@ -165,12 +167,12 @@ private:
     net::timer_id open_timer_;
     pool_time open_started_{};
     unsigned cancels_ = 0;
-    bool asked_less_ = false;    // the whole set-up query is not allowed here: the short one was sent
+    bool asked_less_ = false;  // the whole set-up query is not allowed here: the short one was sent
     bool errand_failed_ = false;
-    bool travelling_ = false;    // from begin_travel() to move_to()
+    bool travelling_ = false;         // from begin_travel() to move_to()
     std::atomic<unsigned> stay_ = 0;  // how often it has left a worker: what that worker deferred is void then
-    bool at_helper_ = false;     // the stream (TLS handshake) or the sign-in (PBKDF2) is on the helper thread
-    std::uint64_t attempt_ = 0;  // tells the helper's late answers from those that are waited for
+    bool at_helper_ = false;          // the stream (TLS handshake) or the sign-in (PBKDF2) is on the helper thread
+    std::uint64_t attempt_ = 0;       // tells the helper's late answers from those that are waited for
 };
 
 }  // namespace pgsteady

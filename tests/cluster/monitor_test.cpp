@@ -16,8 +16,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstdio>
 #include <chrono>
+#include <cstdio>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -50,12 +50,15 @@ class fake_host {
 public:
     std::atomic<bool> standby{false};
     std::atomic<int> timeline{1};
-    std::atomic<bool> silent{false};    ///< takes queries and does not answer
-    std::atomic<bool> humble{false};    ///< refuses every query but the least
-    std::atomic<bool> not_ready{false}; ///< 57P03 to whoever signs in
+    std::atomic<bool> silent{false};     ///< takes queries and does not answer
+    std::atomic<bool> humble{false};     ///< refuses every query but the least
+    std::atomic<bool> not_ready{false};  ///< 57P03 to whoever signs in
     std::atomic<int> sign_ins{0};
 
-    fake_host() { listen(0); thread_ = std::thread([this] { run(); }); }
+    fake_host() {
+        listen(0);
+        thread_ = std::thread([this] { run(); });
+    }
     ~fake_host() {
         over_ = true;
         thread_.join();
@@ -134,8 +137,9 @@ private:
         char hexadecimal[16];
         std::snprintf(hexadecimal, sizeof hexadecimal, "%08X", timeline.load());
         std::vector<std::string> values{standby ? "t" : "f"};
-        if (!least) values.insert(values.end(), {standby ? "" : hexadecimal, "2026-01-01", standby ? "" : "1000", standby ? "1000" : "",
-                                                 standby ? "1000" : ""});
+        if (!least)
+            values.insert(values.end(), {standby ? "" : hexadecimal, "2026-01-01", standby ? "" : "1000",
+                                         standby ? "1000" : "", standby ? "1000" : ""});
         std::string body;
         put_u16(body, static_cast<std::uint16_t>(values.size()));
         for (const std::string& each : values) body += number(static_cast<std::int32_t>(each.size())) + each;
@@ -256,7 +260,7 @@ TEST_CASE("an account with few rights learns the role from a lesser probe") {
 TEST_CASE("D10: without an account nothing is dialled until a pool has met a failure") {
     fake_host a;
     rig all({&a}, false);
-    all.watched->report({0, host_report::what::opened, failure_kind::none, host_role::primary, 3, {}});
+    all.watched->report({0, host_report::what::opened, {}, host_role::primary, 3, {}});
     CHECK(all.becomes(primary_is(0)));
     CHECK_FALSE(all.watched->view()->informed);
     CHECK(a.sign_ins == 0);
@@ -267,7 +271,8 @@ TEST_CASE("operators' orders reach the cluster from any thread") {
     rig all({&a});
     REQUIRE(all.becomes(primary_is(0)));
     all.watched->hold(true);
-    CHECK(all.becomes([](const cluster_view& view) { return view.held_by_operator && view.mode == service_mode::holding; }));
+    CHECK(all.becomes(
+        [](const cluster_view& view) { return view.held_by_operator && view.mode == service_mode::holding; }));
     all.watched->hold(false);
     CHECK(all.becomes(primary_is(0)));
     CHECK(all.watched->force("write", breaker_force::open));
@@ -279,7 +284,8 @@ TEST_CASE("operators' orders reach the cluster from any thread") {
     for (unsigned i = 0; i < 4; ++i)
         threads.emplace_back([&all, i] {
             for (int n = 0; n < 200; ++n) {
-                all.watched->report({0, host_report::what::lost, failure_kind::closed, {}, 0, "EOF"});
+                all.watched->report(
+                    {0, host_report::what::lost, judge(failure_kind::closed, failure_phase::statement), {}, 0, "EOF"});
                 all.watched->waiting(i, static_cast<std::size_t>(n % 2));
                 (void)all.watched->view();
             }
@@ -296,7 +302,7 @@ TEST_CASE("a monitor that is stopped lets its clusters be asked") {
         REQUIRE(all.becomes(primary_is(0)));
         kept = all.watched;
     }
-    kept->report({0, host_report::what::lost, failure_kind::closed, {}, 0, "EOF"});
+    kept->report({0, host_report::what::lost, judge(failure_kind::closed, failure_phase::statement), {}, 0, "EOF"});
     kept->recover();
     CHECK(kept->view()->hosts.size() == 1);
 }

@@ -1,5 +1,6 @@
 // The breaker as tables and stories under a clock of our own, and as a property over random lives with fixed seeds.
 #include "proxy/policy/breaker.hpp"
+
 #include "proxy/policy/loss_burst.hpp"
 
 #include <doctest/doctest.h>
@@ -17,6 +18,8 @@ using time_point = breaker::time_point;
 const time_point start{100h};
 constexpr double middle = 0.5;  // no jitter
 
+recovery_verdict verdict_of(failure_kind kind) { return judge(kind, failure_phase::dialling); }
+
 /// A breaker and its time, with a chance that leaves intervals as they are.
 struct fixture {
     config::breaker_settings rules{};
@@ -24,11 +27,11 @@ struct fixture {
     time_point now = start;
 
     void fail(int times = 1, failure_kind kind = failure_kind::refused) {
-        for (int time = 0; time < times; ++time) subject.on_failure(kind, now, middle);
+        for (int time = 0; time < times; ++time) subject.on_failure(verdict_of(kind), now, middle);
     }
     void probe(failure_kind outcome, bool urgent = false) {
         REQUIRE(subject.begin_probe(now, urgent));
-        subject.end_probe(outcome, now, middle);
+        subject.end_probe(verdict_of(outcome), now, middle);
     }
     [[nodiscard]] auto wait() const { return subject.next_probe().value() - now; }
     void sleep_out_the_interval() { now = subject.next_probe().value(); }
@@ -49,7 +52,7 @@ TEST_CASE("D5: five failures in a row open it, four and a success do not") {
     CHECK(f.subject.state() == breaker_state::open);
     CHECK_FALSE(f.subject.allow());
     CHECK(f.subject.cause() == breaker_cause::consecutive);
-    CHECK(f.subject.last_failure() == failure_kind::refused);
+    CHECK(f.subject.last_failure() == verdict_name::host_refuses);
     CHECK(f.subject.since() == start);
     CHECK(f.subject.trips_total() == 1);
     CHECK(f.subject.failures_total() == 9);
@@ -82,9 +85,7 @@ TEST_CASE("T23, T24: which failures move it, for every kind there is") {
     CHECK(std::size(rows) == static_cast<std::size_t>(failure_kind::statement_error) + 1);
     for (const row& each : rows) {
         CAPTURE(std::string(to_string(each.kind)));
-        CHECK(effect_on_host(each.kind) == each.effect);
-        CHECK(counts_against_host(each.kind) == (each.effect == host_effect::counted));
-        if (each.effect == host_effect::counted) CHECK(is_infrastructure(each.kind));
+        CHECK(verdict_of(each.kind).host == each.effect);
         fixture f;
         f.fail(100, each.kind);
         const bool opens = each.effect == host_effect::counted || each.effect == host_effect::held;
@@ -110,7 +111,8 @@ TEST_CASE("half of at least twenty attempts within ten seconds open it") {
         int bad;
         bool opens;
     };
-    for (const row& each : {row{10, 10, true}, row{10, 9, false}, row{11, 10, false}, row{4, 4, false}, row{15, 15, true}}) {
+    for (const row& each :
+         {row{10, 10, true}, row{10, 9, false}, row{11, 10, false}, row{4, 4, false}, row{15, 15, true}}) {
         CAPTURE(each.good);
         CAPTURE(each.bad);
         fixture f;
@@ -164,14 +166,15 @@ TEST_CASE("D5: the interval is jittered by a fifth to both sides and never above
             subject.trip(breaker_cause::probes_missed, now, chance);
             for (int failed = 0; failed < 40; ++failed) {
                 const std::chrono::duration<double> wait = subject.next_probe().value() - now;
-                const double longest = cap.count() > 0 ? std::min(uncapped, 1e-3 * double(cap.count()) / 1.2) : uncapped;
+                const double longest =
+                    cap.count() > 0 ? std::min(uncapped, 1e-3 * double(cap.count()) / 1.2) : uncapped;
                 CHECK(wait.count() >= 0.8 * longest - 1e-6);
                 CHECK(wait.count() <= 1.2 * longest + 1e-6);
                 if (cap.count() > 0) CHECK(wait <= cap);
                 if (uncapped < 1 << 20) uncapped *= 2;
                 now = subject.next_probe().value();
                 REQUIRE(subject.begin_probe(now));
-                subject.end_probe(failure_kind::refused, now, chance);
+                subject.end_probe(verdict_of(failure_kind::refused), now, chance);
             }
         }
     }
@@ -207,7 +210,7 @@ TEST_CASE("half-open admits exactly one probe at a time, and no ordinary work") 
     CHECK_FALSE(f.subject.next_probe().has_value());
     CHECK_FALSE(f.subject.may_probe(f.now + 1h));
     CHECK_FALSE(f.subject.begin_probe(f.now, true));
-    f.subject.end_probe(failure_kind::none, f.now, middle);
+    f.subject.end_probe(verdict_of(failure_kind::none), f.now, middle);
     CHECK(f.subject.state() == breaker_state::half_open);
     CHECK_FALSE(f.subject.allow());
     CHECK(f.wait() == 0s);
@@ -267,7 +270,7 @@ TEST_CASE("57P03 and 57P02 open it at once, and it asks again every 250 ms witho
         f.fail(1, each.kind);
         CHECK(f.subject.state() == breaker_state::open);
         CHECK(f.subject.cause() == each.cause);
-        CHECK(f.subject.last_failure() == each.kind);
+        CHECK(f.subject.last_failure() == verdict_of(each.kind).name);
         CHECK(f.subject.failures_total() == 0);
         for (int probe = 0; probe < 10; ++probe) {
             CHECK(f.wait() == 250ms);
@@ -324,7 +327,7 @@ TEST_CASE("late news from old connections neither close nor lengthen an open one
     f.subject.on_success(f.now, 1000);
     f.fail(50);
     CHECK(f.subject.state() == breaker_state::half_open);
-    f.subject.end_probe(failure_kind::none, f.now, middle);
+    f.subject.end_probe(verdict_of(failure_kind::none), f.now, middle);
     f.probe(failure_kind::none);
     CHECK(f.subject.allow());
 }
@@ -350,9 +353,9 @@ TEST_CASE("a closed breaker does not restrict probes, and their outcomes count l
     CHECK(f.subject.begin_probe(f.now));
     CHECK(f.subject.begin_probe(f.now));
     CHECK_FALSE(f.subject.next_probe().has_value());
-    for (int probe = 0; probe < 4; ++probe) f.subject.end_probe(failure_kind::timed_out, f.now, middle);
+    for (int probe = 0; probe < 4; ++probe) f.subject.end_probe(verdict_of(failure_kind::timed_out), f.now, middle);
     CHECK(f.subject.allow());
-    f.subject.end_probe(failure_kind::timed_out, f.now, middle);
+    f.subject.end_probe(verdict_of(failure_kind::timed_out), f.now, middle);
     CHECK_FALSE(f.subject.allow());
 }
 
@@ -369,7 +372,7 @@ TEST_CASE("somebody else may trip it; an open one keeps its first cause") {
     f.subject.trip(breaker_cause::probes_missed, f.now, middle);
     CHECK(f.subject.state() == breaker_state::open);
     CHECK(f.wait() == 2s);
-    f.subject.end_probe(failure_kind::none, f.now, middle);  // its answer comes too late to close anything
+    f.subject.end_probe(verdict_of(failure_kind::none), f.now, middle);  // its answer comes too late to close anything
     CHECK(f.subject.state() == breaker_state::open);
 }
 
@@ -481,7 +484,9 @@ TEST_CASE("three losses within a second are a burst; one terminated backend is n
     CHECK(storage.add(start + 15s));
 }
 
-TEST_CASE("property: whatever happens, it never admits work while not closed, nor two probes, and it closes once all is well") {
+TEST_CASE(
+    "property: whatever happens, it never admits work while not closed, nor two probes, and it closes once all is "
+    "well") {
     for (unsigned seed = 1; seed <= 200; ++seed) {
         CAPTURE(seed);
         std::mt19937 draw(seed);
@@ -494,7 +499,8 @@ TEST_CASE("property: whatever happens, it never admits work while not closed, no
         bool forced = false;
         const auto chance = [&] { return static_cast<double>(draw() % 1000) / 1000; };
         const auto any_kind = [&] {
-            return static_cast<failure_kind>(draw() % (static_cast<unsigned>(failure_kind::statement_error) + 1));
+            return verdict_of(
+                static_cast<failure_kind>(draw() % (static_cast<unsigned>(failure_kind::statement_error) + 1)));
         };
         for (int step = 0; step < 500; ++step) {
             now += std::chrono::milliseconds{draw() % 300};
@@ -514,7 +520,7 @@ TEST_CASE("property: whatever happens, it never admits work while not closed, no
                     }
                     break;
                 case 7:
-                    subject.end_probe(draw() % 2 == 0 ? failure_kind::none : any_kind(), now, chance());
+                    subject.end_probe(draw() % 2 == 0 ? recovery_verdict{} : any_kind(), now, chance());
                     probing = 0;
                     break;
                 default:
@@ -535,7 +541,7 @@ TEST_CASE("property: whatever happens, it never admits work while not closed, no
             REQUIRE(due.has_value());
             now = std::max(now, *due);
             REQUIRE(subject.begin_probe(now));
-            subject.end_probe(failure_kind::none, now, 0.5);
+            subject.end_probe(verdict_of(failure_kind::none), now, 0.5);
         }
         CHECK(subject.allow());
     }
@@ -560,8 +566,4 @@ TEST_CASE("every state, cause and wish has a name of its own") {
     CHECK(to_string(host_role::primary) == "primary");
     CHECK(to_string(host_role::standby) == "standby");
     CHECK(to_string(host_role::unknown) == "unknown");
-    CHECK(to_string(host_effect::held) == "held");
-    CHECK(to_string(host_effect::burst) == "burst");
-    CHECK(to_string(host_effect::counted) == "counted");
-    CHECK(to_string(host_effect::none) == "none");
 }

@@ -15,6 +15,7 @@ namespace {
 constexpr std::uint64_t mib = 1024 * 1024;
 
 cluster_rules default_rules() { return {}; }
+recovery_verdict verdict_of(failure_kind kind) { return judge(kind, failure_phase::dialling); }
 
 /// A cluster and a clock. Each step concludes, as the shell does.
 struct story {
@@ -77,13 +78,13 @@ struct story {
         ask(host, found);
     }
     void drop(std::size_t host, failure_kind kind = failure_kind::closed) {
-        policy.host(host).disconnected(kind, "gone", at());
+        policy.host(host).disconnected(verdict_of(kind), "gone", at());
         settle();
     }
     void refuse(std::size_t host, failure_kind kind = failure_kind::refused) {
         policy.host(host).connecting(at());
         now += 1ms;
-        policy.host(host).connect_failed(kind, std::string(to_string(kind)), at());
+        policy.host(host).connect_failed(verdict_of(kind), std::string(to_string(kind)), at());
         settle();
     }
     /// The server process ends and nobody listens.
@@ -100,7 +101,7 @@ struct story {
     void dial_times_out(std::size_t host) {
         policy.host(host).connecting(at());
         now += 1s;
-        policy.host(host).connect_failed(failure_kind::timed_out, "no answer", at());
+        policy.host(host).connect_failed(verdict_of(failure_kind::timed_out), "no answer", at());
         settle();
     }
     void reports(host_report seen) {
@@ -199,7 +200,7 @@ TEST_CASE("P55: a terminated backend of the monitor is not a failed host") {
     tale.drop(0, failure_kind::admin_shutdown);
     CHECK(tale.view().primary == optional_host(0));
     CHECK(tale.wait_for(0) == 0s);  // dialled again at once
-    for (int i = 0; i < 5; ++i) {  // not even if it is terminated again and again before it could ask
+    for (int i = 0; i < 5; ++i) {   // not even if it is terminated again and again before it could ask
         tale.connect(0);
         tale.drop(0, failure_kind::admin_shutdown);
         CHECK(tale.wait_for(0) == 250ms);
@@ -252,7 +253,8 @@ TEST_CASE("T23: exhausted slots say nothing against a host") {
     tale.drop(0, failure_kind::admin_shutdown);
     for (int i = 0; i < 20; ++i) {
         tale.refuse(0, failure_kind::too_many_connections);
-        tale.reports({0, host_report::what::open_failed, failure_kind::too_many_connections, host_role::unknown, 0, "53300"});
+        tale.reports({0, host_report::what::open_failed, verdict_of(failure_kind::too_many_connections),
+                      host_role::unknown, 0, "53300"});
         tale.pass(1s);
     }
     CHECK(tale.view().primary == optional_host(0));
@@ -262,7 +264,8 @@ TEST_CASE("T23: exhausted slots say nothing against a host") {
 }
 
 TEST_CASE("one connection that fails without a plain word condemns nobody, two do") {
-    for (const failure_kind kind : {failure_kind::reset, failure_kind::closed, failure_kind::unreachable, failure_kind::tls_failed}) {
+    for (const failure_kind kind :
+         {failure_kind::reset, failure_kind::closed, failure_kind::unreachable, failure_kind::tls_failed}) {
         CAPTURE(to_string(kind));
         story tale = pair_of_hosts();
         tale.drop(0);
@@ -297,7 +300,7 @@ TEST_CASE("a slow answer, or a connection that a pool opens, is a sign of life")
     }
     for (int i = 0; i < 10; ++i) {
         tale.misses(0);
-        tale.reports({0, host_report::what::opened, failure_kind::none, host_role::primary, 1, {}});
+        tale.reports({0, host_report::what::opened, {}, host_role::primary, 1, {}});
     }
     CHECK(tale.view().primary == optional_host(0));
     CHECK(tale.mode() == service_mode::normal);
@@ -402,7 +405,8 @@ TEST_CASE("D21: 25006 from a pool makes the monitor look at once, and it says wh
     story tale = pair_of_hosts();
     CHECK(tale.wait_for(0) > 900ms);
     tale.pass(100ms);
-    tale.reports({0, host_report::what::not_primary, failure_kind::read_only, host_role::unknown, 0, "25006"});
+    tale.reports(
+        {0, host_report::what::not_primary, verdict_of(failure_kind::read_only), host_role::unknown, 0, "25006"});
     CHECK(tale.wait_for(0) == 0s);
     CHECK(tale.view().primary == optional_host(0));
     SUBCASE("the role is the same") {
@@ -415,21 +419,79 @@ TEST_CASE("D21: 25006 from a pool makes the monitor look at once, and it says wh
     }
 }
 
-TEST_CASE("a burst of losses is looked into, and condemns nobody by itself") {
+TEST_CASE("2.12: several sessions lost within a second open the host's breaker, and condemn nobody by themselves") {
     story tale = pair_of_hosts();
     tale.pass(500ms);
-    for (int i = 0; i < 5000; ++i) tale.policy.report({0, host_report::what::lost, failure_kind::closed, {}, 0, "EOF"}, tale.at());
-    tale.settle();
-    CHECK(tale.view().primary == optional_host(0));
+    const auto lose = [&tale](int times, failure_kind kind, failure_phase doing = failure_phase::statement) {
+        for (int i = 0; i < times; ++i) tale.reports({0, host_report::what::lost, judge(kind, doing), {}, 0, "gone"});
+    };
+    SUBCASE("one or two are looked into") {
+        lose(2, failure_kind::admin_shutdown);
+        CHECK(tale.view().hosts[0].breaker == breaker_state::closed);
+        tale.pass(1001ms);
+        lose(2, failure_kind::admin_shutdown);
+        CHECK(tale.view().hosts[0].breaker == breaker_state::closed);
+        CHECK(tale.wait_for(0) == 0s);
+    }
+    SUBCASE("what PostgreSQL ends by its own rules is no loss") {
+        lose(5000, failure_kind::session_ended);
+        lose(5000, failure_kind::statement_error);
+        CHECK(tale.view().hosts[0].breaker == breaker_state::closed);
+    }
+    SUBCASE("idle connections that a firewall forgets count only as a burst") {
+        for (int i = 0; i < 50; ++i) {
+            lose(1, failure_kind::reset, failure_phase::resting);
+            tale.pass(600ms);
+        }
+        CHECK(tale.view().hosts[0].breaker == breaker_state::closed);
+        lose(3, failure_kind::reset, failure_phase::resting);
+        CHECK(tale.view().hosts[0].breaker == breaker_state::open);
+    }
+    SUBCASE("thousands at once are one trip, and two answers close it") {
+        lose(5000, failure_kind::closed);
+        CHECK(tale.view().hosts[0].breaker == breaker_state::open);
+        CHECK(tale.view().hosts[0].trips_total == 1);
+        CHECK(tale.view().primary == optional_host(0));
+        CHECK(tale.mode() == service_mode::normal);
+        CHECK(tale.wait_for(0) == 0s);
+        tale.ask(0, story::primary());
+        CHECK(tale.view().hosts[0].breaker == breaker_state::half_open);
+        CHECK(tale.wait_for(0) <= 5ms);
+        tale.ask(0, story::primary());
+        CHECK(tale.view().hosts[0].breaker == breaker_state::closed);
+    }
+}
+
+TEST_CASE(
+    "2.12: half of at least twenty dials within ten seconds open a host's breaker, T23: whatever slots are exhausted") {
+    story tale = pair_of_hosts();
+    tale.policy.set_switches(true, true, tale.at());
+    const auto dial = [&tale](failure_kind kind) {
+        const auto what = kind == failure_kind::none ? host_report::what::opened : host_report::what::open_failed;
+        tale.reports({0, what, verdict_of(kind), host_role::primary, 1, "dial"});
+    };
+    for (int i = 0; i < 200; ++i) {
+        dial(failure_kind::too_many_connections);
+        dial(failure_kind::login_refused);
+    }
     CHECK(tale.view().hosts[0].breaker == breaker_state::closed);
-    CHECK(tale.wait_for(0) == 0s);
-    tale.ask(0, story::primary());
-    CHECK(tale.mode() == service_mode::normal);
+    for (int i = 0; i < 9; ++i) {  // 9 of 18, and what the monitor has seen itself
+        dial(failure_kind::reset);
+        dial(failure_kind::none);
+    }
+    CHECK(tale.view().hosts[0].breaker == breaker_state::closed);
+    for (int i = 0; i < 3; ++i) {
+        dial(failure_kind::reset);
+        dial(failure_kind::reset);
+        dial(failure_kind::none);
+    }
+    CHECK(tale.view().hosts[0].breaker == breaker_state::open);
+    CHECK(tale.policy.host(0).fuse().cause() == breaker_cause::failure_rate);
 }
 
 TEST_CASE("new connections refused with 57P03 make the monitor's own be opened anew: a smart shutdown is seen") {
     story tale = pair_of_hosts();
-    tale.reports({0, host_report::what::open_failed, failure_kind::not_ready, {}, 0, "shutting down"});
+    tale.reports({0, host_report::what::open_failed, verdict_of(failure_kind::not_ready), {}, 0, "shutting down"});
     CHECK(tale.policy.next_errand(0, tale.at().now).kind == host_errand::what::reconnect);
     tale.drop(0, failure_kind::none);
     tale.refuse(0, failure_kind::not_ready);
@@ -695,7 +757,7 @@ TEST_CASE("D4, P50: a host that refuses is dialled less and less, without slowin
     CHECK(tale.wait_for(1) == 50ms);
     // Reports do not make it knock faster.
     tale.policy.waiting(0, 0, tale.at());
-    tale.reports({1, host_report::what::open_failed, failure_kind::refused, {}, 0, "refused"});
+    tale.reports({1, host_report::what::open_failed, verdict_of(failure_kind::refused), {}, 0, "refused"});
     CHECK(tale.wait_for(1) == 2500ms);
 }
 
@@ -751,19 +813,19 @@ TEST_CASE("D10: without an account roles come from pools, and nothing is held up
     CHECK_FALSE(tale.view().informed);
     CHECK(tale.mode() == service_mode::normal);
     CHECK(tale.wait_for(0) == 1s);
-    tale.reports({1, host_report::what::opened, failure_kind::none, host_role::primary, 4, {}});
+    tale.reports({1, host_report::what::opened, {}, host_role::primary, 4, {}});
     tale.pass(500ms);
     CHECK(tale.view().primary == optional_host(1));
     CHECK(tale.view().timeline == 4);
     CHECK_FALSE(tale.view().informed);
     SUBCASE("a failure makes it worth a connection") {
-        tale.reports({1, host_report::what::lost, failure_kind::closed, {}, 0, "EOF"});
+        tale.reports({1, host_report::what::lost, verdict_of(failure_kind::closed), {}, 0, "EOF"});
         CHECK(tale.policy.host(1).suspected());
         CHECK(tale.wait_for(1) == 0s);
         tale.refuse(1);
         CHECK_FALSE(tale.view().primary);
         CHECK(tale.mode() == service_mode::normal);  // the other one has not been tried
-        tale.reports({0, host_report::what::open_failed, failure_kind::refused, {}, 0, "refused"});
+        tale.reports({0, host_report::what::open_failed, verdict_of(failure_kind::refused), {}, 0, "refused"});
         tale.refuse(0);
         CHECK(tale.mode() == service_mode::holding);
         tale.pass(30s);
@@ -775,7 +837,7 @@ TEST_CASE("D10: without an account roles come from pools, and nothing is held up
         CHECK_FALSE(tale.policy.host(1).suspected());
     }
     SUBCASE("25006 takes the role back") {
-        tale.reports({1, host_report::what::not_primary, failure_kind::read_only, {}, 0, "25006"});
+        tale.reports({1, host_report::what::not_primary, verdict_of(failure_kind::read_only), {}, 0, "25006"});
         CHECK_FALSE(tale.view().primary);
         CHECK(tale.mode() == service_mode::normal);
     }
@@ -805,9 +867,9 @@ TEST_CASE("D10: an account that is refused is tried less and less, and pools are
 TEST_CASE("D10: what a pool found counts also if the monitor is refused only later") {
     story tale(1);
     tale.policy.host(0).connecting(tale.at());
-    tale.reports({0, host_report::what::opened, failure_kind::none, host_role::primary, 2, {}});
+    tale.reports({0, host_report::what::opened, {}, host_role::primary, 2, {}});
     CHECK_FALSE(tale.view().primary);
-    tale.policy.host(0).connect_failed(failure_kind::login_refused, "28P01", tale.at());
+    tale.policy.host(0).connect_failed(verdict_of(failure_kind::login_refused), "28P01", tale.at());
     tale.settle();
     CHECK(tale.view().primary == optional_host(0));
     CHECK(tale.view().timeline == 2);
@@ -815,7 +877,7 @@ TEST_CASE("D10: what a pool found counts also if the monitor is refused only lat
 
 TEST_CASE("D10: what a pool found counts also if it turns out only then that there is no account") {
     story tale(1);
-    tale.reports({0, host_report::what::opened, failure_kind::none, host_role::primary, 3, {}});
+    tale.reports({0, host_report::what::opened, {}, host_role::primary, 3, {}});
     tale.policy.host(0).without_account(tale.at());
     tale.settle();
     CHECK(tale.view().primary == optional_host(0));
@@ -824,6 +886,6 @@ TEST_CASE("D10: what a pool found counts also if it turns out only then that the
 
 TEST_CASE("reports about hosts that do not exist are not believed") {
     story tale(1);
-    tale.reports({7, host_report::what::lost, failure_kind::closed, {}, 0, {}});
+    tale.reports({7, host_report::what::lost, verdict_of(failure_kind::closed), {}, 0, {}});
     CHECK(tale.mode() == service_mode::normal);
 }

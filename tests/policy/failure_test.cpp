@@ -13,37 +13,26 @@ TEST_CASE("an ErrorResponse is classified by its SQLSTATE") {
     struct row {
         const char* code;
         failure_kind kind;
-        bool infrastructure;
     };
     const row rows[] = {
-        {"57P01", failure_kind::admin_shutdown, true},      {"57P02", failure_kind::crash_shutdown, true},
-        {"57P03", failure_kind::not_ready, true},           {"53300", failure_kind::too_many_connections, false},
-        {"57P05", failure_kind::session_ended, false},      {"25P03", failure_kind::session_ended, false},
-        {"57P04", failure_kind::session_ended, false},      {"25006", failure_kind::read_only, false},
-        {"28P01", failure_kind::login_refused, false},      {"28000", failure_kind::login_refused, false},
-        {"3D000", failure_kind::login_refused, false},      {"53100", failure_kind::out_of_resources, true},
-        {"53200", failure_kind::out_of_resources, true},    {"58030", failure_kind::out_of_resources, true},
-        {"08P01", failure_kind::protocol_violation, true},  {"23505", failure_kind::statement_error, false},
-        {"22012", failure_kind::statement_error, false},    {"40001", failure_kind::statement_error, false},
-        {"40P01", failure_kind::statement_error, false},    {"57014", failure_kind::statement_error, false},
-        {"55P03", failure_kind::statement_error, false},    {"42601", failure_kind::statement_error, false},
-        {"0A000", failure_kind::statement_error, false},    {"", failure_kind::statement_error, false},
+        {"57P01", failure_kind::admin_shutdown},     {"57P02", failure_kind::crash_shutdown},
+        {"57P03", failure_kind::not_ready},          {"53300", failure_kind::too_many_connections},
+        {"57P05", failure_kind::session_ended},      {"25P03", failure_kind::session_ended},
+        {"57P04", failure_kind::session_ended},      {"25006", failure_kind::read_only},
+        {"28P01", failure_kind::login_refused},      {"28000", failure_kind::login_refused},
+        {"3D000", failure_kind::login_refused},      {"53100", failure_kind::out_of_resources},
+        {"53200", failure_kind::out_of_resources},   {"58030", failure_kind::out_of_resources},
+        {"08P01", failure_kind::protocol_violation}, {"23505", failure_kind::statement_error},
+        {"22012", failure_kind::statement_error},    {"40001", failure_kind::statement_error},
+        {"40P01", failure_kind::statement_error},    {"57014", failure_kind::statement_error},
+        {"55P03", failure_kind::statement_error},    {"42601", failure_kind::statement_error},
+        {"0A000", failure_kind::statement_error},    {"", failure_kind::statement_error},
     };
     for (const row& each : rows) {
         CAPTURE(each.code);
         error_fields why;
         why.sqlstate = each.code;
         CHECK(classify(why) == each.kind);
-        CHECK(is_infrastructure(each.kind) == each.infrastructure);
-    }
-}
-
-TEST_CASE("T24: no error of a statement counts against the server") {
-    for (const char* code : {"22012", "23505", "42P01", "0A000", "40001", "57014"}) {
-        error_fields why;
-        why.sqlstate = code;
-        CHECK_FALSE(is_infrastructure(classify(why)));
-        CHECK_FALSE(ends_connection(classify(why)));
     }
 }
 

@@ -36,8 +36,8 @@ const row ends[] = {
     {none, "", "", "", name::none, "------", "------", false, true},
     {closed, "", "", "", name::connection_lost, "cbcccc", "C-CC--", true, false},
     {reset, "", "", "", name::connection_lost, "cbcccc", "C-CC--", true, false},
-    {refused, "", "", "", name::host_unreachable, "cccccc", "C-CC--", true, false},
-    {timed_out, "", "", "", name::host_unreachable, "cccccc", "C-CC--", true, false},
+    {refused, "", "", "", name::host_refuses, "cccccc", "C-CC--", true, false},
+    {timed_out, "", "", "", name::no_answer, "cccccc", "C-CC--", true, false},
     {unreachable, "", "", "", name::host_unreachable, "cccccc", "C-CC--", true, false},
     {tls_failed, "", "", "", name::tls_failed, "cccccc", "C-CC--", true, false},
     {admin_shutdown, "FATAL", "57P01", "ProcessInterrupts", name::backend_terminated, "bbbbbb", "C-CC--", true, false},
@@ -103,6 +103,7 @@ void check(const row& each, failure_phase phase) {
     CHECK(got.connection_over == each.over);
     CHECK(got.forward == (each.forward && phase != failure_phase::resting));
     CHECK(got.strikes_writes == (each.name == name::storage_failing));
+    CHECK(got.strikes_pool == (each.name == name::login_refused && phase == failure_phase::dialling));
 }
 
 }  // namespace
@@ -123,10 +124,10 @@ TEST_CASE("D22, T24: an ERROR of a statement trips nothing and is never retried,
         const char* code;
         failure_kind kind;
     };
-    const raised codes[] = {{"22012", statement_error},      {"23505", statement_error},  {"42601", statement_error},
-                            {"0A000", statement_error},      {"57014", statement_error},  {"55P03", statement_error},
-                            {"57P01", admin_shutdown},       {"57P02", crash_shutdown},   {"57P03", not_ready},
-                            {"53300", too_many_connections}, {"28P01", login_refused},    {"3D000", login_refused},
+    const raised codes[] = {{"22012", statement_error},      {"23505", statement_error},    {"42601", statement_error},
+                            {"0A000", statement_error},      {"57014", statement_error},    {"55P03", statement_error},
+                            {"57P01", admin_shutdown},       {"57P02", crash_shutdown},     {"57P03", not_ready},
+                            {"53300", too_many_connections}, {"28P01", login_refused},      {"3D000", login_refused},
                             {"57P05", session_ended},        {"08P01", protocol_violation}, {"08006", statement_error}};
     for (const raised& each : codes)
         for (int phase = 1; phase < phases; ++phase) {
@@ -177,8 +178,9 @@ TEST_CASE("T30: a backend's last WARNING is believed from the function that says
 
 TEST_CASE("T7: a COMMIT whose wait for a standby was cut short is never retried") {
     for (int phase = 0; phase < phases; ++phase)
-        CHECK(judge({admin_shutdown, static_cast<failure_phase>(phase), "WARNING", "57P01", "SyncRepWaitForLSN"}).retry ==
-              retry_class::none);
+        CHECK(
+            judge({admin_shutdown, static_cast<failure_phase>(phase), "WARNING", "57P01", "SyncRepWaitForLSN"}).retry ==
+            retry_class::none);
 }
 
 TEST_CASE("T23: at sign-in, what no other try would change is a refusal, and a full server is not a lost one") {
@@ -217,11 +219,13 @@ TEST_CASE("T23: at sign-in, what no other try would change is a refusal, and a f
             CHECK(got.retry == each.retry);
             CHECK(got.host == each.host);
             CHECK(got.connection_over);
+            CHECK(got.strikes_pool == (each.verdict == name::login_refused));
         }
 }
 
 TEST_CASE("property: over every kind, phase, severity and a hundred codes the verdict keeps its promises") {
-    const std::array<const char*, 9> severities{"", "ERROR", "FATAL", "PANIC", "WARNING", "NOTICE", "LOG", "DEBUG", "error"};
+    const std::array<const char*, 9> severities{"",       "ERROR", "FATAL", "PANIC", "WARNING",
+                                                "NOTICE", "LOG",   "DEBUG", "error"};
     const std::array<const char*, 14> codes{"",      "25006", "40001", "40P01", "57014", "55P03", "23505",
                                             "57P01", "57P02", "57P03", "53100", "53300", "08P01", "4"};
     const std::array<const char*, 5> routines{"", "quickdie", "mdextend", "SyncRepWaitForLSN", "exec_stmt_raise"};
@@ -230,8 +234,8 @@ TEST_CASE("property: over every kind, phase, severity and a hundred codes the ve
             for (const char* severity : severities)
                 for (const char* code : codes)
                     for (const char* routine : routines) {
-                        const failure_signal signal{static_cast<failure_kind>(kind), static_cast<failure_phase>(phase), severity,
-                                                    code, routine};
+                        const failure_signal signal{static_cast<failure_kind>(kind), static_cast<failure_phase>(phase),
+                                                    severity, code, routine};
                         const recovery_verdict got = judge(signal);
                         // A part of a transaction is never sent again by itself; nothing is retried for nobody.
                         if (signal.phase >= failure_phase::transaction || signal.phase == failure_phase::resting)
@@ -243,8 +247,8 @@ TEST_CASE("property: over every kind, phase, severity and a hundred codes the ve
                         if (got.strikes_writes) CHECK_FALSE(got.connection_over);
                         // ERROR and notices without a function of PostgreSQL's own convict nobody.
                         const bool by_raise = std::string_view(routine) == "exec_stmt_raise" &&
-                                              std::string_view(severity) != "FATAL" && std::string_view(severity) != "PANIC" &&
-                                              std::string_view(severity) != "";
+                                              std::string_view(severity) != "FATAL" &&
+                                              std::string_view(severity) != "PANIC" && std::string_view(severity) != "";
                         if (by_raise && signal.phase != failure_phase::dialling)
                             CHECK((got.host == host_effect::none && !got.strikes_writes && !got.connection_over));
                     }
@@ -257,8 +261,14 @@ TEST_CASE("every verdict, phase and retry class has a name of its own") {
     CHECK(names.size() == static_cast<std::size_t>(name::statement_failed) + 1);
     CHECK_FALSE(names.contains("unknown"));
     names.clear();
-    for (int phase = 0; phase < phases; ++phase) names.insert(std::string(to_string(static_cast<failure_phase>(phase))));
+    for (int phase = 0; phase < phases; ++phase)
+        names.insert(std::string(to_string(static_cast<failure_phase>(phase))));
     CHECK(names.size() == phases);
+    CHECK_FALSE(names.contains("unknown"));
+    names.clear();
+    for (int effect = 0; effect <= static_cast<int>(host_effect::held); ++effect)
+        names.insert(std::string(to_string(static_cast<host_effect>(effect))));
+    CHECK(names.size() == 4);
     CHECK_FALSE(names.contains("unknown"));
     names.clear();
     for (int retry = 0; retry <= static_cast<int>(retry_class::role); ++retry)

@@ -143,7 +143,8 @@ TEST_CASE("a client that waits keeps its server while its settings are brought o
 
 TEST_CASE("R11: a wait that ends without a server is answered, and the client stays") {
     by_hand test;
-    const std::string request = client::parse("", "select 1") + client::bind("", "") + client::execute("") + client::sync();
+    const std::string request =
+        client::parse("", "select 1") + client::bind("", "") + client::execute("") + client::sync();
     CHECK(test.offer(request) == 0);
     REQUIRE(test.talk.take_actions().want_server);
     test.talk.refuse_waiting(plain_error("53300", "no"));
@@ -159,8 +160,9 @@ TEST_CASE("R11: a wait that ends without a server is answered, and the client st
 }
 
 TEST_CASE("R13: a server that breaks the protocol ends the session and is closed") {
-    for (const std::string& bad : {server::ready() + server::ready(), std::string("1\0\0\0\4", 5), std::string("x\0\0\0\4", 5),
-                                   std::string("C\xff\xff\xff\xff", 5), std::string("Z\0\0\0\4", 5), std::string("C\0\x10\0\0", 5)}) {
+    for (const std::string& bad :
+         {server::ready() + server::ready(), std::string("1\0\0\0\4", 5), std::string("x\0\0\0\4", 5),
+          std::string("C\xff\xff\xff\xff", 5), std::string("Z\0\0\0\4", 5), std::string("C\0\x10\0\0", 5)}) {
         by_hand test;
         test.client_says(client::query("select 1") + client::query("select 2"));
         (void)test.server_says(server::complete("SELECT 1") + bad + server::complete("never"));
@@ -175,10 +177,19 @@ TEST_CASE("R13: a server that breaks the protocol ends the session and is closed
 }
 
 TEST_CASE("illegal messages of a client end it with 08P01 and never reach the server") {
-    const std::string bad[] = {frame_of('!'), frame_of('Q', "no end"), frame_of('Q'), std::string("Q\0\0\0\3", 5),
-                               std::string("Q\xff\xff\xff\xff", 5), frame_of('P', "name"), frame_of('B', "portal"),
-                               frame_of('D'), frame_of('D', "Xname\0"), frame_of('E', "portal"), frame_of('C', "S"),
-                               frame_of('S', "x"), frame_of('p', "late")};
+    const std::string bad[] = {frame_of('!'),
+                               frame_of('Q', "no end"),
+                               frame_of('Q'),
+                               std::string("Q\0\0\0\3", 5),
+                               std::string("Q\xff\xff\xff\xff", 5),
+                               frame_of('P', "name"),
+                               frame_of('B', "portal"),
+                               frame_of('D'),
+                               frame_of('D', "Xname\0"),
+                               frame_of('E', "portal"),
+                               frame_of('C', "S"),
+                               frame_of('S', "x"),
+                               frame_of('p', "late")};
     for (const std::string& each : bad) {
         CAPTURE(describe(each));
         by_hand test;
@@ -231,7 +242,8 @@ TEST_CASE("statement mode has no transaction blocks") {
     CHECK(test.talk.take_actions().give_back == session_actions::release::discard);
 }
 
-TEST_CASE("D23: a lost COMMIT is 08007, a lost transaction 40001, a lost statement 40003, and COMMIT is never a success") {
+TEST_CASE(
+    "D23: a lost COMMIT is 08007, a lost transaction 40001, a lost statement 40003, and COMMIT is never a success") {
     const auto lost = [](const std::vector<std::pair<std::string, std::string>>& before, const std::string& last) {
         by_hand test;
         for (const auto& [asked, answer] : before) {
@@ -243,12 +255,13 @@ TEST_CASE("D23: a lost COMMIT is 08007, a lost transaction 40001, a lost stateme
         test.lose();
         return test.client_got();
     };
-    const std::pair<std::string, std::string> begin = {client::query("begin"), server::complete("BEGIN") + server::ready('T')};
+    const std::pair<std::string, std::string> begin = {client::query("begin"),
+                                                       server::complete("BEGIN") + server::ready('T')};
     CHECK(lost({}, client::query("insert")).find("40003") != std::string::npos);
     CHECK(lost({begin}, client::query("insert")).find("40001") != std::string::npos);
     CHECK(lost({begin}, client::query("commit")).find("08007") != std::string::npos);
-    CHECK(lost({begin}, client::parse("", "commit") + client::bind("", "") + client::execute("") + client::sync()).find("08007") !=
-          std::string::npos);
+    CHECK(lost({begin}, client::parse("", "commit") + client::bind("", "") + client::execute("") + client::sync())
+              .find("08007") != std::string::npos);
     CHECK(lost({begin}, "") == "");
 
     by_hand test;
@@ -263,7 +276,9 @@ TEST_CASE("D23: a lost COMMIT is 08007, a lost transaction 40001, a lost stateme
     CHECK(got.back() == 'I');
 }
 
-TEST_CASE("a lost transaction is not ended by a string that says more than ROLLBACK, and nothing of it is dropped in silence") {
+TEST_CASE(
+    "a lost transaction is not ended by a string that says more than ROLLBACK, and nothing of it is dropped in "
+    "silence") {
     by_hand test;
     test.client_says(client::query("begin"));
     test.server_says(server::complete("BEGIN") + server::ready('T'));
@@ -298,15 +313,17 @@ TEST_CASE("ROLLBACK by a statement that was prepared long ago ends a lost transa
     CHECK(got.back() == 'I');
 }
 
-TEST_CASE("T30: a server's farewell WARNING is the reason of the loss, not the client's affair, and cannot be made up") {
+TEST_CASE(
+    "T30: a server's farewell WARNING is the reason of the loss, not the client's affair, and cannot be made up") {
     by_hand test;
     test.client_says(client::query("select 1"));
     const auto notice = [](const std::string& routine) {
-        return frame_of('N', std::string("SWARNING\0VWARNING\0C57P02\0Mof another server process\0R", 53) + routine + std::string(2, '\0'));
+        return frame_of('N', std::string("SWARNING\0VWARNING\0C57P02\0Mof another server process\0R", 53) + routine +
+                                 std::string(2, '\0'));
     };
     test.server_says(notice("exec_stmt_raise"));
     CHECK(types_of(test.client_got()) == "N");
     test.server_says(notice("quickdie"));
     CHECK(test.client_got() == "");
-    CHECK(test.link.failure == failure_kind::crash_shutdown);
+    CHECK(test.link.verdict.name == verdict_name::server_crashed);
 }
