@@ -6,6 +6,7 @@
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/serializer.hpp>
+#include <boost/beast/http/span_body.hpp>
 #include <boost/beast/http/write.hpp>
 
 #include <array>
@@ -41,6 +42,7 @@ template <class fields>
     result.fetch_site = view(head["Sec-Fetch-Site"]);
     result.authorization = view(head[http::field::authorization]);
     result.content_type = view(head[http::field::content_type]);
+    result.accept = view(head[http::field::accept]);
     result.peer = peer;
     return result;
 }
@@ -152,21 +154,21 @@ asio::awaitable<http_connection::next> http_connection::refuse(error_code why) {
 
 /// `to`: what is answered; null when it could not be read. False when the client did not take the answer.
 asio::awaitable<bool> http_connection::send(const response& what, const parser* to, bool keep_alive) {
-    http::response<http::string_body> message;
+    http::response<http::span_body<const char>> message;  // of a page of megabytes no copy is made
     message.result(what.status);
     message.version(to != nullptr ? to->get().version() : 11);
     message.set(http::field::content_type, what.content_type);
     message.set(http::field::cache_control, "no-store");
     message.set("X-Content-Type-Options", "nosniff");
     for (const auto& [name, value] : what.headers) message.set(name, value);
-    message.body() = what.body;
+    message.body() = {what.body.data(), what.body.size()};
     message.keep_alive(keep_alive);
     message.prepare_payload();
 
     move_to(server_.busy_);
     stream_.expires_after(server_.limits_.write_timeout);
     error_code error;
-    http::response_serializer<http::string_body> writer(message);
+    http::response_serializer<http::span_body<const char>> writer(message);
     const bool only_head = to != nullptr && to->get().method() == http::verb::head;
     if (only_head) co_await http::async_write_header(stream_, writer, into(error));
     else co_await http::async_write(stream_, writer, into(error));

@@ -21,6 +21,7 @@ struct request {
     std::string_view fetch_site;  ///< Sec-Fetch-Site
     std::string_view authorization;
     std::string_view content_type;
+    std::string_view accept;
     std::string_view body;  ///< empty until it was read
     std::string peer;
 

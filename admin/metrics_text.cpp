@@ -1,154 +1,153 @@
 #include "admin/metrics_text.hpp"
 
 #include "admin/documents.hpp"
+#include "admin/exposition.hpp"
 #include "admin/printable.hpp"
 
-#include <prometheus/text_serializer.h>
-
 #include <algorithm>
+#include <chrono>
 #include <initializer_list>
-#include <limits>
-#include <sstream>
 #include <utility>
 
 namespace pgsteady::admin {
 namespace {
 
-using prometheus::ClientMetric;
-using prometheus::MetricFamily;
-using prometheus::MetricType;
-using labels = std::vector<ClientMetric::Label>;
-
-/// Builds families one after the other; a family without samples is left out.
-class sheet {
-public:
-    void begin(MetricType type, std::string name, std::string help) {
-        drop_empty();
-        families_.push_back({std::move(name), std::move(help), type, {}});
-    }
-    void add(labels of, double value) {
-        ClientMetric sample;
-        sample.label = std::move(of);
-        if (families_.back().type == MetricType::Counter) sample.counter.value = value;
-        else sample.gauge.value = value;
-        families_.back().metric.push_back(std::move(sample));
-    }
-    void add(labels of, const histogram& seconds);
-    void gauge(std::string name, std::string help, double value) {
-        begin(MetricType::Gauge, std::move(name), std::move(help));
-        add({}, value);
-    }
-    void count(std::string name, std::string help, std::uint64_t value) {
-        begin(MetricType::Counter, std::move(name), std::move(help));
-        add({}, static_cast<double>(value));
-    }
-    [[nodiscard]] std::vector<MetricFamily> take() {
-        drop_empty();
-        return std::move(families_);
-    }
-
-private:
-    void drop_empty() {
-        if (!families_.empty() && families_.back().metric.empty()) families_.pop_back();
-    }
-    std::vector<MetricFamily> families_;
-};
-
-void sheet::add(labels of, const histogram& seconds) {
-    if (seconds.buckets.size() != seconds.bounds.size() + 1) return;
-    ClientMetric sample;
-    sample.label = std::move(of);
-    auto& to = sample.histogram;
-    for (std::size_t at = 0; at < seconds.buckets.size(); ++at) {
-        to.sample_count += seconds.buckets[at];
-        const bool last = at == seconds.bounds.size();
-        to.bucket.push_back({to.sample_count, last ? std::numeric_limits<double>::infinity() : seconds.bounds[at]});
-    }
-    to.sample_sum = seconds.sum;
-    families_.back().metric.push_back(std::move(sample));
-}
+using kind = exposition::kind;
 
 /// One sample per possible value, 1 for the current one: a change of state can be drawn and alerted on.
 template <class enumeration, class name_list>
-void add_states(sheet& to, const std::string& label, const name_list& names, enumeration current) {
+void add_states(exposition& to, std::string_view name, const name_list& names, enumeration current) {
     for (std::size_t at = 0; at < names.size(); ++at)
-        to.add({{label, std::string(names[at])}}, at == static_cast<std::size_t>(current) ? 1 : 0);
+        to.add(label(name, names[at]), std::uint64_t{at == static_cast<std::size_t>(current)});
 }
 
-void add_kept_names(sheet& to, const observation& seen) {
-    const auto per_pool = [&](std::string name, std::string help, auto value) {
-        to.begin(MetricType::Gauge, std::move(name), std::move(help));
-        for (const pool_status& each : seen.now.pools) {
-            std::string pool = pool_name(each.database, each.user);
-            const double shown = value(each, pool);
-            to.add({{"pool", std::move(pool)}}, shown);
-        }
-    };
-    per_pool("db_connections_active", "Server connections that work for a client.",
-             [](const pool_status& pool, const std::string&) { return static_cast<double>(pool.active); });
-    per_pool("db_connections_idle", "Server connections that wait for a client.",
-             [](const pool_status& pool, const std::string&) { return static_cast<double>(pool.idle); });
-    per_pool("db_connections_wait_time_ms",
-             "Mean wait, in the last minute, of requests that had to wait for a server connection, in milliseconds.",
-             [&](const pool_status&, const std::string& name) {
-                 const auto found = seen.recent.pool_wait_ms.find(name);
-                 return found == seen.recent.pool_wait_ms.end() ? 0.0 : found->second;
-             });
+/// Pools with their label, which is written in many families and made once.
+struct labelled_pool {
+    const pool_status* pool;
+    std::string name;
+    std::string label;
+};
+
+[[nodiscard]] std::vector<labelled_pool> labelled(const std::vector<pool_status>& pools) {
+    std::vector<labelled_pool> result;
+    result.reserve(pools.size());
+    for (const pool_status& each : pools) {
+        std::string name = pool_name(each.database, each.user);
+        std::string shown = label("pool", name);
+        result.push_back({&each, std::move(name), std::move(shown)});
+    }
+    return result;
 }
 
-void add_operations(sheet& to, const snapshot& now) {
-    to.begin(MetricType::Histogram, "db_query_duration_seconds",
-             "From a request's first byte at the proxy to the end of its reply.");
+void add_kept_names(exposition& to, const observation& seen, const std::vector<labelled_pool>& pools) {
+    to.begin(kind::Gauge, "db_connections_active", "Server connections that work for a client.");
+    for (const labelled_pool& each : pools) to.add(each.label, std::uint64_t{each.pool->active});
+    to.begin(kind::Gauge, "db_connections_idle", "Server connections that wait for a client.");
+    for (const labelled_pool& each : pools) to.add(each.label, std::uint64_t{each.pool->idle});
+    to.begin(kind::Gauge, "db_connections_wait_time_ms",
+             "Mean wait, in the last minute, of requests that had to wait for a server connection, in milliseconds.");
+    for (const labelled_pool& each : pools) {
+        const auto found = seen.recent.pool_wait_ms.find(each.name);
+        to.add(each.label, found == seen.recent.pool_wait_ms.end() ? 0.0 : found->second);
+    }
+}
+
+void add_operations(exposition& to, const snapshot& now) {
+    std::vector<std::string> labels;
     for (const operation_totals& each : now.operations)
-        to.add({{"operation", each.operation}, {"status", each.status}}, each.seconds);
-    to.begin(MetricType::Counter, "db_query_total", "Requests by operation and how they ended.");
-    for (const operation_totals& each : now.operations)
-        to.add({{"operation", each.operation}, {"status", each.status}}, static_cast<double>(each.count));
+        labels.push_back(label("operation", each.operation) + ',' + label("status", each.status));
+    to.begin(kind::Histogram, "db_query_duration_seconds", "From a request's first byte at the proxy to the end of its reply.");
+    for (std::size_t at = 0; at < labels.size(); ++at) to.add(labels[at], now.operations[at].seconds);
+    to.begin(kind::Counter, "db_query_total", "Requests by operation and how they ended.");
+    for (std::size_t at = 0; at < labels.size(); ++at) to.add(labels[at], now.operations[at].count);
 }
 
-void add_breaker(sheet& to, const snapshot& now) {
-    to.begin(MetricType::Gauge, "db_circuit_breaker_state", "1 for the state that the circuit breaker is in.");
+void add_breaker(exposition& to, const snapshot& now) {
+    to.begin(kind::Gauge, "db_circuit_breaker_state", "1 for the state that the circuit breaker is in.");
     add_states(to, "state", breaker_state_names, now.breaker.state);
-    to.count("db_circuit_breaker_failures_total", "Failures that the circuit breaker has counted.",
-             now.breaker.failures_total);
-    to.count("pgsteady_circuit_breaker_trips_total", "How often the circuit breaker has opened.",
-             now.breaker.trips_total);
+    to.count("db_circuit_breaker_failures_total", "Failures that the circuit breaker has counted.", now.breaker.failures_total);
+    to.count("pgsteady_circuit_breaker_trips_total", "How often the circuit breaker has opened.", now.breaker.trips_total);
+    std::vector<std::string> labels;
+    for (const breaker_status& each : now.breaker_scopes) labels.push_back(label("scope", printable(each.scope)));
+    to.begin(kind::Gauge, "pgsteady_breaker_state", "By what a breaker guards: 0 closed, 1 half open, 2 open.");
+    for (std::size_t at = 0; at < labels.size(); ++at) {
+        const breaker_state state = now.breaker_scopes[at].state;
+        to.add(labels[at], std::uint64_t{state == breaker_state::open ? 2U : state == breaker_state::half_open ? 1U : 0U});
+    }
+    to.begin(kind::Counter, "pgsteady_breaker_trips_total", "How often it has opened, by what it guards.");
+    for (std::size_t at = 0; at < labels.size(); ++at) to.add(labels[at], now.breaker_scopes[at].trips_total);
 }
 
-void add_process(sheet& to, const snapshot& now) {
-    to.begin(MetricType::Gauge, "pgsteady_build_info", "Always 1; the label says what is running.");
-    to.add({{"version", now.version}}, 1);
+[[nodiscard]] double unix_seconds(std::chrono::system_clock::time_point when) {
+    return std::chrono::duration<double>(when.time_since_epoch()).count();
+}
+
+void add_service(exposition& to, const snapshot& now) {
+    to.begin(kind::Gauge, "pgsteady_build_info", "Always 1; the label says what is running.");
+    to.add(label("version", now.version), std::uint64_t{1});
     to.gauge("pgsteady_uptime_seconds", "Since the process started.", static_cast<double>(now.uptime.count()));
-    to.begin(MetricType::Gauge, "pgsteady_state", "1 for how well the backends are reached.");
+    to.begin(kind::Gauge, "pgsteady_state", "1 for how well the backends are reached.");
     add_states(to, "state", service_state_names, now.state);
-    to.begin(MetricType::Gauge, "pgsteady_mode", "1 for what happens to statements.");
+    to.begin(kind::Gauge, "pgsteady_mode", "1 for what happens to statements.");
     add_states(to, "mode", service_mode_names, now.mode);
     to.gauge("pgsteady_held_by_operator", "1 while an operator holds new work.", now.held_by_operator ? 1 : 0);
     to.gauge("pgsteady_two_primaries", "1 while two backends take writes.", now.two_primaries ? 1 : 0);
     to.gauge("pgsteady_draining", "1 while the process is ending.", now.draining ? 1 : 0);
     to.gauge("pgsteady_consecutive_failures", "Failures to reach a backend, in a row.", now.consecutive_failures);
-    to.gauge("pgsteady_memory_resident_bytes", "Memory of the process that is in RAM.",
-             static_cast<double>(now.memory_resident_bytes));
-    to.gauge("pgsteady_clients", "Clients that are connected.", static_cast<double>(now.clients));
-    to.gauge("pgsteady_servers", "Connections to servers that are open.", static_cast<double>(now.servers));
-    to.begin(MetricType::Gauge, "pgsteady_worker_clients", "Clients by worker thread.");
-    for (const worker_status& each : now.workers)
-        to.add({{"worker", std::to_string(each.index)}}, static_cast<double>(each.clients));
 }
 
-void add_backends(sheet& to, const snapshot& now) {
-    to.begin(MetricType::Gauge, "pgsteady_backend_up", "1 if the backend was reached last time, 0 if not.");
-    for (const backend_status& each : now.backends)
-        if (each.reachable) to.add({{"backend", printable(each.address)}}, *each.reachable ? 1 : 0);
-    to.begin(MetricType::Gauge, "pgsteady_backend_info", "Always 1; the label says which role the backend has.");
-    for (const backend_status& each : now.backends)
-        to.add({{"backend", printable(each.address)}, {"role", each.role}}, 1);
-    to.begin(MetricType::Gauge, "pgsteady_backend_lag_seconds", "How far the backend's replay is behind.");
-    for (const backend_status& each : now.backends)
-        if (each.lag_seconds) to.add({{"backend", printable(each.address)}}, *each.lag_seconds);
-    to.begin(MetricType::Gauge, "pgsteady_backend_latency_seconds", "Round trip of the last look at the backend.");
-    for (const backend_status& each : now.backends)
-        if (each.latency_seconds) to.add({{"backend", printable(each.address)}}, *each.latency_seconds);
+void add_process(exposition& to, const snapshot& now) {
+    to.gauge("pgsteady_memory_resident_bytes", "Memory of the process that is in RAM.",
+             static_cast<double>(now.memory_resident_bytes));
+    to.begin(kind::Gauge, "pgsteady_memory_bytes", "Memory by what it is used for, as far as it is counted.");
+    for (const word_count& each : now.memory) to.add(label("part", each.word), each.count);
+    to.gauge("pgsteady_clients", "Clients that are connected.", static_cast<double>(now.clients));
+    to.gauge("pgsteady_servers", "Connections to servers that are open.", static_cast<double>(now.servers));
+    to.begin(kind::Gauge, "pgsteady_worker_clients", "Clients by worker thread.");
+    for (const worker_status& each : now.workers) to.add(label("worker", std::to_string(each.index)), each.clients);
+    to.begin(kind::Gauge, "pgsteady_worker_answered", "1 if the worker thread answered in time for this page.");
+    for (const worker_status& each : now.workers)
+        to.add(label("worker", std::to_string(each.index)), std::uint64_t{each.answered});
+    to.begin(kind::Counter, "pgsteady_config_reloads_total", "Times that the configuration was loaded again, by outcome.");
+    to.add(label("outcome", "applied"), now.reload.applied);
+    to.add(label("outcome", "unchanged"), now.reload.unchanged);
+    to.add(label("outcome", "rejected"), now.reload.rejected);
+    to.gauge("pgsteady_config_last_reload_successful", "0 after a configuration was rejected, until one is accepted.",
+             now.reload.last_failed ? 0 : 1);
+    to.begin(kind::Gauge, "pgsteady_config_last_reload_timestamp_seconds", "When the configuration was last loaded again.");
+    if (now.reload.last != std::chrono::system_clock::time_point{}) to.add({}, unix_seconds(now.reload.last));
+}
+
+void add_tls(exposition& to, const snapshot& now) {
+    to.begin(kind::Counter, "pgsteady_tls_handshakes_total", "TLS handshakes by side and result.");
+    for (const tls_total& each : now.tls) {
+        const std::string side = label("side", each.side) + ',';
+        to.add(side + label("result", "success"), each.handshakes);
+        to.add(side + label("result", "failure"), each.failed);
+    }
+    to.begin(kind::Gauge, "pgsteady_tls_certificate_expiry_timestamp_seconds", "When a certificate that is shown expires.");
+    for (const certificate_status& each : now.certificates) to.add(label("key", each.key), unix_seconds(each.expires));
+}
+
+void add_backends(exposition& to, const snapshot& now) {
+    std::vector<std::string> labels;
+    for (const backend_status& each : now.backends) labels.push_back(label("backend", printable(each.address)));
+    const auto add_known = [&](std::string_view name, std::string_view help, auto value) {
+        to.begin(kind::Gauge, name, help);
+        for (std::size_t at = 0; at < labels.size(); ++at)
+            if (const auto known = value(now.backends[at])) to.add(labels[at], static_cast<double>(*known));
+    };
+    add_known("pgsteady_backend_up", "1 if the backend was reached last time, 0 if not.",
+              [](const backend_status& each) { return each.reachable; });
+    to.begin(kind::Gauge, "pgsteady_backend_info", "Always 1; the label says which role the backend has.");
+    for (std::size_t at = 0; at < labels.size(); ++at)
+        to.add(labels[at] + ',' + label("role", now.backends[at].role), std::uint64_t{1});
+    add_known("pgsteady_backend_lag_seconds", "How far the backend's replay is behind.",
+              [](const backend_status& each) { return each.lag_seconds; });
+    add_known("pgsteady_backend_latency_seconds", "Round trip of the last look at the backend.",
+              [](const backend_status& each) { return each.latency_seconds; });
+    add_known("pgsteady_backend_timeline", "The timeline that the backend is on.",
+              [](const backend_status& each) { return each.timeline; });
 }
 
 struct pool_metric {
@@ -176,6 +175,14 @@ constexpr pool_metric pool_gauges[] = {
      [](const pool_status& pool) { return pool.oldest_wait_seconds; }},
     {"pgsteady_pool_pinned_sessions", "Sessions that keep their server connection for themselves.",
      [](const pool_status& pool) { return static_cast<double>(pool.pinned.size()); }},
+    {"pgsteady_pool_sessions_in_transaction", "Sessions with an open transaction.",
+     [](const pool_status& pool) -> double { return pool.in_transaction; }},
+    {"pgsteady_pool_sessions_idle_in_transaction", "Sessions with an open transaction that do nothing.",
+     [](const pool_status& pool) -> double { return pool.idle_in_transaction; }},
+    {"pgsteady_pool_oldest_transaction_seconds", "How long the oldest open transaction has been open.",
+     [](const pool_status& pool) { return pool.oldest_transaction_seconds; }},
+    {"pgsteady_pool_paused", "1 while an operator has paused the pool.",
+     [](const pool_status& pool) -> double { return pool.paused ? 1 : 0; }},
     {"pgsteady_pool_consecutive_failures", "Failures to make a server connection, in a row.",
      [](const pool_status& pool) -> double { return pool.consecutive_failures; }},
 };
@@ -191,32 +198,63 @@ constexpr pool_metric pool_counters[] = {
      [](const pool_status& pool) { return pool.wait_seconds; }},
 };
 
-void add_pools(sheet& to, const snapshot& now) {
-    const auto add_all = [&](MetricType type, const pool_metric& metric) {
+void add_pools(exposition& to, const snapshot& now, const std::vector<labelled_pool>& pools) {
+    const auto add_all = [&](kind type, const pool_metric& metric) {
         to.begin(type, metric.name, metric.help);
-        for (const pool_status& each : now.pools)
-            to.add({{"pool", pool_name(each.database, each.user)}}, metric.value(each));
+        for (const labelled_pool& each : pools) to.add(each.label, metric.value(*each.pool));
     };
-    for (const pool_metric& each : pool_gauges) add_all(MetricType::Gauge, each);
+    for (const pool_metric& each : pool_gauges) add_all(kind::Gauge, each);
+    to.begin(kind::Gauge, "pgsteady_pool_pins", "Sessions that keep their server connection, by reason.");
+    for (const labelled_pool& each : pools)
+        for (const word_count& pin : each.pool->pins) to.add(each.label + ',' + label("reason", pin.word), pin.count);
     // A sum over workers of which one is missing would look like a restart and a burst after it.
     if (std::any_of(now.workers.begin(), now.workers.end(), [](const worker_status& each) { return !each.answered; }))
         return;
-    for (const pool_metric& each : pool_counters) add_all(MetricType::Counter, each);
+    for (const pool_metric& each : pool_counters) add_all(kind::Counter, each);
+}
+
+/// Histograms of those pools that have some; the others' requests are in the histograms without a pool.
+void add_pool_durations(exposition& to, const std::vector<labelled_pool>& pools) {
+    const auto add_all = [&](std::string_view name, std::string_view help, histogram pool_durations::*which) {
+        to.begin(kind::Histogram, name, help);
+        for (const labelled_pool& each : pools)
+            if (each.pool->durations) to.add(each.label, (*each.pool->durations).*which);
+    };
+    add_all("pgsteady_pool_queue_wait_seconds", "Waits for a server connection, by pool.", &pool_durations::queue_wait);
+    add_all("pgsteady_pool_connect_seconds", "From dialling a server to its first ReadyForQuery, by pool.",
+            &pool_durations::connect);
+    add_all("pgsteady_pool_auth_seconds", "Of that, the sign-in.", &pool_durations::auth);
+    using by_operation = pool_durations::by_operation;
+    const auto add_operations_of = [&](std::string_view name, std::string_view help, histogram by_operation::*which) {
+        to.begin(kind::Histogram, name, help);
+        for (const labelled_pool& each : pools) {
+            if (!each.pool->durations) continue;
+            for (const by_operation& one : each.pool->durations->operations)
+                to.add(each.label + ',' + label("operation", one.operation), one.*which);
+        }
+    };
+    add_operations_of("pgsteady_pool_first_byte_seconds", "From a request's first byte at the proxy to the first of its reply.",
+                      &by_operation::first_byte);
+    add_operations_of("pgsteady_pool_request_seconds", "From a request's first byte at the proxy to the end of its reply.",
+                      &by_operation::total);
+    std::uint64_t without = 0;
+    for (const labelled_pool& each : pools) without += each.pool->durations ? 0 : 1;
+    to.gauge("pgsteady_pools_without_histograms", "Pools beyond admin.histogram_pools.", static_cast<double>(without));
 }
 
 /// Samples of one counter that differ in one label.
-void add_counts(sheet& to, const char* name, const char* help, const char* label,
+void add_counts(exposition& to, const char* name, const char* help, const char* differs,
                 std::initializer_list<std::pair<const char*, std::uint64_t>> counts) {
-    to.begin(MetricType::Counter, name, help);
-    for (const auto& [value, count] : counts) to.add({{label, value}}, static_cast<double>(count));
+    to.begin(kind::Counter, name, help);
+    for (const auto& [value, count] : counts) to.add(label(differs, value), count);
 }
 
-void add_outcomes(sheet& to, const char* name, const char* help, const std::vector<outcome_total>& outcomes) {
-    to.begin(MetricType::Counter, name, help);
-    for (const outcome_total& each : outcomes) to.add({{"outcome", each.outcome}}, static_cast<double>(each.count));
+void add_outcomes(exposition& to, const char* name, const char* help, const std::vector<outcome_total>& outcomes) {
+    to.begin(kind::Counter, name, help);
+    for (const outcome_total& each : outcomes) to.add(label("outcome", each.outcome), each.count);
 }
 
-void add_client_totals(sheet& to, const counter_totals& totals) {
+void add_client_totals(exposition& to, const counter_totals& totals) {
     to.count("pgsteady_clients_accepted_total", "Clients that connected.", totals.clients_accepted);
     to.count("pgsteady_clients_closed_total", "Clients that left or were ended.", totals.clients_closed);
     to.count("pgsteady_clients_refused_total", "Clients turned away because a cap was reached.",
@@ -229,7 +267,7 @@ void add_client_totals(sheet& to, const counter_totals& totals) {
                {{"received", totals.cancels_received}, {"forwarded", totals.cancels_forwarded}});
 }
 
-void add_server_totals(sheet& to, const counter_totals& totals) {
+void add_server_totals(exposition& to, const counter_totals& totals) {
     add_counts(to, "pgsteady_server_bytes_total", "Bytes between servers and the proxy.", "direction",
                {{"in", totals.server_bytes_in}, {"out", totals.server_bytes_out}});
     to.count("pgsteady_servers_opened_total", "Server connections made.", totals.servers_opened);
@@ -245,40 +283,52 @@ void add_server_totals(sheet& to, const counter_totals& totals) {
     to.count("pgsteady_pins_total", "Times that a session began to keep its server.", totals.pins);
 }
 
-void add_durations(sheet& to, const snapshot& now) {
-    to.begin(MetricType::Histogram, "pgsteady_queue_wait_seconds", "Waits of requests for a server connection.");
+void add_durations(exposition& to, const snapshot& now) {
+    to.begin(kind::Histogram, "pgsteady_queue_wait_seconds", "Waits of requests for a server connection.");
     to.add({}, now.wait_seconds);
-    to.begin(MetricType::Histogram, "pgsteady_connect_seconds", "From dialling a server to its first ReadyForQuery.");
+    to.begin(kind::Histogram, "pgsteady_connect_seconds", "From dialling a server to its first ReadyForQuery.");
     to.add({}, now.connect_seconds);
 }
 
-void add_recovery(sheet& to, const snapshot& now) {
-    add_outcomes(to, "pgsteady_retries_total", "Statements sent again, by how that ended.", now.retries);
+void add_recovery(exposition& to, const snapshot& now) {
+    to.begin(kind::Counter, "pgsteady_retries_total", "Requests sent again, by why and by how that ended.");
+    for (const retry_total& each : now.retry_classes)
+        to.add(label("class", each.cause) + ',' + label("outcome", each.outcome), each.count);
+    add_outcomes(to, "pgsteady_recoveries_total", "What lost servers led to: requests sent again, answered, or not.", now.retries);
     add_outcomes(to, "pgsteady_replays_total", "Transactions replayed, by how that ended.", now.replays);
     add_outcomes(to, "pgsteady_in_doubt_total", "Commits whose outcome was in doubt, by what was found.", now.in_doubt);
+    add_outcomes(to, "pgsteady_holds_total", "Requests that were held, by how that ended.", now.holds);
+    to.begin(kind::Histogram, "pgsteady_recovery_seconds",
+             "From the loss of a server to the full answer of the request that it had.");
+    to.add({}, now.recovery_seconds);
 }
 
 }  // namespace
 
-std::vector<MetricFamily> metric_families(const observation& seen) {
-    sheet result;
-    add_kept_names(result, seen);
-    add_operations(result, seen.now);
-    add_breaker(result, seen.now);
-    add_process(result, seen.now);
-    add_backends(result, seen.now);
-    add_pools(result, seen.now);
-    add_client_totals(result, seen.now.totals);
-    add_server_totals(result, seen.now.totals);
-    add_durations(result, seen.now);
-    add_recovery(result, seen.now);
-    return result.take();
+void write_metrics(std::string& out, const observation& seen, metric_format format) {
+    exposition to(out, format);
+    const std::vector<labelled_pool> pools = labelled(seen.now.pools);
+    add_kept_names(to, seen, pools);
+    add_operations(to, seen.now);
+    add_breaker(to, seen.now);
+    add_service(to, seen.now);
+    add_process(to, seen.now);
+    add_tls(to, seen.now);
+    add_backends(to, seen.now);
+    add_pools(to, seen.now, pools);
+    add_pool_durations(to, pools);
+    add_client_totals(to, seen.now.totals);
+    add_server_totals(to, seen.now.totals);
+    add_durations(to, seen.now);
+    add_recovery(to, seen.now);
+    to.end();
 }
 
-std::string metrics_text(const observation& seen) {
-    std::ostringstream out;
-    prometheus::TextSerializer().Serialize(out, metric_families(seen));
-    return std::move(out).str();
+bool accepts_openmetrics(std::string_view accept) {
+    const std::size_t at = accept.find("application/openmetrics-text");
+    if (at == std::string_view::npos) return false;
+    const std::string_view range = accept.substr(at, accept.find(',', at) - at);
+    return range.find("q=0;") == std::string_view::npos && !range.ends_with("q=0") && !range.ends_with("q=0.0");
 }
 
 }  // namespace pgsteady::admin

@@ -44,8 +44,15 @@ namespace {
     return document ? json_answer(200, *document) : problem_answer(404, "no such pool; leave ?pool= out to see all");
 }
 
-[[nodiscard]] reply get_metrics(const request&, const route_context& context) {
-    return response{.content_type = std::string(metrics_content_type), .body = metrics_text(context.watch.observe())};
+[[nodiscard]] reply get_metrics(const request& from, const route_context& context) {
+    const observation& seen = context.watch.observe();
+    const metric_format format = accepts_openmetrics(from.accept) ? metric_format::openmetrics : metric_format::prometheus;
+    response result;
+    result.content_type = content_type_of(format);
+    result.headers.emplace_back("Vary", "Accept");
+    result.body.reserve(64 * 1024 + seen.now.pools.size() * 4096);
+    write_metrics(result.body, seen, format);
+    return result;
 }
 
 [[nodiscard]] reply get_window(const request& from, const route_context& context) {

@@ -61,6 +61,25 @@ struct operation_totals {
     histogram seconds;
 };
 
+/// Durations of one pool (product.md section 5). Operations that never happened are left out.
+struct pool_durations {
+    struct by_operation {
+        std::string operation;
+        histogram first_byte;  ///< from a request's first byte to its reply's first
+        histogram total;
+    };
+    histogram queue_wait;
+    histogram connect;  ///< from dialling a server to its first ReadyForQuery
+    histogram auth;     ///< of that, the sign-in
+    std::vector<by_operation> operations;
+};
+
+/// So many of something, by a word that the proxy chose.
+struct word_count {
+    std::string word;
+    std::uint64_t count = 0;
+};
+
 /// A session that keeps its server for itself.
 struct pinned_session {
     std::uint64_t id = 0;
@@ -110,6 +129,12 @@ struct pool_status {
     std::uint32_t consecutive_failures = 0;
     std::string last_problem;
     std::vector<pinned_session> pinned;  ///< the proxy bounds it
+    std::uint32_t in_transaction = 0;       ///< sessions with an open transaction
+    std::uint32_t idle_in_transaction = 0;  ///< those of them that do nothing
+    double oldest_transaction_seconds = 0;
+    std::vector<word_count> pins;  ///< sessions that keep their server now, by reason; one may have several
+    /// Absent beyond the first so many pools: Prometheus is given a bounded number of series.
+    std::optional<pool_durations> durations{};
     bool paused = false;                 ///< by an operator
     retry_status retry{};                ///< as it is now, like the next
     switch_status switches{};
@@ -144,6 +169,36 @@ struct worker_status {
 struct outcome_total {
     std::string outcome;
     std::uint64_t count = 0;
+};
+
+/// Requests that were sent again.
+struct retry_total {
+    std::string cause;    ///< connection, conflict, role
+    std::string outcome;  ///< attempted, answered, failed
+    std::uint64_t count = 0;
+};
+
+/// TLS between the proxy and one side.
+struct tls_total {
+    std::string side;  ///< client, server
+    std::uint64_t handshakes = 0;
+    std::uint64_t failed = 0;
+};
+
+/// Loading the configuration again.
+struct reload_status {
+    std::uint64_t applied = 0;
+    std::uint64_t unchanged = 0;
+    std::uint64_t rejected = 0;
+    bool last_failed = false;
+    std::chrono::system_clock::time_point last{};  ///< the epoch: never
+    std::string problem;                           ///< the first one, when it was rejected
+};
+
+/// A certificate that the proxy shows.
+struct certificate_status {
+    std::string key;  ///< of the configuration: listen.tls.cert_file, …
+    std::chrono::system_clock::time_point expires{};
 };
 
 /// Summed over the workers, since start.
@@ -221,6 +276,13 @@ struct snapshot {
     std::vector<outcome_total> retries;
     std::vector<outcome_total> replays;
     std::vector<outcome_total> in_doubt;
+    std::vector<retry_total> retry_classes;
+    std::vector<outcome_total> holds;  ///< requests that were held: served, timed_out, ended
+    histogram recovery_seconds;        ///< from the loss of a server to the full answer of what it was doing
+    std::vector<word_count> memory;    ///< bytes by part of the proxy; a part of memory_resident_bytes
+    std::vector<tls_total> tls;
+    reload_status reload;
+    std::vector<certificate_status> certificates;
 };
 
 /// What /readyz and a supervisor ask. Cheap to take: no worker is asked.

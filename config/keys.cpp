@@ -378,6 +378,10 @@ constexpr std::array all_keys{
                                                 "Bearer token for reading. Empty: on loopback, reading is open."),
     row<&s::admin, &admin_settings::read_token_file>("admin.read_token_file", text(),
                                                      "File that holds it and nothing else."),
+    row<&s::admin, &admin_settings::histogram_pools>(
+        "admin.histogram_pools", count(0, 10'000),
+        "So many pools, the oldest, have histograms of their own in /metrics; up to 600 lines each. The others are "
+        "counted all the same."),
     row<&s::admin, &admin_settings::admin_users>("admin.admin_users", {.kind = value_kind::names},
                                                  "Users who may change things in the psql console."),
     row<&s::admin, &admin_settings::stats_users>("admin.stats_users", {.kind = value_kind::names},

@@ -2,11 +2,13 @@
 #include "proxy/snapshot_builder.hpp"
 
 #include "proxy/operator_commands.hpp"
+#include "proxy/sql/statement_effects.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <fstream>
-#include <set>
+#include <map>
+#include <unordered_map>
 
 #include <unistd.h>
 
@@ -74,35 +76,117 @@ void add_operations(admin::snapshot& all, const std::vector<std::unique_ptr<work
         }
 }
 
-admin::pool_status& pool_of(admin::snapshot& all, const pool_snapshot& row) {
-    for (admin::pool_status& each : all.pools)
-        if (each.database == row.database && each.user == row.user) return each;
-    admin::pool_status& made = all.pools.emplace_back();
-    made.database = row.database;
-    made.user = row.user;
-    made.mode = row.mode;
-    made.size = row.size;
-    made.max_overflow = row.max_overflow;
+std::string_view name_of(session_mode mode) {
+    switch (mode) {
+        case session_mode::session: return "session";
+        case session_mode::transaction: return "transaction";
+        case session_mode::statement: return "statement";
+    }
+    return "transaction";
+}
+
+admin::switch_status switches_of(const config::policies& now) {
+    return {now.recovery.enabled, now.breaker.enabled, now.read_only.enabled, now.replay.enabled, now.guard.enabled};
+}
+
+admin::retry_status retry_of(const config::policies& now) {
+    const auto seconds = [](config::milliseconds time) { return static_cast<double>(time.count()) / 1000; };
+    return {now.retry.max_retries, seconds(now.retry.initial_delay), seconds(now.retry.max_delay), now.retry.multiplier,
+            std::string(strategy_name(now.retry.strategy)), seconds(now.pool.hold_timeout), now.retry.jitter};
+}
+
+admin::pool_status status_of(const shared_pool& pool) {
+    const live_policies::value now = pool.live.get();
+    admin::pool_status made;
+    made.database = pool.plan.database;
+    made.user = pool.plan.user;
+    made.mode = name_of(pool.plan.mode);
+    made.size = now->pool.size;
+    made.max_overflow = now->pool.max_overflow;
+    made.paused = pool.paused;
+    made.retry = retry_of(*now);
+    made.switches = switches_of(*now);
     return made;
 }
 
-void add_pool(admin::snapshot& all, const pool_snapshot& row) {
-    admin::pool_status& sum = pool_of(all, row);
-    sum.clients += row.clients;
-    sum.open += row.open;
-    sum.active += row.active;
-    sum.idle += row.idle;
-    sum.dialling += row.dialling;
-    sum.waiting += row.waiting;
-    sum.oldest_wait_seconds = std::max(sum.oldest_wait_seconds, row.oldest_wait_seconds);
-    sum.checkouts += row.checkouts;
-    sum.checkins += row.checkins;
-    sum.waits += row.waits;
-    sum.wait_seconds += row.wait_seconds;
-    sum.consecutive_failures = std::max(sum.consecutive_failures, row.consecutive_failures);
-    if (!row.last_problem.empty()) sum.last_problem = row.last_problem;
-    all.servers += row.open;
+admin::pool_durations durations_of(const shared_pool& pool) {
+    admin::pool_durations sum;
+    for (const auto& part : pool.counts) {
+        add(sum.queue_wait, part->queue_wait);
+        add(sum.connect, part->connect);
+        add(sum.auth, part->auth);
+    }
+    for (std::size_t operation = 0; operation < operation_names.size(); ++operation) {
+        admin::pool_durations::by_operation row{operation_names[operation], {}, {}};
+        for (const auto& part : pool.counts) add(row.total, part->total[operation]);
+        if (row.total.count() == 0) continue;
+        for (const auto& part : pool.counts) add(row.first_byte, part->first_byte[operation]);
+        sum.operations.push_back(std::move(row));
+    }
+    return sum;
 }
+
+/// The rows of all workers for each pool become one, found by the pool's address.
+class pool_sums {
+public:
+    explicit pool_sums(admin::snapshot& all) : all_(all) {}
+
+    void add(const pool_snapshot& row) {
+        if (const auto [at, made] = places_.try_emplace(row.pool.get(), pools_.size()); made) {
+            pools_.push_back(row.pool);
+            statuses_.push_back(status_of(*row.pool));
+            pins_.emplace_back();
+        }
+        admin::pool_status& sum = statuses_[places_[row.pool.get()]];
+        sum.clients += row.clients;
+        sum.open += row.open;
+        sum.active += row.active;
+        sum.idle += row.idle;
+        sum.dialling += row.dialling;
+        sum.waiting += row.waiting;
+        sum.oldest_wait_seconds = std::max(sum.oldest_wait_seconds, row.oldest_wait_seconds);
+        sum.checkouts += row.checkouts;
+        sum.checkins += row.checkins;
+        sum.waits += row.waits;
+        sum.wait_seconds += row.wait_seconds;
+        sum.consecutive_failures = std::max(sum.consecutive_failures, row.consecutive_failures);
+        sum.in_transaction += row.in_transaction;
+        sum.idle_in_transaction += row.idle_in_transaction;
+        sum.oldest_transaction_seconds = std::max(sum.oldest_transaction_seconds, row.oldest_transaction_seconds);
+        if (!row.last_problem.empty()) sum.last_problem = row.last_problem;
+        for (const auto& [mask, sessions] : row.pins)
+            for (std::uint32_t bit = 1; bit != 0; bit <<= 1)
+                if ((mask & bit) != 0) pins_[places_[row.pool.get()]][bit] += sessions;
+        all_.servers += row.open;
+    }
+
+    void add_pinned(const shared_pool* pool, const session_snapshot& which) {
+        const auto at = places_.find(pool);
+        if (at != places_.end() && statuses_[at->second].pinned.size() < 100)
+            statuses_[at->second].pinned.push_back({which.id, which.peer, which.state, which.pins});
+    }
+
+    /// In the order in which pools were made; the first `with_histograms` get theirs.
+    void finish(std::size_t with_histograms) {
+        std::vector<std::size_t> order(pools_.size());
+        for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+        std::sort(order.begin(), order.end(), [this](auto a, auto b) { return pools_[a]->number < pools_[b]->number; });
+        for (const std::size_t i : order) {
+            admin::pool_status& status = statuses_[i];
+            for (const auto& [bit, sessions] : pins_[i])
+                status.pins.push_back({to_string(static_cast<pin_reason>(bit)), sessions});
+            if (all_.pools.size() < with_histograms) status.durations = durations_of(*pools_[i]);
+            all_.pools.push_back(std::move(status));
+        }
+    }
+
+private:
+    admin::snapshot& all_;
+    std::unordered_map<const shared_pool*, std::size_t> places_;
+    std::vector<std::shared_ptr<const shared_pool>> pools_;
+    std::vector<admin::pool_status> statuses_;
+    std::vector<std::map<std::uint32_t, std::uint64_t>> pins_;
+};
 
 std::uint64_t resident_bytes() {
     std::ifstream statm("/proc/self/statm");
@@ -170,26 +254,29 @@ void add_cluster(admin::snapshot& all, const cluster_view& view) {
     all.state = std::max(all.state, state);
 }
 
-admin::switch_status switches_of(const config::policies& now) {
-    return {now.recovery.enabled, now.breaker.enabled, now.read_only.enabled, now.replay.enabled, now.guard.enabled};
-}
-
-admin::retry_status retry_of(const config::policies& now) {
-    const auto seconds = [](config::milliseconds time) { return static_cast<double>(time.count()) / 1000; };
-    return {now.retry.max_retries, seconds(now.retry.initial_delay), seconds(now.retry.max_delay), now.retry.multiplier,
-            std::string(strategy_name(now.retry.strategy)), seconds(now.pool.hold_timeout), now.retry.jitter};
-}
-
-void add_live_policies(admin::snapshot& all, const proxy_state& state) {
-    for (const std::shared_ptr<shared_pool>& each : state.pools()) {
-        const live_policies::value now = each->live.get();
-        for (admin::pool_status& row : all.pools)
-            if (row.database == each->plan.database && row.user == each->plan.user) {
-                row.paused = each->paused;
-                row.retry = retry_of(*now);
-                row.switches = switches_of(*now);
-            }
+/// What retries, holds, handshakes and the like have come to, over all workers.
+void add_outcomes(admin::snapshot& all, const std::vector<std::unique_ptr<worker>>& workers) {
+    for (std::size_t cause = 0; cause < retry_class_names.size(); ++cause)
+        for (std::size_t outcome = 0; outcome < retry_outcome_names.size(); ++outcome) {
+            admin::retry_total row{retry_class_names[cause], retry_outcome_names[outcome], 0};
+            for (const auto& each : workers) row.count += each->counters().retry_classes[cause][outcome].get();
+            all.retry_classes.push_back(std::move(row));
+        }
+    for (std::size_t outcome = 0; outcome < hold_outcome_names.size(); ++outcome) {
+        admin::outcome_total row{hold_outcome_names[outcome], 0};
+        for (const auto& each : workers) row.count += each->counters().holds[outcome].get();
+        all.holds.push_back(std::move(row));
     }
+    admin::tls_total clients{"client"};
+    admin::tls_total servers{"server"};
+    for (const auto& each : workers) {
+        add(all.recovery_seconds, each->counters().recovery_seconds);
+        clients.handshakes += each->counters().client_handshakes.get();
+        clients.failed += each->counters().client_handshakes_failed.get();
+        servers.handshakes += each->counters().server_handshakes.get();
+        servers.failed += each->counters().server_handshakes_failed.get();
+    }
+    all.tls = {std::move(clients), std::move(servers)};
 }
 
 }  // namespace
@@ -197,6 +284,8 @@ void add_live_policies(admin::snapshot& all, const proxy_state& state) {
 admin::snapshot build_snapshot(const snapshot_sources& from) {
     admin::snapshot all;
     all.version = PGSTEADY_VERSION;
+    pool_sums sums(all);
+    std::uint64_t statement_cache = 0;
     std::vector<std::future<worker_snapshot>> answers;
     for (const auto& each : from.workers) answers.push_back(each->ask_snapshot());
     const auto deadline = std::chrono::steady_clock::now() + 200ms;
@@ -210,22 +299,23 @@ admin::snapshot build_snapshot(const snapshot_sources& from) {
             status.answered = true;
             status.clients = said.clients;
             all.clients += said.clients;
-            for (const pool_snapshot& row : said.pools) add_pool(all, row);
-            for (const session_snapshot& pinned : said.pinned)
-                for (admin::pool_status& pool : all.pools)
-                    if (pool.database == pinned.database && pool.user == pinned.user && pool.pinned.size() < 100)
-                        pool.pinned.push_back({pinned.id, pinned.peer, pinned.state, pinned.pins});
+            statement_cache += said.statement_cache_bytes;
+            for (const pool_snapshot& row : said.pools) sums.add(row);
+            for (const auto& [pool, pinned] : said.pinned) sums.add_pinned(pool, pinned);
         }
         all.workers.push_back(status);
     }
+    sums.finish(from.settings.admin.histogram_pools);
     add_operations(all, from.workers);
+    add_outcomes(all, from.workers);
     add_recoveries(all, from.workers);
     all.memory_resident_bytes = resident_bytes();
+    all.memory = {{"analysed_statements", statement_cache},
+                  {"waiting_clients_input", from.state.waiting_bytes.load(std::memory_order_relaxed)}};
     const config::settings& settings = from.settings;
     const config::policies now = from.state.policies_to_come();
     all.switches = switches_of(now);
     all.retry = retry_of(now);
-    add_live_policies(all, from.state);
     for (const std::shared_ptr<cluster>& each : from.state.clusters()) {
         const cluster::view_ptr view = each->view();
         all.held_by_operator |= view->held_by_operator;

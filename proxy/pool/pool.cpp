@@ -103,6 +103,10 @@ std::vector<pool_waiter*> pool::to_notice(pool_time now, pool_duration after) {
     return patient;
 }
 
+void pool::mark_held() {
+    for (pool_waiter* each : waiters_) each->held = true;
+}
+
 pool::dial_answer pool::may_dial(pool_time now, bool keep_warm) {
     const std::uint32_t everywhere = permits_.used();  // dials in progress included
     const bool for_waiter = waiters_.size() > dialling_;

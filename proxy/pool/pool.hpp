@@ -57,6 +57,7 @@ struct pool_waiter {
     pool_time deadline{};
     bool queued = false;
     bool noticed = false;                     ///< has been told that it waits
+    bool held = false;                        ///< nobody could be served when it began to wait: an outage or an order
     server_need need = server_need::primary;
     std::uint64_t wrote_at = 0;               ///< cluster::newest_sample() when its session wrote last; 0: never (D28)
     std::size_t ahead_bytes = 0;              ///< what it has sent ahead, as counted against hold.max_bytes
@@ -96,6 +97,8 @@ public:
     [[nodiscard]] std::vector<pool_waiter*> dismiss(const std::function<bool(const pool_waiter&)>& which);
     /// Who has waited for `after` and has not been told that it waits; marked as told.
     [[nodiscard]] std::vector<pool_waiter*> to_notice(pool_time now, pool_duration after);
+    /// Nobody can be served now: those who wait are held.
+    void mark_held();
     [[nodiscard]] const pool_waiter* first_waiter() const { return waiters_.empty() ? nullptr : waiters_.front(); }
     /// Waiters whose deadline has passed, removed from the queue.
     [[nodiscard]] std::vector<pool_waiter*> expired(pool_time now);

@@ -169,6 +169,8 @@ bool client_connection::act() {
 void client_connection::take_requests_back(const session_actions& asked) {
     pending_in_.insert(0, session_->take_requests_back());
     ++retried_;
+    retried_because_ = asked.conflict ? retry_class::conflict : asked.not_primary ? retry_class::role : retry_class::connection;
+    count_retries(retry_outcome::attempted, 1);
     if (failed_since_ == pool_time{}) failed_since_ = worker_.loop().now();
     if (asked.attempt < 2 && !asked.conflict) return;
     const std::uint32_t attempt = asked.conflict ? asked.attempt : asked.attempt - 1;
@@ -213,9 +215,11 @@ void client_connection::reconsider() {
     if (session_->need() == need) return;
     const auto self = shared_from_this();
     const pool_time since = waits_since;
+    const bool was_held = std::exchange(held, false);  // it goes on waiting, or is served: not an end
     pool_->leave_queue(*this);
     server_connection* server = pool_->request(*this, session_->need(), since);
     if (server == nullptr) return;
+    if (was_held) worker_.counters().holds[static_cast<std::size_t>(hold_outcome::served)].add();
     take_server(*server);
     offer_pending();
 }
@@ -254,6 +258,7 @@ void client_connection::notice(const error_fields& what) {
 
 void client_connection::server_bytes(std::string_view in, std::size_t& used) {
     last_activity_ = worker_.loop().now();
+    if (first_byte_at_ == pool_time{}) first_byte_at_ = last_activity_;
     used = session_->on_server_bytes(in);
     flush();
     watch_result();
@@ -301,20 +306,42 @@ void client_connection::count_requests() {
     if (done.requests == 0) return;
     counters.statements.add(done.requests);
     if (done.wrote) wrote_at = pool_->shared->backends_of->newest_sample();
+    const pool_time now = worker_.loop().now();
     if (failed_since_ != pool_time{} && retried_ > 0) {
+        count_retries(done.errors == 0 ? retry_outcome::answered : retry_outcome::failed, 1);
+        if (done.errors == 0) counters.recovered.add(), counters.recovery_seconds.observe(now - failed_since_);
         retried_ = 0;
         failed_since_ = {};
-        if (done.errors == 0) counters.recovered.add();
     }
-    const auto operation = static_cast<std::size_t>(done.what);
-    const pool_time now = worker_.loop().now();
-    const pool_duration took = active_since_ != pool_time{} ? now - active_since_ : pool_duration::zero();
-    const std::uint32_t errors = std::min(done.errors, done.requests);
-    counters.requests[operation][0].observe(took, done.requests - errors);
-    counters.requests[operation][1].observe(took, errors);
+    count_durations(done, now);
     // What a pipeline still has in it begins where this one ends.
     active_since_ = session_->busy() || session_->waiting() ? now : pool_time{};
+    first_byte_at_ = {};
+    note_transaction(now);
     statement_cancelled_ = false;
+}
+
+void client_connection::count_durations(const request_report& done, pool_time now) {
+    const auto operation = static_cast<std::size_t>(done.what);
+    const pool_duration took = active_since_ != pool_time{} ? now - active_since_ : pool_duration::zero();
+    const std::uint32_t errors = std::min(done.errors, done.requests);
+    const std::size_t bucket = duration_histogram::bucket_of(took);
+    worker_counters& counters = worker_.counters();
+    if (errors != done.requests) counters.requests[operation][0].add(bucket, took, done.requests - errors);
+    if (errors != 0) counters.requests[operation][1].add(bucket, took, errors);
+    pool_->counts.total[operation].add(bucket, took, done.requests);
+    if (active_since_ == pool_time{} || first_byte_at_ < active_since_) return;
+    const pool_duration first = first_byte_at_ - active_since_;
+    pool_->counts.first_byte[operation].add(first == took ? bucket : duration_histogram::bucket_of(first), first, 1);
+}
+
+void client_connection::count_retries(retry_outcome outcome, std::uint64_t times) {
+    worker_.counters().retry_classes[static_cast<std::size_t>(retried_because_)][static_cast<std::size_t>(outcome)].add(times);
+}
+
+void client_connection::note_transaction(pool_time now) {
+    if (!session_->in_transaction()) transaction_since_ = {};
+    else if (transaction_since_ == pool_time{}) transaction_since_ = now;
 }
 
 void client_connection::flush() {
@@ -394,8 +421,7 @@ void client_connection::check_timeouts(pool_time now) {
     doing.working = session_->waiting() || (server_ != nullptr && !server_->link.tracker.empty());
     doing.running = session_->busy();
     doing.in_transaction = session_->in_transaction();
-    if (!doing.in_transaction) transaction_since_ = {};
-    else if (transaction_since_ == pool_time{}) transaction_since_ = now;
+    note_transaction(now);
     doing.request_since = active_since_;
     doing.last_activity = last_activity_;
     doing.transaction_since = transaction_since_;

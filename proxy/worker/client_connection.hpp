@@ -6,6 +6,7 @@
 #include "proxy/net/stream.hpp"
 #include "proxy/pool/pool.hpp"
 #include "proxy/session/session.hpp"
+#include "proxy/worker/counters.hpp"
 
 #include <memory>
 #include <string>
@@ -69,6 +70,8 @@ public:
     [[nodiscard]] const std::string& database() const { return database_; }
     [[nodiscard]] const std::string& peer() const { return peer_; }
     [[nodiscard]] local_pool* pool() const { return pool_; }
+    /// When the open transaction began; the epoch: none is open.
+    [[nodiscard]] pool_time transaction_since() const { return transaction_since_; }
 
 private:
     void read_some();
@@ -94,6 +97,9 @@ private:
     void send(std::string_view bytes);
     void offer_pending();
     void count_requests();
+    void count_durations(const request_report& done, pool_time now);
+    void count_retries(retry_outcome outcome, std::uint64_t times);
+    void note_transaction(pool_time now);
     void take_requests_back(const session_actions& asked);
     void end_pause();
     void watch_result();
@@ -124,7 +130,9 @@ private:
     net::timer_id pause_timer_;     ///< before a request is sent again (D4)
     net::timer_id result_timer_;    ///< retry.result_hold_time
     std::uint32_t retried_ = 0;     ///< requests that are being sent again
+    pool_time first_byte_at_{};     ///< of the reply to that request; the epoch: none has come
     pool_time transaction_since_{};
+    retry_class retried_because_ = retry_class::connection;
     end_reason closing_ = end_reason::none;
     bool handshaking_ = false;
     bool pausing_ = false;

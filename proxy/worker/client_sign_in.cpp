@@ -106,8 +106,10 @@ void client_connection::handshake_done(std::unique_ptr<net::stream> stream, net:
         const std::string problem = stream_->handshake_problem();
         log::info("client {} from {}: TLS handshake failed: {}", serial_, peer_, problem.empty() ? "timed out" : problem);
         worker_.counters().logins_failed.add();
+        worker_.counters().client_handshakes_failed.add();
         return close(end_reason::login_failed);
     }
+    worker_.counters().client_handshakes.add();
     login_->tls_established({});
     if (stream_->readable()) on_readable();
 }

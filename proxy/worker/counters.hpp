@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -29,11 +30,20 @@ public:
                                                            2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 1e-1, 2.5e-1,
                                                            5e-1, 1, 2.5, 5, 10, 30, 60};
 
+    /// So that one duration can be counted in several histograms at the price of one search.
+    [[nodiscard]] static constexpr std::size_t bucket_of(std::chrono::nanoseconds duration) {
+        const std::int64_t count = duration.count();
+        if (count <= 0) return 0;
+        std::size_t at = first_of_width[static_cast<std::size_t>(std::bit_width(static_cast<std::uint64_t>(count)))];
+        while (at < bounds.size() && count > bounds[at]) ++at;
+        return at;
+    }
+
     void observe(std::chrono::nanoseconds duration, std::uint64_t times = 1) {
-        if (times == 0) return;
-        const double seconds = std::chrono::duration<double>(duration).count();
-        std::size_t at = 0;
-        while (at < bounds_seconds.size() && seconds > bounds_seconds[at]) ++at;
+        if (times != 0) add(bucket_of(duration), duration, times);
+    }
+    /// `at`: bucket_of(duration).
+    void add(std::size_t at, std::chrono::nanoseconds duration, std::uint64_t times) {
         buckets_[at].add(times);
         sum_nanoseconds_.add(times * static_cast<std::uint64_t>(duration.count() > 0 ? duration.count() : 0));
     }
@@ -41,6 +51,21 @@ public:
     [[nodiscard]] double sum_seconds() const { return static_cast<double>(sum_nanoseconds_.get()) * 1e-9; }
 
 private:
+    /// bounds_seconds in nanoseconds.
+    static constexpr std::array<std::int64_t, bounds_seconds.size()> bounds = [] {
+        std::array<std::int64_t, bounds_seconds.size()> result{};
+        for (std::size_t i = 0; i < result.size(); ++i) result[i] = static_cast<std::int64_t>(bounds_seconds[i] * 1e9 + 0.5);
+        return result;
+    }();
+    /// By the number of bits of a duration: the first bucket that any such duration may belong to.
+    static constexpr std::array<std::uint8_t, 65> first_of_width = [] {
+        std::array<std::uint8_t, 65> result{};
+        for (std::size_t width = 1; width < result.size(); ++width)
+            while (result[width] < bounds.size() && static_cast<std::uint64_t>(bounds[result[width]]) < std::uint64_t{1} << (width - 1))
+                ++result[width];
+        return result;
+    }();
+
     std::array<counter, bounds_seconds.size() + 1> buckets_;
     counter sum_nanoseconds_;
 };
@@ -48,6 +73,35 @@ private:
 /// Kinds of statements, by the server's command tags. Same order as request_report::operation.
 inline constexpr std::array<const char*, 10> operation_names{"select", "insert", "update", "delete", "begin",
                                                              "commit", "rollback", "copy", "set", "other"};
+
+/// Why a request was sent again. Same order as retry_class_names.
+enum class retry_class : std::uint8_t {
+    connection,  ///< its server was lost
+    conflict,    ///< 40001, 40P01
+    role,        ///< 25006 from what is no primary any more
+};
+inline constexpr std::array<const char*, 3> retry_class_names{"connection", "conflict", "role"};
+
+/// What became of it: `failed` is every end but a full answer.
+enum class retry_outcome : std::uint8_t { attempted, answered, failed };
+inline constexpr std::array<const char*, 3> retry_outcome_names{"attempted", "answered", "failed"};
+
+/// How the wait of a request ended that could not be served, since there was no primary or an operator held or paused.
+enum class hold_outcome : std::uint8_t {
+    served,
+    timed_out,
+    ended,  ///< refused or cancelled, or its client left
+};
+inline constexpr std::array<const char*, 3> hold_outcome_names{"served", "timed_out", "ended"};
+
+/// Durations of one pool on one worker. Owned by shared_pool, so that the admin thread can read it at any time.
+struct pool_counters {
+    duration_histogram queue_wait;
+    duration_histogram connect;  ///< from dialling a server to its first ReadyForQuery
+    duration_histogram auth;     ///< of that: from the first byte of the sign-in on
+    std::array<duration_histogram, operation_names.size()> first_byte;  ///< from a request's first byte to the reply's first
+    std::array<duration_histogram, operation_names.size()> total;
+};
 
 struct worker_counters {
     counter clients_accepted;
@@ -76,8 +130,15 @@ struct worker_counters {
     counter recovered;              ///< requests that were answered in full after that
     std::array<counter, 4> lost;    ///< requests answered with R04, R06, R07, R08; same order as request_report::lost
     std::array<std::array<duration_histogram, 2>, operation_names.size()> requests;  ///< [1]: ended in an error
+    std::array<std::array<counter, retry_outcome_names.size()>, retry_class_names.size()> retry_classes;
+    std::array<counter, hold_outcome_names.size()> holds;
     duration_histogram wait_seconds;
     duration_histogram connect_seconds;
+    duration_histogram recovery_seconds;  ///< from the loss of a server to the full answer of the request that it had
+    counter client_handshakes;            ///< TLS, those that succeeded, like the next
+    counter server_handshakes;
+    counter client_handshakes_failed;
+    counter server_handshakes_failed;
 };
 
 }  // namespace pgsteady

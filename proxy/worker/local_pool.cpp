@@ -39,6 +39,7 @@ pool_rules standby_rules(pool_rules rules) {
 local_pool::local_pool(worker& at, std::shared_ptr<shared_pool> from)
     : shared(std::move(from)),
       facts(facts_of(at.shared().settings(), shared->plan)),
+      counts(*shared->counts[at.index()]),
       worker_(at),
       view_(shared->backends_of->view()),
       primaries_(server_need::primary, shared->primaries,
@@ -150,6 +151,7 @@ server_connection* local_pool::request(client_connection& client, server_need ne
     worker_.counters().waits.add();
     ++waits;
     follow_live_policies();
+    client.held = withheld(from) || from.core.consecutive_failures() > 0;
     if (admit_waiter(client)) from.core.enqueue(client, since == pool_time{} ? now : since);
     if (server != nullptr) server->start_probe();
     publish(from);
@@ -197,7 +199,8 @@ void local_pool::sent_ahead(client_connection& client, std::size_t bytes) {
 }
 
 /// Whoever left the queue, in whatever way, is not counted any more.
-void local_pool::stopped_waiting(pool_waiter& waiter) {
+void local_pool::stopped_waiting(pool_waiter& waiter, hold_outcome how) {
+    if (std::exchange(waiter.held, false)) worker_.counters().holds[static_cast<std::size_t>(how)].add();
     worker_.shared().waiting.give_back();
     worker_.shared().waiting_bytes.fetch_sub(waiter.ahead_bytes, std::memory_order_relaxed);
     waiter.ahead_bytes = 0;
@@ -206,7 +209,7 @@ void local_pool::stopped_waiting(pool_waiter& waiter) {
 void local_pool::leave_queue(client_connection& client) {
     if (!client.queued) return;
     pool::leave(client);
-    stopped_waiting(client);
+    stopped_waiting(client, hold_outcome::ended);
     publish();
 }
 
@@ -257,9 +260,12 @@ void local_pool::put_idle(server_connection& server) {
         if (worker* neighbour = longer_waiting_neighbour(of, of.core.first_waiter()))
             return send_to(*neighbour, server);
         if (pool_waiter* waiter = next_waiter(of, server)) {
-            worker_.counters().wait_seconds.observe(now - waiter->waits_since);
-            waited += now - waiter->waits_since;
-            stopped_waiting(*waiter);
+            const pool_duration wait = now - waiter->waits_since;
+            const std::size_t bucket = duration_histogram::bucket_of(wait);
+            worker_.counters().wait_seconds.add(bucket, wait, 1);
+            counts.queue_wait.add(bucket, wait, 1);
+            waited += wait;
+            stopped_waiting(*waiter, hold_outcome::served);
             worker_.grant_later(*static_cast<client_connection*>(waiter), server);
             return publish(of);
         }
@@ -311,7 +317,7 @@ void local_pool::open_failed(server_connection& server, const open_failure& why)
 
 void local_pool::refuse_all(const std::vector<pool_waiter*>& whom, const error_fields& why) {
     for (pool_waiter* waiter : whom) {
-        stopped_waiting(*waiter);
+        stopped_waiting(*waiter, hold_outcome::ended);
         worker_.refuse_later(*static_cast<client_connection*>(waiter), why);
     }
 }
@@ -391,7 +397,7 @@ void local_pool::tick(pool_time now) {
 void local_pool::refuse_late(group& of, pool_time now) {
     for (pool_waiter* waiter : of.core.expired(now)) {
         auto* client = static_cast<client_connection*>(waiter);
-        stopped_waiting(*waiter);
+        stopped_waiting(*waiter, hold_outcome::timed_out);
         worker_.counters().wait_timeouts.add();
         const std::string incident = worker_.new_incident();
         const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(now - waiter->waits_since);

@@ -7,6 +7,7 @@
 #include "proxy/session/session.hpp"
 #include "proxy/worker/proxy_state.hpp"
 #include "proxy/worker/server_connection.hpp"
+#include "proxy/worker/snapshot.hpp"
 
 #include <deque>
 #include <memory>
@@ -93,6 +94,9 @@ public:
     /// So many wait because no server of the cluster can be had, rather than because all are busy.
     [[nodiscard]] std::size_t waiting_for_cluster() const;
 
+    [[nodiscard]] std::size_t clients_here() const { return clients_here_; }
+    /// What its sessions are doing, seen from its servers: the list of clients is not walked.
+    void describe_sessions(pool_snapshot& to, std::vector<std::pair<const shared_pool*, session_snapshot>>& pinned) const;
     [[nodiscard]] std::size_t active() const;
     [[nodiscard]] std::size_t waiting() const { return primaries_.core.waiting() + standbys_.core.waiting(); }
     [[nodiscard]] std::size_t open() const { return primaries_.core.open() + standbys_.core.open(); }
@@ -105,6 +109,7 @@ public:
 
     const std::shared_ptr<shared_pool> shared;
     pool_facts facts;
+    pool_counters& counts;        ///< of this pool on this worker
     std::uint64_t checkouts = 0;  ///< totals, like the next three
     std::uint64_t checkins = 0;
     std::uint64_t waits = 0;
@@ -140,7 +145,7 @@ private:
     [[nodiscard]] bool admit_waiter(client_connection& client);
     void refuse_for_want_of_room(client_connection& client, std::string_view limit);
     void refuse_writes();
-    void stopped_waiting(pool_waiter& waiter);
+    void stopped_waiting(pool_waiter& waiter, hold_outcome how);
     void refuse_all(const std::vector<pool_waiter*>& whom, const error_fields& why);
     void refuse_late(group& of, pool_time now);
     void notify_patient(group& of, pool_time now);

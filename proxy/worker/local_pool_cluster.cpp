@@ -60,6 +60,8 @@ void local_pool::on_view(cluster::view_ptr now) {
     if (places_changed(*before, *view_)) drop_misplaced();
     end_what_is_silent();
     reroute_waiters();
+    for (group* each : {&primaries_, &standbys_})
+        if (withheld(*each)) each->core.mark_held();
     if (view_->mode == service_mode::read_only && before->mode != service_mode::read_only)
         refuse_writes();
     if (worth_dialling_at_once(*before, *view_)) {
@@ -130,6 +132,7 @@ std::size_t local_pool::waiting_for_cluster() const {
 }
 
 void local_pool::on_orders() {
+    if (shared->paused) primaries_.core.mark_held(), standbys_.core.mark_held();
     primaries_.core.set_generation(shared->generation);
     standbys_.core.set_generation(shared->generation);
     for (const std::shared_ptr<server_connection>& server : all_servers()) {

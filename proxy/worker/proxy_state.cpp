@@ -48,6 +48,12 @@ std::string digest_of(const std::string& salt, const std::string& password) {
     return digest;
 }
 
+std::vector<std::unique_ptr<pool_counters>> counters_for(std::size_t workers) {
+    std::vector<std::unique_ptr<pool_counters>> result(workers);
+    for (auto& each : result) each = std::make_unique<pool_counters>();
+    return result;
+}
+
 }  // namespace
 
 shared_pool::shared_pool(pool_plan from, std::size_t workers, std::shared_ptr<cluster> backends)
@@ -55,7 +61,8 @@ shared_pool::shared_pool(pool_plan from, std::size_t workers, std::shared_ptr<cl
       live(plan.policies),
       backends_of(std::move(backends)),
       primaries(plan.policies.pool.size + plan.policies.pool.max_overflow, workers),
-      standbys(plan.policies.pool.size + plan.policies.pool.max_overflow, workers) {
+      standbys(plan.policies.pool.size + plan.policies.pool.max_overflow, workers),
+      counts(counters_for(workers)) {
     secrets_.password = plan.server_password;
 }
 
@@ -135,6 +142,7 @@ proxy_state::pool_answer proxy_state::pool_for(std::string_view database, std::s
     const std::string key = plan->key();
     std::shared_ptr<cluster> backends = cluster_here(plan->hosts);
     auto made = std::make_shared<shared_pool>(std::move(*plan), workers.size(), std::move(backends));
+    made->number = pools_made_++;
     config::policies now = made->plan.policies;
     const auto changed = change_of_pool_.find(key);
     (changed != change_of_pool_.end() ? changed->second : change_of_all_).apply_to(now);

@@ -10,6 +10,7 @@
 #include "proxy/net/tls_context.hpp"
 #include "proxy/policy/server_need.hpp"
 #include "proxy/pool/permits.hpp"
+#include "proxy/worker/counters.hpp"
 #include "proxy/worker/helper_thread.hpp"
 #include "proxy/worker/live_policies.hpp"
 #include "proxy/worker/pool_plan.hpp"
@@ -58,12 +59,14 @@ public:
     const std::shared_ptr<cluster> backends_of;  ///< the hosts of the plan, watched; never null
     server_group primaries;
     server_group standbys;
+    const std::vector<std::unique_ptr<pool_counters>> counts;  ///< by worker
     [[nodiscard]] server_group& group(server_need need) { return need == server_need::primary ? primaries : standbys; }
 
     std::atomic<bool> paused{false};           ///< by an operator: nobody is given a server
     std::atomic<std::uint64_t> generation{0};  ///< servers of earlier ones are closed as soon as they are free
     std::atomic<int> warmer{-1};            ///< the worker that keeps min_size servers open; -1: none yet
     std::atomic<std::uint32_t> clients{0};
+    std::uint64_t number = 0;                  ///< in the order in which pools were made
     std::atomic<std::size_t> preferred_host{0};       ///< where the primary was found last
 
     /// What servers are signed in to with.
@@ -155,6 +158,7 @@ private:
     std::shared_ptr<const config::settings> settings_;
     mutable std::mutex mutex_;
     std::unordered_map<std::string, std::shared_ptr<shared_pool>> pools_;
+    std::uint64_t pools_made_ = 0;
     policy_change change_of_all_;
     std::map<std::string, policy_change> change_of_pool_;  // by key; what all pools got is in it, too
     std::map<std::string, std::uint32_t, std::less<>> clients_of_user_;

@@ -131,6 +131,7 @@ void server_connection::on_dialled(net::dial_result result) {
     how.nonce_material = random_bytes(24);
     login_ = std::make_unique<server_login>(std::move(how));
     phase_ = phase::signing_in;
+    sign_in_started_ = worker_->loop().now();
     std::string out;
     login_->begin(out);
     send(out);
@@ -191,12 +192,15 @@ void server_connection::handshake_done(std::unique_ptr<net::stream> stream, net:
     stream_->set_handler(this);
     if (result != net::stream::handshake::done || !stream_->move_to(worker_->loop())) {
         const std::string problem = stream_->handshake_problem();
+        worker_->counters().server_handshakes_failed.add();
         if (!try_other_encryption({}))
             try_next_host(
                 cannot_connect("TLS to " + link.backend_name + ": " + (problem.empty() ? "timed out" : problem),
                                problem.empty() ? failure_kind::timed_out : failure_kind::tls_failed));
         return worker_->settle();
     }
+    worker_->counters().server_handshakes.add();
+    sign_in_started_ = worker_->loop().now();
     std::string out;
     login_->tls_established(out);
     send(out);
@@ -257,6 +261,7 @@ void server_connection::begin_setup() {
         login_.reset();
         return pool_->trial_passed(*this);
     }
+    pool_->counts.auth.observe(worker_->loop().now() - sign_in_started_);
     if (login_->scram_secret_for_cache() && !trial_) pool_->shared->learn_scram(*login_->scram_secret_for_cache());
     login_.reset();
     errand(setup_query, phase::setting_up);
@@ -286,7 +291,9 @@ void server_connection::on_setup_done() {
     worker_->loop().cancel_timer(open_timer_);
     phase_ = phase::idle;
     worker_->counters().servers_opened.add();
-    worker_->counters().connect_seconds.observe(worker_->loop().now() - open_started_);
+    const pool_duration took = worker_->loop().now() - open_started_;
+    worker_->counters().connect_seconds.observe(took);
+    pool_->counts.connect.observe(took);
     pool_->opened(*this);
     trial_.reset();
 }

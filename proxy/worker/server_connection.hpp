@@ -166,6 +166,7 @@ private:
     std::optional<server_login::tls_mode> tls_override_;
     net::timer_id open_timer_;
     pool_time open_started_{};
+    pool_time sign_in_started_{};
     unsigned cancels_ = 0;
     bool asked_less_ = false;  // the whole set-up query is not allowed here: the short one was sent
     bool errand_failed_ = false;

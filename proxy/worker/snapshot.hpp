@@ -3,17 +3,17 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace pgsteady {
 
+class shared_pool;
+
 struct pool_snapshot {
-    std::string database;
-    std::string user;
-    std::string mode;
-    std::uint32_t size = 0;
-    std::uint32_t max_overflow = 0;
+    std::shared_ptr<const shared_pool> pool;  ///< whose part this is: its plan has names, mode and sizes
     std::uint32_t clients = 0;
     std::uint32_t open = 0;
     std::uint32_t idle = 0;
@@ -27,6 +27,10 @@ struct pool_snapshot {
     double wait_seconds = 0;
     std::uint32_t consecutive_failures = 0;
     std::string last_problem;
+    std::uint32_t in_transaction = 0;
+    std::uint32_t idle_in_transaction = 0;
+    double oldest_transaction_seconds = 0;
+    std::map<std::uint32_t, std::uint32_t> pins;  ///< sessions by their pin_reason bits
 };
 
 struct session_snapshot {
@@ -46,7 +50,8 @@ struct worker_snapshot {
     std::uint64_t clients = 0;
     std::uint64_t cancels = 0;  ///< requests on their way to servers
     std::vector<pool_snapshot> pools;
-    std::vector<session_snapshot> pinned;  ///< at most 1000
+    std::vector<std::pair<const shared_pool*, session_snapshot>> pinned;  ///< at most 1000
+    std::uint64_t statement_cache_bytes = 0;  ///< what texts do to sessions: analysed ones
 };
 
 }  // namespace pgsteady

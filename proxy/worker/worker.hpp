@@ -83,6 +83,7 @@ public:
     /// To be called at the end of every event: hands over what was granted.
     void settle();
 
+    [[nodiscard]] session_snapshot describe(client_connection& client) const;
     void remove_client(client_connection& client);
 
     /// Closes the server that has been idle longest in any pool but `except`: its place under
@@ -115,7 +116,6 @@ private:
     [[nodiscard]] std::chrono::milliseconds tick_interval() const;
     [[nodiscard]] worker_snapshot take_snapshot();
     [[nodiscard]] std::size_t open_work(const cluster* of) const;
-    [[nodiscard]] session_snapshot describe(client_connection& client) const;
     [[nodiscard]] std::string end_here(std::uint64_t serial);
 
     proxy_state& shared_;

@@ -5,10 +5,67 @@
 #include "proxy/worker/server_connection.hpp"
 #include "proxy/worker/worker.hpp"
 
+#include <algorithm>
 #include <future>
 #include <memory>
 
 namespace pgsteady {
+
+std::future<worker_snapshot> worker::ask_snapshot() {
+    auto promise = std::make_shared<std::promise<worker_snapshot>>();
+    std::future<worker_snapshot> answer = promise->get_future();
+    post([this, promise] { promise->set_value(take_snapshot()); });
+    return answer;
+}
+
+/// Goes through pools and their servers, never through the clients: there may be thousands, and scrapes are frequent.
+worker_snapshot worker::take_snapshot() {
+    worker_snapshot mine;
+    mine.index = index_;
+    mine.clients = clients_.size();
+    mine.cancels = cancels_.size();
+    mine.statement_cache_bytes = tables_.effects.bytes();
+    mine.pools.reserve(pools_.size());
+    for (const auto& [key, each] : pools_) {
+        pool_snapshot& row = mine.pools.emplace_back();
+        row.pool = each->shared;
+        row.clients = static_cast<std::uint32_t>(each->clients_here());
+        row.open = static_cast<std::uint32_t>(each->open());
+        row.idle = static_cast<std::uint32_t>(each->idle());
+        row.active = static_cast<std::uint32_t>(each->active());
+        row.dialling = static_cast<std::uint32_t>(each->dialling());
+        row.waiting = static_cast<std::uint32_t>(each->waiting());
+        if (const pool_waiter* first = each->first_waiter())
+            row.oldest_wait_seconds = std::chrono::duration<double>(loop_.now() - first->waits_since).count();
+        row.checkouts = each->checkouts;
+        row.checkins = each->checkins;
+        row.waits = each->waits;
+        row.wait_seconds = std::chrono::duration<double>(each->waited).count();
+        row.consecutive_failures = each->consecutive_failures();
+        row.last_problem = each->last_problem;
+        each->describe_sessions(row, mine.pinned);
+    }
+    return mine;
+}
+
+void local_pool::describe_sessions(pool_snapshot& to, std::vector<std::pair<const shared_pool*, session_snapshot>>& pinned) const {
+    constexpr std::size_t most_pinned = 1000;
+    for (const auto& [server, owned] : servers_) {
+        client_connection* client = server->client();
+        const session* talk = client != nullptr ? client->conversation() : nullptr;
+        if (talk == nullptr) continue;
+        if (talk->in_transaction()) {
+            ++to.in_transaction;
+            if (!talk->busy()) ++to.idle_in_transaction;
+            const pool_time since = client->transaction_since();
+            const double age = since == pool_time{} ? 0 : std::chrono::duration<double>(worker_.loop().now() - since).count();
+            to.oldest_transaction_seconds = std::max(to.oldest_transaction_seconds, age);
+        }
+        if (talk->pins() == 0) continue;
+        ++to.pins[talk->pins()];
+        if (pinned.size() < most_pinned) pinned.emplace_back(shared.get(), worker_.describe(*client));
+    }
+}
 
 std::future<std::size_t> worker::ask_open_work(const cluster* of) {
     auto promise = std::make_shared<std::promise<std::size_t>>();
