@@ -185,7 +185,7 @@ def _survives(bench, proxy, outage):
     # At most what each client had on a server at each of the two outages.
     assert clients.lost <= 8, clients.lost
     told = sum(int(line.rsplit(" ", 1)[1]) for line in proxy.http("/metrics")[2].splitlines()
-               if line.startswith(("pgsteady_retries_total{", "pgsteady_in_doubt_total{", "pgsteady_replays_total{")))
+               if line.startswith(("pgsteady_recoveries_total{", "pgsteady_in_doubt_total{", "pgsteady_replays_total{")))
     assert told > 0, "nothing of what was interrupted is counted"
 
 
