@@ -212,6 +212,8 @@ void session::ask_truth() {
     link_->notes.push_back({reply_note::about::truth, {}, nullptr, nullptr, nullptr, 0});
     link_->tracker.push(owed::query, true);
     link_->unnamed_token = 0;
+    // It is behind what the client has pipelined meanwhile: whatever of that is undone, no unnamed statement is left.
+    for (reply_note& ahead : link_->notes) ahead.link_token = 0;
     tables_.to_server.copy(query_frame(sql));
 }
 
