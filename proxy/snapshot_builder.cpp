@@ -256,10 +256,10 @@ void add_cluster(admin::snapshot& all, const cluster_view& view) {
 
 /// What retries, holds, handshakes and the like have come to, over all workers.
 void add_outcomes(admin::snapshot& all, const std::vector<std::unique_ptr<worker>>& workers) {
-    for (std::size_t cause = 0; cause < retry_class_names.size(); ++cause)
+    for (std::size_t cause = 0; cause < retry_cause_names.size(); ++cause)
         for (std::size_t outcome = 0; outcome < retry_outcome_names.size(); ++outcome) {
-            admin::retry_total row{retry_class_names[cause], retry_outcome_names[outcome], 0};
-            for (const auto& each : workers) row.count += each->counters().retry_classes[cause][outcome].get();
+            admin::retry_total row{retry_cause_names[cause], retry_outcome_names[outcome], 0};
+            for (const auto& each : workers) row.count += each->counters().retry_causes[cause][outcome].get();
             all.retry_classes.push_back(std::move(row));
         }
     for (std::size_t outcome = 0; outcome < hold_outcome_names.size(); ++outcome) {

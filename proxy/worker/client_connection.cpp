@@ -169,7 +169,7 @@ bool client_connection::act() {
 void client_connection::take_requests_back(const session_actions& asked) {
     pending_in_.insert(0, session_->take_requests_back());
     ++retried_;
-    retried_because_ = asked.conflict ? retry_class::conflict : asked.not_primary ? retry_class::role : retry_class::connection;
+    retried_because_ = asked.conflict ? retry_cause::conflict : asked.not_primary ? retry_cause::role : retry_cause::connection;
     count_retries(retry_outcome::attempted, 1);
     if (failed_since_ == pool_time{}) failed_since_ = worker_.loop().now();
     if (asked.attempt < 2 && !asked.conflict) return;
@@ -336,7 +336,7 @@ void client_connection::count_durations(const request_report& done, pool_time no
 }
 
 void client_connection::count_retries(retry_outcome outcome, std::uint64_t times) {
-    worker_.counters().retry_classes[static_cast<std::size_t>(retried_because_)][static_cast<std::size_t>(outcome)].add(times);
+    worker_.counters().retry_causes[static_cast<std::size_t>(retried_because_)][static_cast<std::size_t>(outcome)].add(times);
 }
 
 void client_connection::note_transaction(pool_time now) {

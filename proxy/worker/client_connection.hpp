@@ -132,7 +132,7 @@ private:
     std::uint32_t retried_ = 0;     ///< requests that are being sent again
     pool_time first_byte_at_{};     ///< of the reply to that request; the epoch: none has come
     pool_time transaction_since_{};
-    retry_class retried_because_ = retry_class::connection;
+    retry_cause retried_because_ = retry_cause::connection;
     end_reason closing_ = end_reason::none;
     bool handshaking_ = false;
     bool pausing_ = false;

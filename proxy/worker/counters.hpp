@@ -74,13 +74,13 @@ private:
 inline constexpr std::array<const char*, 10> operation_names{"select", "insert", "update", "delete", "begin",
                                                              "commit", "rollback", "copy", "set", "other"};
 
-/// Why a request was sent again. Same order as retry_class_names.
-enum class retry_class : std::uint8_t {
+/// Why a request was sent again. Same order as retry_cause_names.
+enum class retry_cause : std::uint8_t {
     connection,  ///< its server was lost
     conflict,    ///< 40001, 40P01
     role,        ///< 25006 from what is no primary any more
 };
-inline constexpr std::array<const char*, 3> retry_class_names{"connection", "conflict", "role"};
+inline constexpr std::array<const char*, 3> retry_cause_names{"connection", "conflict", "role"};
 
 /// What became of it: `failed` is every end but a full answer.
 enum class retry_outcome : std::uint8_t { attempted, answered, failed };
@@ -130,7 +130,7 @@ struct worker_counters {
     counter recovered;              ///< requests that were answered in full after that
     std::array<counter, 4> lost;    ///< requests answered with R04, R06, R07, R08; same order as request_report::lost
     std::array<std::array<duration_histogram, 2>, operation_names.size()> requests;  ///< [1]: ended in an error
-    std::array<std::array<counter, retry_outcome_names.size()>, retry_class_names.size()> retry_classes;
+    std::array<std::array<counter, retry_outcome_names.size()>, retry_cause_names.size()> retry_causes;
     std::array<counter, hold_outcome_names.size()> holds;
     duration_histogram wait_seconds;
     duration_histogram connect_seconds;
