@@ -14,7 +14,7 @@ def install(_):
     """npm ci into build/, once per version of the lock file."""
     INSTALLED.mkdir(parents=True, exist_ok=True)
     lock, done = (SOURCE / "package-lock.json").read_text(), INSTALLED / "installed-lock.json"
-    for name in ("cases.js", "package.json", "package-lock.json"):
+    for name in ("cases.js", "pool.js", "package.json", "package-lock.json"):
         shutil.copy(SOURCE / name, INSTALLED)
     if not done.exists() or done.read_text() != lock:
         run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=INSTALLED, timeout=240)

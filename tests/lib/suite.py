@@ -19,6 +19,7 @@ from .deadline import Timeout
 
 CASE_SECONDS = 60
 GRACE_SECONDS = 10
+SKIPPED = "skipped: "                                              # how a fork says so
 
 
 class Skip(Exception):
@@ -149,6 +150,8 @@ def _forked(function):
             os.close(reader)
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
+        if text.startswith(SKIPPED):
+            raise Skip(text.removeprefix(SKIPPED))
         if text != "passed":
             raise Report(text or "the case died without a word")
     return case
@@ -161,6 +164,8 @@ def _in_child(function, writer):
     try:
         function()
         text = "passed"
+    except Skip as reason:
+        text = f"{SKIPPED}{reason}"
     except BaseException as problem:                               # noqa: the parent reports it
         text = _describe(problem)
     os.write(writer, text.encode(errors="replace")[:60000])
