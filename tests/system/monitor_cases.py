@@ -1,49 +1,13 @@
 """The monitor: roles are discovered, a promotion is seen, a server that dies is held for, one that is silent is found out."""
 
-import json
 import signal
 import threading
 import time
-from contextlib import contextmanager
 
 from bench import DATABASE
-from lib.cluster import Cluster
 from lib.deadline import eventually
 from lib.fake_server import FakeServer, error
-from lib.proxy import base_config
-
-
-def status(proxy):
-    return json.loads(proxy.http("/api/database-recovery/status")[2])
-
-
-def backends(proxy):
-    """{port: document}"""
-    return {int(each["backend"].rpartition(":")[2]): each for each in status(proxy)["backends"]}
-
-
-def role(proxy, cluster):
-    return backends(proxy).get(cluster.port, {}).get("role")  # none: not looked at yet
-
-
-@contextmanager
-def pair(bench, name, **sections):
-    """A primary and its standby of their own, and a proxy in front of both, the standby named first."""
-    primary = Cluster(bench.workspace, f"{name}_a")
-    standby = None
-    try:
-        primary.create_database(DATABASE)
-        standby = Cluster(bench.workspace, f"{name}_b", copy_of=primary)
-        config = base_config(primary, pool={"hold_timeout": "20s"}, **sections)
-        config["backends"]["hosts"] = [f"127.0.0.1:{standby.port}", f"127.0.0.1:{primary.port}"]
-        with bench.proxy_with(config) as proxy:
-            eventually(lambda: role(proxy, primary) == "primary", "the primary is found")
-            eventually(lambda: role(proxy, standby) == "standby", "the standby is found")
-            yield primary, standby, proxy
-    finally:
-        primary.stop(signal.SIGQUIT)
-        if standby:
-            standby.stop(signal.SIGQUIT)
+from pair import backends, pair, role, status
 
 
 def roles_are_shown(bench):
@@ -67,11 +31,11 @@ def promotion_is_seen(bench):
         assert proxy.http("/readyz")[0] == 200
         standby.promote()
         promoted = time.monotonic()
-        eventually(lambda: role(proxy, standby) == "primary" and status(proxy)["mode"] == "normal", "it is adopted")
+        eventually(lambda: role(proxy, standby.port) == "primary" and status(proxy)["mode"] == "normal", "it is adopted")
         took = time.monotonic() - promoted
         assert took < 1.5, took
         primary.start()
-        eventually(lambda: role(proxy, primary) == "primary", "the old primary is seen")
+        eventually(lambda: role(proxy, primary.port) == "primary", "the old primary is seen")
         with proxy.connect(DATABASE) as client:
             assert client.value("show port") == str(standby.port)
             client.query("create table written (id int)")
@@ -94,7 +58,7 @@ def killed_postmaster_and_restart(bench):
 
 def terminated_monitor_changes_nothing(bench):
     with bench.proxy() as proxy, proxy.connect(DATABASE) as client:
-        eventually(lambda: role(proxy, bench.cluster) == "primary", "the primary is found")
+        eventually(lambda: role(proxy, bench.cluster.port) == "primary", "the primary is found")
         for _ in range(5):
             bench.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'watcher'")
             assert client.value("select 1") == "1"
@@ -122,7 +86,7 @@ def monitor_that_is_refused(bench):
     with bench.proxy(monitor={"password": "wrong"}) as proxy, proxy.connect(DATABASE) as client:
         assert client.value("select 1") == "1"
         assert status(proxy)["mode"] == "normal"
-        eventually(lambda: role(proxy, bench.cluster) == "primary", "pools say what it is")
+        eventually(lambda: role(proxy, bench.cluster.port) == "primary", "pools say what it is")
 
 
 def least_rights(bench):
@@ -131,7 +95,7 @@ def least_rights(bench):
     bench.cluster.sql("revoke execute on function pg_control_system() from public")
     try:
         with bench.proxy(monitor={"user": "humble", "password": "humble"}) as proxy:
-            eventually(lambda: role(proxy, bench.cluster) == "primary", "the primary is found")
+            eventually(lambda: role(proxy, bench.cluster.port) == "primary", "the primary is found")
             assert backends(proxy)[bench.cluster.port]["timeline"] == 1
     finally:
         bench.cluster.sql("grant execute on function pg_control_system() to public")
@@ -144,7 +108,7 @@ def silent_host(bench):
     with FakeServer(lambda peer: release.wait(30)) as mute:
         hosts = [f"127.0.0.1:{mute.port}", f"127.0.0.1:{bench.cluster.port}"]
         with bench.proxy(backends={"hosts": hosts}) as proxy:
-            eventually(lambda: role(proxy, bench.cluster) == "primary", "the primary is found")
+            eventually(lambda: role(proxy, bench.cluster.port) == "primary", "the primary is found")
             started = time.monotonic()
             eventually(lambda: "host_lost" in proxy.log_text(), "the silent host is found out")
             assert time.monotonic() - started < 5
@@ -165,7 +129,7 @@ def host_that_speaks_nonsense(bench):
     servers = [FakeServer(script) for script in scripts]
     hosts = [f"127.0.0.1:{each.port}" for each in servers] + [f"127.0.0.1:{bench.cluster.port}"]
     with bench.proxy(backends={"hosts": hosts}) as proxy, proxy.connect(DATABASE) as client:
-        eventually(lambda: role(proxy, bench.cluster) == "primary", "the primary is found")
+        eventually(lambda: role(proxy, bench.cluster.port) == "primary", "the primary is found")
         assert client.value("select 1") == "1"
         eventually(lambda: all(each.connections > 2 for each in servers), "each is tried again")
         shown = backends(proxy)
