@@ -114,6 +114,15 @@ bool only_begins(const sent_request& request) {
     return !request.opaque && request.texts.size() == 1 && is_only_begin(request.texts.front());
 }
 
+/// BEGIN with statements behind it in one segment (what pgjdbc makes of a transaction's first statement), and nothing that
+/// ends the transaction again: without a COMMIT none of it can have stayed.
+bool begins_and_goes_on(const sent_request& request) {
+    return !request.opaque && request.texts.size() > 1 && is_only_begin(request.texts.front()) &&
+           std::none_of(request.texts.begin() + 1, request.texts.end(), [](const std::string& text) {
+               return contains_commit(text) || ends_transaction(text) || classify_statements(text).kind > statement_kind::writes;
+           });
+}
+
 /// A text that looks at the guard itself would see it.
 bool mentions_guard(std::string_view text) {
     static constexpr std::string_view word = "read_only";
@@ -177,6 +186,7 @@ private:
             // What follows stands in the transaction that it has begun: it is gone, or its COMMIT is in doubt.
             return in_block(false);
         }
+        if (begins_and_goes_on(request) && request.whole) return in_block(false);
         std::vector<statement_class> reads;
         const request_fate fate = judge(request, reads);
         const bool repeats = fate == request_fate::again || fate == request_fate::again_read;

@@ -276,6 +276,32 @@ TEST_CASE(
     CHECK(got.back() == 'I');
 }
 
+TEST_CASE("a transaction that began in the lost segment is rolled back, 40001, and with its COMMIT inside in doubt, 08007") {
+    const auto executed = [](std::string_view text) { return client::parse("", text) + client::bind("", "") + client::execute(""); };
+    by_hand test;
+    test.client_says(executed("begin") + executed("insert into t values (1)") + client::sync());
+    (void)test.client_got();
+    test.lose();
+    const std::string got = test.client_got();
+    CHECK(types_of(got) == "EZ");
+    CHECK(got.find("40001") != std::string::npos);
+    CHECK(got.back() == 'E');
+    test.client_says(client::query("rollback"));
+    CHECK(test.client_got().find("ROLLBACK") != std::string::npos);
+
+    by_hand ended;
+    ended.client_says(executed("begin") + executed("insert into t values (1)") + executed("commit") + client::sync());
+    (void)ended.client_got();
+    ended.lose();
+    CHECK(ended.client_got().find("08007") != std::string::npos);
+
+    by_hand beyond;  // what a transaction does not bound
+    beyond.client_says(executed("begin") + executed("call p()") + client::sync());
+    (void)beyond.client_got();
+    beyond.lose();
+    CHECK(beyond.client_got().find("40003") != std::string::npos);
+}
+
 TEST_CASE(
     "a lost transaction is not ended by a string that says more than ROLLBACK, and nothing of it is dropped in "
     "silence") {
