@@ -436,6 +436,7 @@ bool cluster_policy::is_readable(std::size_t index, const host_view& seen) const
 /// Best first: nothing missing, then little missing, then near. In steps, so that the order does not change all the time.
 std::vector<std::size_t> cluster_policy::readable_hosts() const {
     std::vector<std::size_t> result;
+    if (!rules_.read_only.enabled) return result;
     for (std::size_t i = 0; i < hosts_.size(); ++i)
         if (is_readable(i, view_.hosts[i])) result.push_back(i);
     const auto open = [this](std::size_t i) { return view_.hosts[i].breaker == breaker_state::open; };
