@@ -99,6 +99,10 @@ def a_black_holed_primary(bench):
     with two_nodes(bench, "hole", TABLE) as (primary, standby), Gate(primary.address) as gate, \
             before(bench, primary, standby, ports=(standby.port, gate.port)) as proxy, ThreadPoolExecutor(2) as threads, \
             proxy.connect(DATABASE) as reader, proxy.connect(DATABASE) as slow, proxy.connect(DATABASE) as writer:
+        for client in (reader, slow, writer):
+            client.send(msg.query("select pg_sleep(0.5)"))
+        for client in (reader, slow, writer):                    # now there is a server for each of them
+            assert client.read_result().error is None
         assert reader.value("show port") == str(primary.port)
         under_way = threads.submit(slow.query, "select count(*), pg_sleep(1.5) from t", 40)
         eventually(lambda: primary.sql("select 1 from pg_stat_activity where query like '%pg_sleep(1.5)%' and state = 'active' "
