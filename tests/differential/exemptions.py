@@ -65,12 +65,17 @@ def record_expectation(script_name, title, lines):
 
 
 def without_refused_descriptions(lines):
-    """A record without the ParameterDescriptions that an error to the same client follows at once."""
-    def refused(at):
-        client, _, message = lines[at].partition(" ")
-        return message.startswith("< ParameterDescription") and lines[at + 1:at + 2] != [] \
-            and lines[at + 1].startswith(f"{client} < ErrorResponse")
-    return [line for at, line in enumerate(lines) if not refused(at)]
+    """A record without the ParameterDescriptions, and their NoData, that an error to the same client follows at once."""
+    kept = []
+    for line in lines:
+        client, _, message = line.partition(" ")
+        if message.startswith("< ErrorResponse"):
+            if kept and kept[-1] == f"{client} < NoData" and kept[-2:-1] and kept[-2].startswith(f"{client} < ParameterDescription"):
+                kept.pop()
+            if kept and kept[-1].startswith(f"{client} < ParameterDescription"):
+                kept.pop()
+        kept.append(line)
+    return kept
 
 
 def without_login(lines):
