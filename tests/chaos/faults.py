@@ -5,15 +5,18 @@ be used again, when that is earlier than its own end. What must hold all the sam
 """
 
 import os
+import resource
 import signal
 import time
 from typing import Callable, NamedTuple
 
+from lib import messages as msg
 from lib.cluster import PASSWORD
-from lib.deadline import eventually
+from lib.deadline import Timeout, eventually
 from lib.wire_client import Closed, ServerError, WireClient, send_cancel
 
 from rig import DATABASE, start_again
+from workloads import SlowRead, Snapshot
 
 
 class Expect(NamedTuple):
@@ -35,6 +38,8 @@ class Fault(NamedTuple):
     tls: bool = False
     quick: bool = True
     config: dict = {}
+    counts_connects: bool = True      # false where the fault itself connects without end
+    shows: str = ""                   # the mode that the status must show while the harm lasts (I11)
 
 
 # ---- the server ----------------------------------------------------------------------------------------------------
@@ -171,6 +176,35 @@ def pause_replay(rig, chance, size):
     rig.sql("select pg_wal_replay_pause()", rig.standby)
     time.sleep(1.5 * size)
     rig.sql("select pg_wal_replay_resume()", rig.standby)
+
+
+def conflict_with_replay(rig, chance, size):
+    """An operator holds, so that reads are on the standby, where replay ends those that stand in its way (D22)."""
+    rig.standby.configure(max_standby_streaming_delay="0")
+    rig.order("POST", "/api/v1/hold")
+    before = conflicts(rig)
+    crowd = [kind(f"{kind.__name__}-f16", rig.target(), rig.crowd.history, chance.random()) for kind in (SlowRead, Snapshot)]
+    try:
+        for client in crowd:
+            client.start()
+        until = time.monotonic() + 2.0 * size
+        while time.monotonic() < until:
+            rig.sql(f"update facts set pad = pad where i % 50 = {chance.randrange(50)}")
+            rig.sql("vacuum facts")
+            time.sleep(0.05)
+    finally:
+        for client in crowd:
+            client.stopping.set()
+        rig.order("POST", "/api/v1/resume")
+        for client in crowd:
+            client.join(20)
+        rig.standby.configure(max_standby_streaming_delay=None)
+    if conflicts(rig) == before:
+        rig.crowd.history.violation("harness", "f16", "no statement was in replay's way: nothing was shown")
+
+
+def conflicts(rig):
+    return int(rig.sql(f"select confl_snapshot from pg_stat_database_conflicts where datname = '{DATABASE}'", rig.standby)[0][0])
 
 
 def lose_the_synchronous_standby(rig, chance, size):
@@ -320,7 +354,6 @@ def kill_the_proxy(rig, chance, size):
 
 def exhaust_descriptors(rig, chance, size):
     """No descriptor is left for new connections in either direction; those that exist go on."""
-    import resource
     pid = rig.proxy.process.pid
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")) + 2, before[1]))
@@ -337,6 +370,50 @@ def exhaust_descriptors(rig, chance, size):
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
         for client in others:
             client.abandon()
+
+
+HOG = 60_000                  # bytes of a text that is kept
+
+
+def exhaust_memory(rig, chance, size):
+    """The proxy gets no more memory while clients make it remember more and more. It may refuse them; should it die, it is
+    started again, as a service would be. Whatever it does, nobody may be told anything false."""
+    pid = rig.proxy.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_DATA)
+    resource.prlimit(pid, resource.RLIMIT_DATA, (data_size(pid) + (6 << 20), before[1]))
+    hogs, refused = [], 0
+    try:
+        until = time.monotonic() + 2.0 * size
+        while time.monotonic() < until and not rig.proxy.obituary():
+            try:
+                hogs.append(rig.target().connect_wire(2))
+                for number in range(30):
+                    text = f"select {number} as n /* {len(hogs)} {'x' * HOG} */"
+                    hogs[-1].send(msg.parse(f"hog{number}", text) + msg.sync(), 2)
+                    hogs[-1].read_until("Z", seconds=2)
+            except (ServerError, Closed, Timeout, OSError):
+                refused += 1
+                time.sleep(0.02)
+    finally:
+        for client in hogs:
+            client.abandon()
+        died = rig.proxy.obituary()
+        if died:
+            rig.proxy.kill()
+            told = rig.proxy.log.rename(rig.proxy.log.with_suffix(".died")).read_text(errors="replace")
+            rig.proxy.start()
+        else:
+            resource.prlimit(pid, resource.RLIMIT_DATA, before)
+    if died and "bad_alloc" not in told:
+        rig.crowd.history.violation("I12", "the proxy", f"{died}of something else than want of memory: {told[-600:]}")
+    if not died and not refused:
+        rig.crowd.history.violation("harness", "f24", "memory was never short: nothing was shown")
+
+
+def data_size(pid):
+    """Bytes that RLIMIT_DATA counts."""
+    with open(f"/proc/{pid}/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmData")) << 10
 
 
 def nothing(rig, chance, size):
@@ -359,15 +436,16 @@ FAULTS = [
     Fault("f0_nothing", "no fault", nothing),
     Fault("f1_terminate", "pg_terminate_backend of random sessions", terminate_backends),
     Fault("f2_kill_backend", "kill -9 of a session; the server restarts itself", kill_a_backend),
-    Fault("f3_kill_postmaster", "kill -9 of the postmaster, then a start", kill_the_postmaster),
-    Fault("f4_restart_fast", "restart -m fast", restart_fast),
-    Fault("f5_restart_immediate", "restart -m immediate", restart_immediately),
+    Fault("f3_kill_postmaster", "kill -9 of the postmaster, then a start", kill_the_postmaster, shows="holding"),
+    Fault("f4_restart_fast", "restart -m fast", restart_fast, shows="holding"),
+    Fault("f5_restart_immediate", "restart -m immediate", restart_immediately, shows="holding"),
     Fault("f6_stop_postmaster", "SIGSTOP of the postmaster, sessions lost meanwhile", stop_the_postmaster,
           Expect(within=4.0)),
     Fault("f7_stop_backend", "SIGSTOP of one session in the middle of a statement", stop_one_backend),
-    Fault("f9_switchover", "fast stop, promotion, the old primary returns as standby", switch_over),
-    Fault("f9_failover", "kill -9, promotion, the old primary returns as standby", fail_over),
-    Fault("f10_split", "promotion while the primary lives", promote_beside_the_primary, Expect(within=5.0)),
+    Fault("f9_switchover", "fast stop, promotion, the old primary returns as standby", switch_over, shows="holding"),
+    Fault("f9_failover", "kill -9, promotion, the old primary returns as standby", fail_over, shows="holding"),
+    Fault("f10_split", "promotion while the primary lives", promote_beside_the_primary, Expect(within=5.0),
+          shows="read_only"),
     Fault("f11_reset", "RST of server connections", reset_connections, gated=SERVERS),
     Fault("f11_cut_bytes", "server connections cut at drawn bytes and messages", cut_mid_message, gated=SERVERS),
     Fault("f12_black_hole", "nothing passes to or from the primary", black_hole, Expect(within=4.0), gated=SERVERS),
@@ -378,8 +456,10 @@ FAULTS = [
     Fault("f13_half_close", "half-closed server connections", half_close, gated=SERVERS),
     Fault("f13_half_close_clients", "half-closed client connections", half_close_clients, LOST_BY_DESIGN, gated=CLIENTS),
     Fault("f14_slow", "delay up to 300 ms, then 40 bytes at a time", slow_network, gated=SERVERS),
-    Fault("f15_no_slots", "every connection slot taken by others", exhaust_connections),
+    Fault("f15_no_slots", "every connection slot taken by others", exhaust_connections, counts_connects=False),
     Fault("f16_replay_paused", "the standby stops replaying", pause_replay),
+    Fault("f16_conflict", "replay on the standby ends the reads there, by an operator's hold", conflict_with_replay,
+          Expect(errors_allowed=("40001",)), shows="holding"),
     Fault("f17_sync_stall", "the synchronous standby is lost; waiters cancelled and terminated",
           lose_the_synchronous_standby),
     Fault("f19_read_only", "default_transaction_read_only by reload", forbid_writes),
@@ -391,4 +471,5 @@ FAULTS = [
           config={"shutdown": {"drain_timeout": "1s"}}),
     Fault("f23_kill_proxy", "kill -9 of the proxy, then a start", kill_the_proxy, LOST_BY_DESIGN),
     Fault("f24_descriptors", "the proxy has no descriptors left", exhaust_descriptors, Expect(clean_sign_ins=False)),
+    Fault("f24_memory", "the proxy gets no more memory", exhaust_memory, LOST_BY_DESIGN, counts_connects=False),
 ]

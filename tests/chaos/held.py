@@ -93,14 +93,12 @@ def serve(host, port, count):
     herd.close()
 
 
-def release(rig, count, down_seconds):
-    """{facts} about `count` clients that ask while the server is down."""
+def release(rig, count, down_seconds, **sections):
+    """{facts} about `count` clients that ask while the server is down; `sections` of the proxy's configuration."""
     from rig import start_again
-    for node in rig.nodes:
-        node.configure(log_connections="on")
     rig.ready()
     proxy = rig.start_proxy([node.port for node in (rig.primary, rig.standby)], auth={"method": "trust"},
-                            limits={"max_clients": count + 100})
+                            limits={"max_clients": count + 100}, **sections)
     herd = subprocess.Popen(with_death_signal([sys.executable, "-B", __file__, *proxy.address, count]), text=True,
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=1)
     try:
@@ -121,11 +119,10 @@ def release(rig, count, down_seconds):
     finally:
         herd.kill()
         herd.communicate()
-        for node in rig.nodes:
-            node.configure(log_connections=None)
     ready = max((at for at, line in enumerate(lines) if "ready to accept connections" in line), default=0)
     received, early = received_in(lines[ready:]), received_in(lines[:ready])
-    return {"clients": count, "down": time.monotonic() - down_at - took, "answered_in": took, "errors": errors,
+    rows = int(rig.sql("select count(*) from chaos_log where client = 'held'")[0][0])
+    return {"clients": count, "rows": rows, "down": time.monotonic() - down_at - took, "answered_in": took, "errors": errors,
             "lost": lost, "unanswered": unanswered, "connections": len(received),
             "early": len(early), "buckets": _buckets(received)}
 

@@ -11,7 +11,7 @@ from history import NO_EFFECT, contradiction
 from workloads import SMALL_READS
 
 SHOWN = 6
-WRITES = {"log", "log-tx", "transfer", "copy-in", "pipeline", "script", "call", "script-commit"}
+WRITES = {"log", "log-tx", "transfer", "copy-in", "pipeline", "deferred", "script", "call", "script-commit"}
 NOT_ATOMIC = {"call", "script-commit"}             # several transactions in one statement: a prefix may stay
 
 

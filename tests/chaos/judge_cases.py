@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from executions import Executions, judge_executions
 from history import OK, History, judged
 from invariants import Verdict, judge_comfort, judge_effects
 from faults import Expect
@@ -69,6 +70,71 @@ def discomfort_is_seen():
         assert verdict.problems, (kind, answer)
 
 
+HEAD = "2026-01-01 00:00:00.%03d UTC [%d] app@chaos chaos "
+INSERT = "statement: insert into chaos_log values ('c', 1, 1)"
+
+
+def logged(*lines, pid=7):
+    return Executions(HEAD % (number, pid) + line for number, line in enumerate(lines))
+
+
+def on_executions(found, *events):
+    """What the judge says of (kind, key, answer) events."""
+    history, verdict = History(), Verdict()
+    for kind, key, answer in events:
+        history.add("c", kind, key, 0.0, answer)
+    judge_executions(history, found, verdict)
+    return verdict.problems
+
+
+def executions_are_counted_in_every_form():
+    """Simple, in a string, prepared with its parameters in the next line; of other users none."""
+    found = logged(f"LOG:  {INSERT}; insert into chaos_log values ('c', 1, 2)",
+                   "LOG:  execute pgsteady_0_1: insert into chaos_log values ($1, $2::int, $3::int)",
+                   "DETAIL:  parameters: $1 = 'd', $2 = '5', $3 = '1'", "LOG:  statement: call chaos_steps('c', 2, 3)",
+                   "LOG:  statement: select 'awake'")
+    assert found.rows == {("c", 1, 1): 1, ("c", 1, 2): 1, ("d", 5, 1): 1}, found.rows
+    assert found.calls == {("c", 2): 1} and found.texts["idler"] == 1
+    others = Executions([(HEAD % (0, 7)).replace("app@", "postgres@") + f"LOG:  {INSERT}"])
+    assert not others.rows
+
+
+def a_write_that_began_twice_is_seen():
+    twice = logged(f"LOG:  {INSERT}", f"LOG:  {INSERT}")
+    for answer in (OK, UNKNOWN, ROLLED_BACK):
+        assert on_executions(twice, ("log", ("c", 1, 1), answer)), answer
+    assert not on_executions(logged(f"LOG:  {INSERT}"), ("log", ("c", 1, 1), OK))
+    assert on_executions(logged("LOG:  statement: call chaos_steps('c', 2, 3)", "LOG:  statement: call chaos_steps('c', 2, 3)"),
+                         ("call", ("c", 2, 3), UNKNOWN))
+
+
+def a_refused_write_did_not_begin():
+    """D21: the server said that it is read-only; another one may be asked."""
+    refused = logged(f"LOG:  {INSERT}", "ERROR:  cannot execute INSERT in a read-only transaction", f"LOG:  {INSERT}")
+    assert not on_executions(refused, ("log", ("c", 1, 1), OK))
+
+
+def an_acknowledgement_without_an_execution_is_seen():
+    assert on_executions(logged(), ("log", ("c", 1, 1), OK))
+
+
+def amplified_reads_are_seen():
+    """T27"""
+    asked = [("idler", None, OK)] * 1000
+    for count, problems in ((1100, 0), (1101, 1)):
+        assert len(on_executions(logged(*["LOG:  statement: select 'awake'"] * count), *asked)) == problems, count
+
+
+def a_storm_of_connections_is_seen():
+    for count, problems in ((100, 0), (101, 1)):
+        lines = [f"2026-01-01 00:00:0{1 + number // 100}.{number % 100:03} UTC [1] [unknown]@[unknown] [unknown] "
+                 "LOG:  connection received: host=127.0.0.1 port=1" for number in range(100)]
+        lines += lines[:count - 100]
+        assert len(on_executions(Executions(lines))) == problems, count
+
+
 CASES = [the_truth_passes, a_lost_acknowledgement_is_seen, a_doubled_effect_is_seen, a_broken_promise_is_seen,
          half_a_transaction_is_seen, an_effect_without_a_request_is_seen,
-         a_sqlstate_that_contradicts_its_outcome_is_seen, discomfort_is_seen]
+         a_sqlstate_that_contradicts_its_outcome_is_seen, discomfort_is_seen, executions_are_counted_in_every_form,
+         a_write_that_began_twice_is_seen, a_refused_write_did_not_begin, an_acknowledgement_without_an_execution_is_seen,
+         amplified_reads_are_seen, a_storm_of_connections_is_seen]

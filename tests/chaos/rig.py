@@ -19,8 +19,9 @@ from clients import Target
 from workloads import CLEAN, SCHEMA
 
 DATABASE = "chaos"
-NODE = {"synchronous_commit": "on", "log_statement": "all", "max_connections": "60", "superuser_reserved_connections": "8",
-        "client_connection_check_interval": "0", "wal_keep_size": "64MB", "wal_retrieve_retry_interval": "100ms"}
+NODE = {"synchronous_commit": "on", "log_statement": "all", "log_connections": "on", "max_connections": "60",
+        "superuser_reserved_connections": "8", "client_connection_check_interval": "0", "wal_keep_size": "64MB",
+        "wal_retrieve_retry_interval": "100ms"}
 OPERATE_TOKEN = "chaos-operates"
 
 
@@ -30,6 +31,7 @@ class Rig:
         self._count = 0
         self.proxy = None
         self.gates = {}                          # node or "clients": Gate
+        self._marks = {}                         # node: where its log ended when the run began
         settings = {**NODE, **(node_settings or {})}
         self.primary = Cluster(self.workspace, "node1", settings=settings)
         self.standby = None
@@ -95,6 +97,13 @@ class Rig:
         """As superuser, past everything."""
         return (node or self.primary).sql(text, DATABASE)
 
+    def server_lines(self):
+        """What both nodes have logged since the run began."""
+        for node in self.nodes:
+            with open(node.log, errors="replace") as file:
+                file.seek(self._marks.get(node, 0))
+                yield from file
+
     def backends(self, condition="true", node=None):
         """Process numbers of the application's sessions on the server."""
         return [int(row[0]) for row in self.sql(
@@ -104,6 +113,7 @@ class Rig:
 
     def begin_run(self, gated=(), tls=False, **sections):
         """A fresh proxy. `gated` names links that get a gate: "servers", "clients"."""
+        self._marks = {node: node.log.stat().st_size for node in self.nodes}
         if "servers" in gated:
             self.open_gates()
         nodes = (self.primary, self.standby)
@@ -154,6 +164,12 @@ class Rig:
     def gate(self):
         """The gate before the primary."""
         return self.gates[self.primary]
+
+    def order(self, method, path):
+        """A command to the proxy's admin port."""
+        code, _, body = self.proxy.http(path, method, "{}", {"Content-Type": "application/json",
+                                                             "Authorization": f"Bearer {OPERATE_TOKEN}"})
+        assert code < 300, (code, body)
 
     def settle(self, seconds=25):
         """Waits until no session of the application does anything on the server: what is there now stays (zombies)."""

@@ -3,13 +3,16 @@
 Everything drawn comes from the seed. What happened when is kept and printed with a failure.
 """
 
+import http.client
 import json
 import os
 import random
 import shutil
+import threading
 import time
 
 from clients import Crowd
+from executions import Executions, judge_executions
 from history import History
 from invariants import judge_all, shown
 from lib.deadline import eventually
@@ -19,6 +22,34 @@ from rig import Rig
 from workloads import MIX
 
 START_SECONDS = 20
+MEMORY_SLACK = 4096          # KiB: the allocator keeps pages
+STATUS = "/api/database-recovery/status"
+
+
+class ModeWatch(threading.Thread):
+    """Looks at the status all the time; `seen` holds the modes that it has shown, in order."""
+
+    def __init__(self, proxy):
+        super().__init__(daemon=True)
+        self._proxy, self._done = proxy, threading.Event()
+        self.seen = []
+
+    def run(self):
+        while not self._done.wait(0.05):
+            try:
+                mode = json.loads(self._proxy.http(STATUS)[2])["mode"]
+            except (OSError, http.client.HTTPException):          # the proxy itself is the victim
+                continue
+            if mode not in self.seen:
+                self.seen.append(mode)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self._done.set()
+        self.join()
 
 
 class Story:
@@ -30,6 +61,12 @@ class Story:
     def prepare(self):
         self.rig = Rig()
         self.suite.cleanup(self.rig.close)
+
+    def hold(self, case):
+        try:
+            case(self.rig)
+        finally:
+            self.rig.end_run()
 
     def play(self, fault, seed, mix=MIX):
         options = self.suite.options
@@ -47,6 +84,8 @@ class Story:
             self.rig.end_run(cleanly=True)
         except AssertionError as problem:
             verdict.say(f"the proxy did not end well: {problem}")
+        if options.tell:
+            print(run.timeline(), flush=True)
         if verdict.problems:
             kept = keep(proxy, f"{fault.name}.seed{seed}.log")
             raise Report(f"{fault.text} (seed {seed}, size {options.size})\n{run.timeline()}\n"
@@ -83,8 +122,10 @@ class Run:
         time.sleep(self.seconds)
         descriptors = descriptor_count(proxy)
         self.mark("harm begins")
-        usable = fault.inject(rig, self.chance, self.size) or time.monotonic()
-        self.mark("harm has ended")
+        resident = proxy.memory_kib()
+        with ModeWatch(proxy) as watch:
+            usable = fault.inject(rig, self.chance, self.size) or time.monotonic()
+        self.mark(f"harm has ended; the status has shown {', '.join(watch.seen) or 'nothing'}")
         recovered = crowd.wait_for_progress(usable, fault.expect.within + 2 * self.seconds)
         late = crowd.waiting_for(usable)
         self.mark("all are served" if recovered else f"not served: {', '.join(late)}")
@@ -96,10 +137,14 @@ class Run:
         self.mark("clients have ended")
         rig.settle()
         verdict = judge_all(rig, self.history, fault.expect)
+        self.mark(judge_executions(self.history, Executions(rig.server_lines()), verdict, fault.counts_connects))
         if not recovered:
             verdict.say(f"I10 not served within {fault.expect.within} s after the harm: {', '.join(late)}")
         for text in hung:
             verdict.say(f"I10 {text}")
+        if fault.shows and fault.shows not in watch.seen:
+            verdict.say(f"I11 the status never said {fault.shows!r} while the harm lasted, only {watch.seen}")
+        self._judge_memory(proxy, resident, verdict)
         if not fault.name.startswith("f23"):
             self._judge_leaks(proxy, descriptors, verdict)
         self._judge_status(proxy, verdict)
@@ -107,13 +152,21 @@ class Run:
 
     @staticmethod
     def _judge_status(proxy, verdict):
-        """I11: the status says by itself, soon after the harm, that all is well."""
-        def mode():
-            return json.loads(proxy.http("/api/database-recovery/status")[2])["mode"]
+        """I11: the status says by itself, soon after the harm, that all is well, and every breaker is closed."""
+        def shown():
+            document = json.loads(proxy.http(STATUS)[2])
+            return document["mode"], [each["scope"] for each in document["circuit_breaker"] if each["open"]]
         try:
-            eventually(lambda: mode() == "normal", "the status says normal", 3)
+            eventually(lambda: shown() == ("normal", []), "the status says normal", 5)
         except AssertionError:
-            verdict.say(f"I11 the status says {mode()!r} when all is well again")
+            verdict.say(f"I11 the status says {shown()} when all is well again")
+
+    def _judge_memory(self, proxy, before, verdict):
+        """I12: what an outage made it remember has been given back."""
+        now = proxy.memory_kib()
+        self.mark(f"{before} KiB resident before the harm, {now} KiB now")
+        if now > before * 1.05 + MEMORY_SLACK:
+            verdict.say(f"I12 {now} KiB are resident without clients, {before} KiB were with them before the harm")
 
     def _judge_leaks(self, proxy, before, verdict):
         """I12: without clients there are no more descriptors than servers of the pool explain."""

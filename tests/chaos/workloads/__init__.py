@@ -5,8 +5,10 @@ from .copying import CopyIn, CopyOut
 from .exactly_once import LogAutocommit, LogTransaction
 from .many import Idlers
 from .pipelines import Pipeliner
+from .protocol import Deferred, Portals
 from .reading import ReadLarge, ReadSmall
 from .scripts import Scripter
+from .standby import SlowRead, Snapshot
 from .state import PinnedSession, SessionState
 
 ACCOUNTS, START_BALANCE = 20, 1000
@@ -14,6 +16,7 @@ FACTS = 12_000
 
 SCHEMA = f"""
 create table chaos_log (client text, seq int, part int);
+create table chaos_once (client text, seq int, part int, unique (client, seq, part) deferrable initially deferred);
 create table accounts (id int primary key, balance bigint not null);
 insert into accounts select i, {START_BALANCE} from generate_series(1, {ACCOUNTS}) i;
 create table facts (i int primary key, pad text);
@@ -29,15 +32,16 @@ analyze;
 grant all on all tables in schema public to app;
 grant create on schema public to app;
 """
-CLEAN = f"truncate chaos_log; update accounts set balance = {START_BALANCE} where balance <> {START_BALANCE}"
+CLEAN = f"truncate chaos_log, chaos_once; update accounts set balance = {START_BALANCE} where balance <> {START_BALANCE}"
 
 # kind: what it is. Reads of up to 64 KiB have to pass every outage that is bridged without an error.
 SMALL_READS = {"read", "sum", "state"}
 
 # (class, how many) of one run with all workloads together.
 MIX = [(LogAutocommit, 2), (LogTransaction, 2), (BankTeller, 2), (BankReader, 1), (ReadSmall, 2), (ReadLarge, 1),
-       (SessionState, 1), (PinnedSession, 1), (CopyIn, 1), (CopyOut, 1), (Pipeliner, 2), (Scripter, 1), (Idlers, 1)]
+       (SessionState, 1), (PinnedSession, 1), (CopyIn, 1), (CopyOut, 1), (Pipeliner, 2), (Deferred, 1), (Portals, 1), (Scripter, 1),
+       (Idlers, 1)]
 
 __all__ = ["ACCOUNTS", "CLEAN", "FACTS", "MIX", "SCHEMA", "SMALL_READS", "START_BALANCE", "BankReader", "BankTeller",
-           "CopyIn", "CopyOut", "Idlers", "LogAutocommit", "LogTransaction", "PinnedSession", "Pipeliner", "ReadLarge",
-           "ReadSmall", "Scripter", "SessionState"]
+           "CopyIn", "CopyOut", "Deferred", "Idlers", "LogAutocommit", "LogTransaction", "PinnedSession", "Pipeliner", "Portals",
+           "ReadLarge", "ReadSmall", "Scripter", "SessionState", "SlowRead", "Snapshot"]
