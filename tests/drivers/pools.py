@@ -62,6 +62,17 @@ class Stage:
         return {**clean_environment(), "PGHOST": "127.0.0.1", "PGPORT": str(self.proxy.port), "PGUSER": "app",
                 "PGPASSWORD": PASSWORD, "PGDATABASE": DATABASE, "PGSSLMODE": "disable", "PATH": os.environ["PATH"]}
 
+    @contextmanager
+    def as_environment(self):
+        """For drivers in this process: the PG variables."""
+        kept = dict(os.environ)
+        os.environ.update(self.environment())
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(kept)
+
     def restart_fast(self):
         self.primary.restart()
 
