@@ -1,5 +1,6 @@
 #include "admin/command_routes.hpp"
 
+#include "admin/audit.hpp"
 #include "admin/documents.hpp"
 #include "admin/json_text.hpp"
 #include "admin/order_body.hpp"
@@ -40,17 +41,6 @@ constexpr std::string_view lasting = "until the configuration is loaded again";
                                       {"before", json_string(each.before)},
                                       {"after", json_string(each.after)}});
     return result;
-}
-
-[[nodiscard]] std::string audit_line(const outcome& from) {
-    std::string result;
-    const auto add = [&result](const std::string& part) {
-        if (!result.empty()) result += "; ";
-        result += printable(part, 200);
-    };
-    for (const std::string& each : from.did) add(each);
-    for (const change& each : from.changes) add(fmt::format("{} {}: {} -> {}", each.where, each.what, each.before, each.after));
-    return printable(result, 4000);
 }
 
 /// What was done, or why nothing was; `more` is added to the former.

@@ -94,6 +94,39 @@ struct session_status {
     std::string waits_for{};  ///< empty: it does not wait
     double wait_seconds = 0;
     std::string server{};     ///< whom it works with; empty: nobody
+    std::int32_t server_pid = 0;
+    double age_seconds = 0;     ///< since it connected
+    double silent_seconds = 0;  ///< since a byte passed
+    std::string application_name{};
+    std::string tls{};          ///< empty: none
+};
+
+/// A connection to a server, as it is at this moment.
+struct server_status {
+    std::string user{};      ///< on the server
+    std::string database{};  ///< as clients call it, like pool_user
+    std::string pool_user{};
+    std::string state{};     ///< dialling, signing_in, setting_up, idle, serving, cooling, resetting, probing, barrier, …
+    std::string host{};
+    std::uint16_t port = 0;
+    std::int32_t pid = 0;    ///< of its process; 0: not signed in yet
+    bool standby = false;
+    bool tls = false;
+    bool condemned = false;  ///< closed as soon as it is free
+    double age_seconds = 0;
+    double idle_seconds = 0;   ///< 0: it is not idle
+    std::uint64_t client = 0;  ///< the session that it works for; 0: none
+    std::uint64_t prepared = 0;
+};
+
+/// What can be ordered for a database as a whole.
+enum class database_action : std::uint8_t {
+    pause,    ///< its pools, and those to come
+    resume,
+    reconnect,
+    kill,     ///< pause, and every session of it ends at once
+    disable,  ///< nobody is admitted any more
+    enable,
 };
 
 struct switchover_order {
@@ -112,6 +145,7 @@ struct test_result {
 };
 
 /// Each may be called on the thread that its comment names, and on no other at the same time as any other of that thread.
+/// order_pool, order_database, sessions, servers, end_session and audit are thread-safe: the console uses them, too.
 /// Exceptions become a 500.
 struct commands {
     // On the admin thread, returning at once:
@@ -119,8 +153,11 @@ struct commands {
     std::function<outcome(const switch_order&)> change_switches;
     std::function<outcome(const switchover_order&)> begin_switchover;
     std::function<outcome(const std::string& pool, pool_action action)> order_pool;  ///< pool: as in retry_order
+    /// A database, or the name of one of its pools; empty: all. kill and disable need a database.
+    std::function<outcome(const std::string& database, database_action action)> order_database;
     // On the thread of slow commands, within seconds:
-    std::function<std::vector<session_status>()> sessions;  ///< the proxy bounds it
+    std::function<std::vector<session_status>()> sessions;  ///< the proxy bounds it, like the next
+    std::function<std::vector<server_status>()> servers;
     std::function<outcome(std::uint64_t id)> end_session;
     std::function<outcome()> recover;
     std::function<outcome(const breaker_order&)> force_breaker;

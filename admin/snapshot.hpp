@@ -136,6 +136,15 @@ struct pool_status {
     /// Absent beyond the first so many pools: Prometheus is given a bounded number of series.
     std::optional<pool_durations> durations{};
     bool paused = false;                 ///< by an operator
+    std::string waits_for{};             ///< why its clients wait; empty: nobody does
+    std::uint32_t testing = 0;           ///< servers that are reset or probed
+    std::uint32_t cancelling = 0;        ///< and those for whom a cancel request is on its way, or might be
+    std::uint64_t requests = 0;          ///< of its clients; totals since start, like the next
+    std::uint64_t transactions = 0;
+    std::uint64_t bytes_in = 0;          ///< from clients
+    std::uint64_t bytes_out = 0;
+    double executing_seconds = 0;        ///< requests, without their wait for a server
+    double attached_seconds = 0;         ///< clients had a server
     retry_status retry{};                ///< as it is now, like the next
     switch_status switches{};
 };
@@ -250,6 +259,9 @@ struct snapshot {
     bool draining = false;
     std::string mode_cause;         ///< a sentence; empty when normal
     bool held_by_operator = false;  ///< some cluster is
+    bool all_paused = false;        ///< every pool, and those to come
+    std::vector<std::string> paused_databases{};  ///< with their pools to come
+    std::vector<std::string> disabled_databases{};  ///< nobody new is admitted to them
     std::optional<switchover_status> switchover;
     bool two_primaries = false;            ///< D27
     std::vector<event_status> events;      ///< the latest, oldest first; the proxy bounds it

@@ -383,9 +383,10 @@ constexpr std::array all_keys{
         "So many pools, the oldest, have histograms of their own in /metrics; up to 600 lines each. The others are "
         "counted all the same."),
     row<&s::admin, &admin_settings::admin_users>("admin.admin_users", {.kind = value_kind::names},
-                                                 "Users who may change things in the psql console."),
+                                                 "Users who may give orders in the psql console (databases pgsteady and "
+                                                 "pgbouncer). They sign in with what users says of them. Empty: nobody."),
     row<&s::admin, &admin_settings::stats_users>("admin.stats_users", {.kind = value_kind::names},
-                                                 "Users who may look at it."),
+                                                 "Users who may look at it and change nothing."),
     row<&s::admin, &admin_settings::tls, &admin_tls_settings::cert_file>(
         "admin.tls.cert_file", text(), "PEM certificate of the admin port. Empty: plain HTTP."),
     row<&s::admin, &admin_settings::tls, &admin_tls_settings::key_file>("admin.tls.key_file", text(),

@@ -24,6 +24,7 @@ public:
         check_backends();
         check_server_tls();
         check_auth();
+        check_console();
         check_limits();
         check_policies(all_, {});
         check_connect();
@@ -155,6 +156,18 @@ private:
                  "set backends.tls.ca_file");
     }
 
+    /// The console asks for passwords of its own users, whatever auth.method says (D37).
+    void check_console() {
+        const auto check = [this](const std::string& key, const std::vector<std::string>& names) {
+            for (const std::string& each : names)
+                if (!all_.users.contains(each))
+                    warn(key, "names " + each + ", who is not under users and so cannot sign in to the console",
+                         "give them a password or a verifier there");
+        };
+        check("admin.admin_users", all_.admin.admin_users);
+        check("admin.stats_users", all_.admin.stats_users);
+    }
+
     void check_auth() {
         const auth_method method = all_.auth.method;
         const bool is_open = !is_loopback(all_.listen.host);
@@ -166,7 +179,11 @@ private:
                  "is missing: passthrough needs TLS beyond this machine, so all other clients will be refused");
         if ((method == auth_method::md5 || method == auth_method::scram_sha_256) && all_.users.empty())
             error("auth.method", "needs users, and none are configured", "list them under users, or use passthrough");
-        if (method == auth_method::passthrough && !all_.users.empty())
+        const auto is_operator = [this](const auto& entry) {
+            const auto& admin = all_.admin;
+            return std::ranges::count(admin.admin_users, entry.first) + std::ranges::count(admin.stats_users, entry.first) > 0;
+        };
+        if (method == auth_method::passthrough && !std::ranges::all_of(all_.users, is_operator))
             warn("auth.method", "passthrough asks the server: passwords and verifiers under users are not used");
     }
 

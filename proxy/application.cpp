@@ -5,6 +5,9 @@
 #include "proxy/tls_contexts.hpp"
 #include "proxy/worker/log.hpp"
 
+#include <signal.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <thread>
 
@@ -54,9 +57,25 @@ std::vector<std::string> application::start() {
     if (std::string problem = workers_.front()->listen(settings_->listen); !problem.empty())
         problems.push_back(std::move(problem));
     if (!problems.empty()) return problems;
+    start_console();
     for (const auto& each : workers_) each->start();
     state_.start_monitor();
     return {};
+}
+
+/// Its thread waits for somebody to enter, unless somebody may (D37): then its averages begin now.
+void application::start_console() {
+    console_hooks hooks;
+    hooks.take_snapshot = [this] { return take_snapshot(); };
+    hooks.run = commands_.hooks();
+    hooks.settings = [this] { return settings_; };
+    hooks.signing_in = [this] { return state_.unauthenticated.used(); };
+    hooks.shut_down = [] { (void)::kill(::getpid(), SIGTERM); };  // as from outside: main() drains
+    hooks.set_log_level = log::set_level;
+    hooks.listen_port = [port = port()] { return port; };
+    console_ = std::make_unique<console_server>(std::move(hooks));
+    state_.enter_console = [this](console_arrival who) { console_->take(std::move(who)); };
+    if (!console_is_closed(*settings_)) console_->start();
 }
 
 std::uint16_t application::port() const { return workers_.empty() ? std::uint16_t{0} : workers_.front()->port(); }
@@ -92,6 +111,7 @@ void application::drain(const std::atomic<int>& hurry) {
 
 void application::stop() {
     if (admin_ != nullptr) admin_->stop();
+    if (console_ != nullptr) console_->stop();
     state_.stop_monitor();
     state_.helper.stop();
     for (const auto& each : workers_) each->stop();

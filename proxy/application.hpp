@@ -4,6 +4,7 @@
 
 #include "admin/admin_server.hpp"
 #include "config/config.hpp"
+#include "proxy/console_server.hpp"
 #include "proxy/operator_commands.hpp"
 #include "proxy/worker/proxy_state.hpp"
 #include "proxy/worker/worker.hpp"
@@ -37,12 +38,14 @@ private:
     [[nodiscard]] std::vector<std::string> load_certificates();
     [[nodiscard]] admin::snapshot take_snapshot() const;
     [[nodiscard]] admin::readiness take_readiness() const;
+    void start_console();
 
     std::shared_ptr<const config::settings> settings_;
     proxy_state state_;
     std::vector<std::unique_ptr<worker>> workers_;
     operator_commands commands_{state_};
     std::unique_ptr<admin::admin_server> admin_;
+    std::unique_ptr<console_server> console_;
     std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 };
 

@@ -13,6 +13,7 @@
 #include <cmath>
 #include <future>
 #include <thread>
+#include <tuple>
 
 namespace pgsteady {
 
@@ -110,6 +111,10 @@ template <class condition>
     return {.what = admin::verdict::unknown_target, .problems = {{"pool", "there is no such pool or database"}}};
 }
 
+[[nodiscard]] admin::outcome too_many_marks() {
+    return {.what = admin::verdict::not_now, .problems = {{"database", "too many databases are marked already"}}};
+}
+
 }  // namespace
 
 std::string_view strategy_name(config::retry_strategy strategy) {
@@ -129,6 +134,8 @@ admin::commands operator_commands::hooks() {
     result.change_switches = [this](const admin::switch_order& order) { return change_switches(order); };
     result.begin_switchover = [this](const admin::switchover_order& order) { return begin_switchover(order); };
     result.order_pool = [this](const std::string& pool, admin::pool_action action) { return order_pool(pool, action); };
+    result.servers = [this] { return servers(); };
+    result.order_database = [this](const std::string& name, admin::database_action action) { return order_database(name, action); };
     result.end_session = [this](std::uint64_t id) { return end_session(id); };
     result.sessions = [this] { return sessions(); };
     result.recover = [this] { return recover(); };
@@ -242,6 +249,59 @@ admin::outcome operator_commands::hold(bool on) {
 admin::outcome operator_commands::order_pool(const std::string& name, admin::pool_action action) {
     const std::vector<std::shared_ptr<shared_pool>> targets = pools_named(name);
     if (targets.empty()) return no_such_pool();
+    if (action == admin::pool_action::resume && !state_.marks.resume(name)) return too_many_marks();
+    return order_pools(targets, action);
+}
+
+/// The mark comes first: a pool that is made meanwhile is among the targets or follows the mark.
+admin::outcome operator_commands::order_database(const std::string& name, admin::database_action action) {
+    using order = admin::database_action;
+    const bool known = state_.settings().databases.contains(name) || !pools_named(name).empty();
+    if (!name.empty() && !known && action != order::enable)
+        return {.what = admin::verdict::unknown_target, .problems = {{"database", "there is no database or pool of this name"}}};
+    switch (action) {
+        case order::disable:
+            if (!state_.marks.disable(name)) return too_many_marks();
+            return {.did = {"new clients of " + name + " are refused"}};
+        case order::enable:
+            state_.marks.enable(name);
+            return {.did = {"new clients of " + name + " are admitted"}};
+        case order::pause:
+        case order::kill:
+            if (!state_.marks.pause(name)) return too_many_marks();
+            break;
+        case order::resume:
+            if (!state_.marks.resume(name)) return too_many_marks();
+            break;
+        case order::reconnect: break;
+    }
+    const admin::pool_action of_pools = action == order::resume      ? admin::pool_action::resume
+                                        : action == order::reconnect ? admin::pool_action::reconnect
+                                                                     : admin::pool_action::pause;
+    admin::outcome did = order_pools(name.empty() ? state_.pools() : pools_named(name), of_pools);
+    if (action != order::kill) return did;
+    admin::outcome killed = kill_sessions(name);
+    did.did.insert(did.did.end(), killed.did.begin(), killed.did.end());
+    return did;
+}
+
+admin::outcome operator_commands::kill_sessions(const std::string& database) {
+    std::vector<std::future<std::size_t>> ended;
+    for (worker* each : state_.workers) ended.push_back(each->end_sessions_of(database));
+    const auto limit = std::chrono::steady_clock::now() + 1s;
+    std::size_t sum = 0;
+    std::size_t silent = 0;
+    for (auto& each : ended) {
+        if (each.wait_until(limit) == std::future_status::ready) sum += each.get();
+        else ++silent;
+    }
+    admin::outcome did{.did = {fmt::format("{} session(s) of {} are ended", sum, database)}};
+    if (silent > 0) did.did.push_back(fmt::format("{} worker(s) are too busy and will follow", silent));
+    return did;
+}
+
+admin::outcome operator_commands::order_pools(const std::vector<std::shared_ptr<shared_pool>>& targets,
+                                              admin::pool_action action) {
     admin::outcome did;
     for (const std::shared_ptr<shared_pool>& each : targets) {
         const bool before = each->paused;
@@ -281,9 +341,29 @@ std::vector<admin::session_status> operator_commands::sessions() const {
         for (session_snapshot& each : answer.get())
             result.push_back({each.id, std::move(each.user), std::move(each.database), std::move(each.peer),
                               std::move(each.state), std::move(each.pins), std::move(each.waits_for), each.wait_seconds,
-                              std::move(each.server)});
+                              std::move(each.server), each.server_pid, each.age_seconds, each.silent_seconds,
+                              std::move(each.application_name), std::move(each.tls)});
     }
     std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+    return result;
+}
+
+/// Those of workers that answer in time.
+std::vector<admin::server_status> operator_commands::servers() const {
+    std::vector<std::future<std::vector<server_snapshot>>> answers;
+    for (worker* each : state_.workers) answers.push_back(each->ask_servers(most_sessions / state_.workers.size() + 1));
+    std::vector<admin::server_status> result;
+    const auto limit = std::chrono::steady_clock::now() + 500ms;
+    for (auto& answer : answers) {
+        if (answer.wait_until(limit) != std::future_status::ready) continue;
+        for (server_snapshot& each : answer.get())
+            result.push_back({std::move(each.user), std::move(each.database), std::move(each.pool_user), std::move(each.state),
+                              std::move(each.host), each.port, each.pid, each.standby, each.tls, each.condemned,
+                              each.age_seconds, each.idle_seconds, each.client, each.prepared});
+    }
+    std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) {
+        return std::tie(a.database, a.pool_user, a.host, a.port, a.pid) < std::tie(b.database, b.pool_user, b.host, b.port, b.pid);
+    });
     return result;
 }
 

@@ -154,6 +154,15 @@ public:
         sum.idle_in_transaction += row.idle_in_transaction;
         sum.oldest_transaction_seconds = std::max(sum.oldest_transaction_seconds, row.oldest_transaction_seconds);
         if (!row.last_problem.empty()) sum.last_problem = row.last_problem;
+        if (!row.waits_for.empty()) sum.waits_for = row.waits_for;
+        sum.testing += row.testing;
+        sum.cancelling += row.cancelling;
+        sum.requests += row.requests;
+        sum.transactions += row.transactions;
+        sum.bytes_in += row.bytes_in;
+        sum.bytes_out += row.bytes_out;
+        sum.executing_seconds += row.executing_seconds;
+        sum.attached_seconds += row.attached_seconds;
         for (const auto& [mask, sessions] : row.pins)
             for (std::uint32_t bit = 1; bit != 0; bit <<= 1)
                 if ((mask & bit) != 0) pins_[places_[row.pool.get()]][bit] += sessions;
@@ -325,6 +334,10 @@ admin::snapshot build_snapshot(const snapshot_sources& from) {
             all.events.push_back({event.when, std::move(event.name), std::move(event.sentence), event.warning});
     }
     std::sort(all.events.begin(), all.events.end(), [](const auto& a, const auto& b) { return a.when < b.when; });
+    database_marks::value marks = from.state.marks.now();
+    all.all_paused = marks.all_paused;
+    all.paused_databases = std::move(marks.paused);
+    all.disabled_databases = std::move(marks.disabled);
     all.breaker.threshold = settings.breaker.failure_threshold;
     judge_pools(all);
     for (const auto& each : from.state.clusters()) add_cluster(all, *each->view());

@@ -108,6 +108,7 @@ struct session_actions {
 struct request_report {
     enum class operation : std::uint8_t { select, insert, update, remove, begin, commit, rollback, copy, set, other };
     std::uint32_t requests = 0;  ///< ReadyForQuery frames given to the client
+    std::uint32_t transactions = 0;  ///< of them those that ended outside of a transaction block
     std::uint32_t errors = 0;
     std::uint32_t restores = 0;  ///< times that settings were brought to a server
     std::uint32_t pins = 0;      ///< times that a reason to keep the server came up

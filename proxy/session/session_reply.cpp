@@ -330,6 +330,7 @@ void session::settle_transaction(char status) {
 /// A request of the client's is complete.
 void session::finish_request(char status) {
     ++report_.requests;
+    if (status == 'I') ++report_.transactions;
     delivered_ = false;
     error_in_request_ = false;
     last_tag_ = 0;

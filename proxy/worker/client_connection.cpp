@@ -68,6 +68,7 @@ void client_connection::read_some() {
         if (got.result == net::io_result::kind::would_block) return;
         if (!got.ok()) return close(end_reason::client_gone);
         worker_.counters().client_bytes_in.add(got.bytes);
+        if (pool_ != nullptr) pool_->served.bytes_in += got.bytes;
         take({scratch.data(), had + got.bytes});
         if (closed_ || handshaking_ || !stream_->readable()) return;
     }
@@ -141,7 +142,7 @@ bool client_connection::act() {
     if (asked.take_back) take_requests_back(asked);
     if (asked.not_primary && server_ != nullptr) pool_->not_primary(*server_);
     if (asked.give_back != session_actions::release::no && server_ != nullptr) {
-        server_connection* server = std::exchange(server_, nullptr);
+        server_connection* server = detach_server();
         if (draining_ && asked.give_back == session_actions::release::reuse) changed = false;
         pool_->give_back(*server, asked.give_back);
         changed = true;
@@ -226,10 +227,16 @@ void client_connection::reconsider() {
 
 void client_connection::take_server(server_connection& server) {
     server_ = &server;
+    attached_since_ = worker_.loop().now();
     server.attach(*this);
     session_->on_server(server.link);
     flush();
     (void)act();
+}
+
+server_connection* client_connection::detach_server() {
+    pool_->served.attached += worker_.loop().now() - attached_since_;
+    return std::exchange(server_, nullptr);
 }
 
 void client_connection::grant(server_connection& server) {
@@ -282,7 +289,7 @@ void client_connection::server_lost(std::string_view words) {
     count_requests();
     (void)act();
     if (server_ != nullptr) {  // the session had ended already
-        server_connection* server = std::exchange(server_, nullptr);
+        server_connection* server = detach_server();
         pool_->give_back(*server, session_actions::release::discard);
     }
     offer_pending();
@@ -330,6 +337,9 @@ void client_connection::count_durations(const request_report& done, pool_time no
     if (errors != done.requests) counters.requests[operation][0].add(bucket, took, done.requests - errors);
     if (errors != 0) counters.requests[operation][1].add(bucket, took, errors);
     pool_->counts.total[operation].add(bucket, took, done.requests);
+    pool_->served.requests += done.requests;
+    pool_->served.transactions += done.transactions;
+    if (took > pool_duration::zero()) pool_->served.executing += std::min(took, now - attached_since_);
     if (active_since_ == pool_time{} || first_byte_at_ < active_since_) return;
     const pool_duration first = first_byte_at_ - active_since_;
     pool_->counts.first_byte[operation].add(first == took ? bucket : duration_histogram::bucket_of(first), first, 1);
@@ -359,6 +369,7 @@ void client_connection::flush() {
 void client_connection::write(const gather& output) {
     if (closed_) return;
     worker_.counters().client_bytes_out.add(output.size());
+    if (pool_ != nullptr) pool_->served.bytes_out += output.size();
     if (!unsent_.empty()) return output.append_to(unsent_);
     thread_local std::vector<iovec> pieces;
     output.to_iovec(pieces);
@@ -475,7 +486,7 @@ void client_connection::give_up_server() {
     if (session_ != nullptr) session_->on_client_gone();
     const session_actions asked = session_ != nullptr ? session_->take_actions() : session_actions{};
     if (server_ == nullptr) return;
-    server_connection* server = std::exchange(server_, nullptr);
+    server_connection* server = detach_server();
     const bool wanted =
         asked.give_back == session_actions::release::reuse || asked.give_back == session_actions::release::reset;
     if (wanted) pool_->give_back(*server, asked.give_back);

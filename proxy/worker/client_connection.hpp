@@ -3,6 +3,7 @@
 #pragma once
 
 #include "protocol/client_login.hpp"
+#include "proxy/console/door.hpp"
 #include "proxy/net/stream.hpp"
 #include "proxy/pool/pool.hpp"
 #include "proxy/session/session.hpp"
@@ -72,6 +73,10 @@ public:
     [[nodiscard]] local_pool* pool() const { return pool_; }
     /// When the open transaction began; the epoch: none is open.
     [[nodiscard]] pool_time transaction_since() const { return transaction_since_; }
+    [[nodiscard]] pool_time connected_at() const { return connected_at_; }
+    /// When a byte last passed in either direction; the epoch: none has since the sign-in began.
+    [[nodiscard]] pool_time last_activity() const { return last_activity_; }
+    [[nodiscard]] std::string tls() const { return stream_ != nullptr ? stream_->describe_tls() : std::string(); }
 
 private:
     void read_some();
@@ -84,6 +89,10 @@ private:
     [[nodiscard]] bool peer_is_unix() const { return peer_ == "unix" || peer_.starts_with('/'); }
     void end_check();
     void finish_login(std::string& out);
+    // client_console.cpp
+    void look_up_operator(std::string& out);
+    void enter_console(const std::string& out);
+    void leave_for_console(console_role role, const std::string& greeting);
     void begin_handshake();
     void handshake_done(std::unique_ptr<net::stream> stream, net::stream::handshake result);
     void send_cancel();
@@ -91,6 +100,7 @@ private:
     void discard_input();
     void take_server(server_connection& server);
     void give_up_server();
+    [[nodiscard]] server_connection* detach_server();
     bool act();
     void flush();
     void write(const gather& output);
@@ -133,10 +143,13 @@ private:
     pool_time first_byte_at_{};     ///< of the reply to that request; the epoch: none has come
     pool_time transaction_since_{};
     retry_cause retried_because_ = retry_cause::connection;
+    pool_time attached_since_{};    ///< when it was given the server that it has
+    pool_time connected_at_;
     end_reason closing_ = end_reason::none;
     bool handshaking_ = false;
     bool pausing_ = false;
     bool keeping_result_ = false;
+    bool counted_ = true;           ///< under limits.max_clients
     bool admitted_ = false;
     bool counted_unauthenticated_ = true;
     bool draining_ = false;

@@ -11,11 +11,11 @@
 namespace pgsteady {
 
 client_connection::client_connection(worker& at, std::uint64_t serial, std::string peer)
-    : worker_(at), serial_(serial), peer_(std::move(peer)) {}
+    : worker_(at), serial_(serial), peer_(std::move(peer)), connected_at_(at.loop().now()) {}
 
 client_connection::~client_connection() {
     if (counted_unauthenticated_) worker_.shared().unauthenticated.give_back();
-    worker_.shared().clients.give_back();
+    if (counted_) worker_.shared().clients.give_back();
 }
 
 bool client_connection::begin(int fd) {
@@ -122,6 +122,7 @@ void client_connection::look_up_user(std::string& out) {
                            stream_->tls_peer_common_name() == user_;
     if (!certified)
         return login_step(login_->refuse(client_errors::certificate_mismatch(user_), out), out);
+    if (leads_to_console(all, database_)) return look_up_operator(out);
     client_login::credentials found = credentials_of(all, user_);
     if (found.method == client_login::auth_method::scram && found.known_user && !found.verifier)
         found.verifier = worker_.shared().verifier_of(user_);
@@ -131,6 +132,12 @@ void client_connection::look_up_user(std::string& out) {
 
 /// Finds this worker's part of the pool; false: `why` is the FATAL error that ends the sign-in.
 bool client_connection::find_pool(error_fields& why) {
+    if (worker_.shared().marks.disabled(database_)) {
+        why = fatal_error(sqlstate::object_not_in_prerequisite_state,
+                          "database \"" + database_ + "\" is not currently accepting connections", {},
+                          "An operator has disabled it.");
+        return false;
+    }
     if (pool_ != nullptr) return true;
     bool crowded = false;
     pool_ = worker_.pool_for(database_, user_, crowded);
@@ -197,6 +204,7 @@ void client_connection::finish_login(std::string& out) {
         return close_when_flushed(end_reason::login_refused);
     }
     admitted_ = true;
+    if (leads_to_console(worker_.shared().settings(), database_)) return enter_console(out);
     if (error_fields why; !find_pool(why)) {
         std::string farewell;
         append_error_response(farewell, why);

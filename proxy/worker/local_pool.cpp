@@ -66,10 +66,22 @@ void local_pool::follow_live_policies() {
     standbys_.core.set_hold_timeout(patience);
 }
 
-std::size_t local_pool::active() const {
-    return static_cast<std::size_t>(std::count_if(servers_.begin(), servers_.end(), [](const auto& each) {
-        return each.first->now() == server_connection::phase::serving;
-    }));
+local_pool::server_counts local_pool::count_servers() const {
+    using phase = server_connection::phase;
+    server_counts sum;
+    for (const auto& [server, owned] : servers_) {
+        const phase now = server->now();
+        if (now == phase::serving) ++sum.active;
+        else if (now == phase::resetting || now == phase::probing) ++sum.testing;
+        else if (now == phase::cooling || now == phase::barrier || now == phase::abandoned) ++sum.cancelling;
+    }
+    return sum;
+}
+
+std::string local_pool::waits_for() const {
+    if (shared->paused) return "the pool is paused";
+    if (facts.service == service_mode::holding) return "statements are held: there is no primary";
+    return last_problem.empty() ? "all server connections are busy" : last_problem;
 }
 
 const pool_waiter* local_pool::first_waiter() const {

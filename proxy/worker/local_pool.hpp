@@ -97,7 +97,16 @@ public:
     [[nodiscard]] std::size_t clients_here() const { return clients_here_; }
     /// What its sessions are doing, seen from its servers: the list of clients is not walked.
     void describe_sessions(pool_snapshot& to, std::vector<std::pair<const shared_pool*, session_snapshot>>& pinned) const;
-    [[nodiscard]] std::size_t active() const;
+    /// Its servers by what they do.
+    struct server_counts {
+        std::size_t active = 0;      ///< a client is attached
+        std::size_t testing = 0;     ///< reset or probed
+        std::size_t cancelling = 0;  ///< a cancel request is on its way, or might be
+    };
+    [[nodiscard]] server_counts count_servers() const;
+    [[nodiscard]] std::vector<std::shared_ptr<server_connection>> all_servers() const;
+    /// Why somebody who waits here does.
+    [[nodiscard]] std::string waits_for() const;
     [[nodiscard]] std::size_t waiting() const { return primaries_.core.waiting() + standbys_.core.waiting(); }
     [[nodiscard]] std::size_t open() const { return primaries_.core.open() + standbys_.core.open(); }
     [[nodiscard]] std::size_t idle() const { return primaries_.core.idle() + standbys_.core.idle(); }
@@ -114,6 +123,16 @@ public:
     std::uint64_t checkins = 0;
     std::uint64_t waits = 0;
     pool_duration waited{};
+    /// What its clients have done, totals since start.
+    struct traffic {
+        std::uint64_t requests = 0;
+        std::uint64_t transactions = 0;
+        std::uint64_t bytes_in = 0;  ///< from clients
+        std::uint64_t bytes_out = 0;
+        pool_duration executing{};   ///< from a request's arrival, or from its server if it had to wait, to its end
+        pool_duration attached{};    ///< a client had a server
+    };
+    traffic served;
     std::string last_problem;  ///< why servers cannot be had, for the error that waiters get
 
 private:
@@ -156,7 +175,6 @@ private:
     [[nodiscard]] bool misplaced(const server_connection& server) const;
     void drop_misplaced();
     void end_what_is_silent();
-    [[nodiscard]] std::vector<std::shared_ptr<server_connection>> all_servers() const;
 
     // Dials.
     void start_dials(group& of);

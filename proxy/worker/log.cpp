@@ -88,6 +88,8 @@ void set_up(const config::log_settings& settings) {
     spdlog::set_default_logger(std::move(logger));
 }
 
+void set_level(config::log_level level) { spdlog::default_logger()->set_level(to_spdlog(level)); }
+
 bool wanted(config::log_level level) { return spdlog::should_log(to_spdlog(level)); }
 
 void write(config::log_level level, std::string_view kind, std::string line) {

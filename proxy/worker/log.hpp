@@ -14,6 +14,9 @@ namespace pgsteady::log {
 
 void set_up(const config::log_settings& settings);
 
+/// From now on, until set_up() is called again.
+void set_level(config::log_level level);
+
 /// Whether lines of this level are written at all.
 [[nodiscard]] bool wanted(config::log_level level);
 /// Writes one line, unless more than the allowed number with the same format came this second; how many were left

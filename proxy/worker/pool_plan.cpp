@@ -47,12 +47,14 @@ std::optional<pool_plan> plan_pool(const config::settings& all, std::string_view
     return plan;
 }
 
-client_login::credentials credentials_of(const config::settings& all, std::string_view user) {
+namespace {
+
+client_login::credentials credentials_by(config::auth_method how, const config::settings& all, std::string_view user) {
     using method = client_login::auth_method;
     client_login::credentials found;
     const auto known = all.users.find(user);
     found.known_user = known != all.users.end();
-    switch (all.auth.method) {
+    switch (how) {
         case config::auth_method::trust:
             found.method = method::trust;
             found.known_user = true;
@@ -75,6 +77,17 @@ client_login::credentials credentials_of(const config::settings& all, std::strin
     }
     if (found.method == method::scram && !own.verifier.empty()) found.verifier = parse_scram_verifier(own.verifier);
     return found;
+}
+
+}  // namespace
+
+client_login::credentials credentials_of(const config::settings& all, std::string_view user) {
+    return credentials_by(all.auth.method, all, user);
+}
+
+client_login::credentials console_credentials_of(const config::settings& all, std::string_view user) {
+    const bool by_md5 = all.auth.method == config::auth_method::md5;
+    return credentials_by(by_md5 ? config::auth_method::md5 : config::auth_method::scram_sha_256, all, user);
 }
 
 pool_rules rules_of(const pool_plan& plan, const config::connect_backoff_settings& redial) {

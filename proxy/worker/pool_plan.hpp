@@ -39,6 +39,9 @@ struct pool_plan {
 /// How `user` proves who he is.
 [[nodiscard]] client_login::credentials credentials_of(const config::settings& all, std::string_view user);
 
+/// The same for the console: always by what the configuration says of its own users, whatever auth.method is.
+[[nodiscard]] client_login::credentials console_credentials_of(const config::settings& all, std::string_view user);
+
 [[nodiscard]] pool_rules rules_of(const pool_plan& plan, const config::connect_backoff_settings& redial);
 [[nodiscard]] session_mode session_mode_of(config::pool_mode mode);
 

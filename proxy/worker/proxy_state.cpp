@@ -147,6 +147,7 @@ proxy_state::pool_answer proxy_state::pool_for(std::string_view database, std::s
     const auto changed = change_of_pool_.find(key);
     (changed != change_of_pool_.end() ? changed->second : change_of_all_).apply_to(now);
     made->live.put(std::move(now));
+    made->paused = marks.paused(made->plan.database);
     return {pools_.emplace(key, std::move(made)).first->second};
 }
 
@@ -267,9 +268,10 @@ void proxy_state::start_monitor() {
 // ------------------------------------------------------------------------------------------ clients
 
 void proxy_state::derive_verifiers() {
-    if (settings_->auth.method != config::auth_method::scram_sha_256) return;
+    const bool all_need_one = settings_->auth.method == config::auth_method::scram_sha_256;
     for (const auto& [name, user] : settings_->users)
-        if (user.verifier.empty() && !user.password.empty())
+        if ((all_need_one || console_role_of(*settings_, name) != console_role::nobody) && user.verifier.empty() &&
+            !user.password.empty())
             verifiers_.emplace(name, make_scram_verifier(user.password, random_bytes(16), 4096));
 }
 

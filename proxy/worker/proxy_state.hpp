@@ -10,7 +10,9 @@
 #include "proxy/net/tls_context.hpp"
 #include "proxy/policy/server_need.hpp"
 #include "proxy/pool/permits.hpp"
+#include "proxy/worker/console_arrival.hpp"
 #include "proxy/worker/counters.hpp"
+#include "proxy/worker/database_marks.hpp"
 #include "proxy/worker/helper_thread.hpp"
 #include "proxy/worker/live_policies.hpp"
 #include "proxy/worker/pool_plan.hpp"
@@ -18,6 +20,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -144,6 +147,9 @@ public:
     permit_counter waiting;           ///< hold.max_clients: clients that wait for a server
     std::atomic<std::uint64_t> waiting_bytes{0};  ///< what they have sent ahead: hold.max_bytes
     source_limits sources;            ///< passwords being tried, by where the clients come from
+    database_marks marks;             ///< what operators said about databases
+    /// Takes clients of the console; thread-safe, set before the first worker starts. Empty: there is no console.
+    std::function<void(console_arrival)> enter_console;
     std::atomic<bool> draining{false};
     std::shared_ptr<const net::tls_context> client_tls;
     std::shared_ptr<const net::tls_context> server_tls;

@@ -9,6 +9,7 @@
 #include "proxy/worker/local_pool.hpp"
 #include "proxy/worker/worker.hpp"
 
+#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -71,6 +72,12 @@ server_login::tls_mode tls_mode_of(config::server_tls_mode mode) {
         case config::server_tls_mode::prefer: return tls_mode::prefer;
     }
     return tls_mode::prefer;
+}
+
+std::string_view to_string(server_connection::phase now) {
+    constexpr std::array<std::string_view, 12> names{"dialling",  "signing_in", "setting_up", "idle",    "serving",   "cooling",
+                                                     "resetting", "probing",    "barrier",    "abandoned", "leaving", "closed"};
+    return names[static_cast<std::size_t>(now)];
 }
 
 server_connection::server_connection(worker& at, local_pool& pool, server_need serves)

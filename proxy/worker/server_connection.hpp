@@ -57,6 +57,8 @@ public:
         closed,
     };
 
+    friend std::string_view to_string(phase now);
+
     /// `serves`: which of the pool's groups it belongs to, and so the role that it looks for.
     server_connection(worker& at, local_pool& pool, server_need serves);
     ~server_connection();

@@ -49,6 +49,10 @@ public:
     [[nodiscard]] std::future<std::size_t> ask_open_work(const cluster* of);
     /// At most so many clients, as they are.
     [[nodiscard]] std::future<std::vector<session_snapshot>> ask_sessions(std::size_t most);
+    /// At most so many of its connections to servers, as they are.
+    [[nodiscard]] std::future<std::vector<server_snapshot>> ask_servers(std::size_t most);
+    /// Ends every client of a database with FATAL 57P01; how many there were.
+    [[nodiscard]] std::future<std::size_t> end_sessions_of(std::string database);
     /// Ends a client with FATAL 57P01; user and database of whom it was, or empty: there is none.
     [[nodiscard]] std::future<std::string> end_session(std::uint64_t serial);
     void route_cancel(std::int32_t pid, std::string key);
@@ -116,6 +120,7 @@ private:
     [[nodiscard]] std::chrono::milliseconds tick_interval() const;
     [[nodiscard]] worker_snapshot take_snapshot();
     [[nodiscard]] std::size_t open_work(const cluster* of) const;
+    [[nodiscard]] server_snapshot describe(const server_connection& server) const;
     [[nodiscard]] std::string end_here(std::uint64_t serial);
 
     proxy_state& shared_;

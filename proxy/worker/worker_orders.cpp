@@ -32,7 +32,10 @@ worker_snapshot worker::take_snapshot() {
         row.clients = static_cast<std::uint32_t>(each->clients_here());
         row.open = static_cast<std::uint32_t>(each->open());
         row.idle = static_cast<std::uint32_t>(each->idle());
-        row.active = static_cast<std::uint32_t>(each->active());
+        const local_pool::server_counts busy = each->count_servers();
+        row.active = static_cast<std::uint32_t>(busy.active);
+        row.testing = static_cast<std::uint32_t>(busy.testing);
+        row.cancelling = static_cast<std::uint32_t>(busy.cancelling);
         row.dialling = static_cast<std::uint32_t>(each->dialling());
         row.waiting = static_cast<std::uint32_t>(each->waiting());
         if (const pool_waiter* first = each->first_waiter())
@@ -43,6 +46,13 @@ worker_snapshot worker::take_snapshot() {
         row.wait_seconds = std::chrono::duration<double>(each->waited).count();
         row.consecutive_failures = each->consecutive_failures();
         row.last_problem = each->last_problem;
+        if (row.waiting > 0) row.waits_for = each->waits_for();
+        row.requests = each->served.requests;
+        row.transactions = each->served.transactions;
+        row.bytes_in = each->served.bytes_in;
+        row.bytes_out = each->served.bytes_out;
+        row.executing_seconds = std::chrono::duration<double>(each->served.executing).count();
+        row.attached_seconds = std::chrono::duration<double>(each->served.attached).count();
         each->describe_sessions(row, mine.pinned);
     }
     return mine;
@@ -104,6 +114,10 @@ session_snapshot worker::describe(client_connection& client) const {
     row.user = client.user();
     row.database = client.database();
     row.peer = client.peer();
+    row.age_seconds = std::chrono::duration<double>(loop_.now() - client.connected_at()).count();
+    const pool_time active = std::max(client.last_activity(), client.connected_at());
+    row.silent_seconds = std::chrono::duration<double>(loop_.now() - active).count();
+    row.tls = client.tls();
     const session* talk = client.conversation();
     if (talk == nullptr) {
         row.state = "signing_in";
@@ -112,14 +126,65 @@ session_snapshot worker::describe(client_connection& client) const {
     const bool waits = client.queued;
     row.state = waits ? "waiting" : talk->busy() ? "active" : talk->in_transaction() ? "in_transaction" : "idle";
     if (talk->pins() != 0) row.pins = describe_pins(talk->pins());
-    if (client.server() != nullptr) row.server = client.server()->link.backend_name;
+    if (talk->desired() != nullptr)
+        if (const std::string* name = talk->desired()->find("application_name")) row.application_name = *name;
+    if (client.server() != nullptr) {
+        row.server = client.server()->link.backend_name;
+        row.server_pid = client.server()->link.backend_pid;
+    }
     if (!waits) return row;
     row.wait_seconds = std::chrono::duration<double>(loop_.now() - client.waits_since).count();
-    const local_pool& pool = *client.pool();
-    if (pool.shared->paused) row.waits_for = "the pool is paused";
-    else if (pool.facts.service == service_mode::holding) row.waits_for = "statements are held: there is no primary";
-    else row.waits_for = pool.last_problem.empty() ? "all server connections are busy" : pool.last_problem;
+    row.waits_for = client.pool()->waits_for();
     return row;
+}
+
+std::future<std::vector<server_snapshot>> worker::ask_servers(std::size_t most) {
+    auto promise = std::make_shared<std::promise<std::vector<server_snapshot>>>();
+    auto answer = promise->get_future();
+    post([this, most, promise] {
+        std::vector<server_snapshot> all;
+        for (const auto& [key, pool] : pools_)
+            for (const std::shared_ptr<server_connection>& each : pool->all_servers())
+                if (all.size() < most && each->now() != server_connection::phase::closed) all.push_back(describe(*each));
+        promise->set_value(std::move(all));
+    });
+    return answer;
+}
+
+server_snapshot worker::describe(const server_connection& server) const {
+    const auto seconds_since = [this](pool_time then) {
+        return then == pool_time{} ? 0.0 : std::chrono::duration<double>(loop_.now() - then).count();
+    };
+    const local_pool& pool = server.pool();
+    server_snapshot row;
+    row.user = pool.shared->plan.server_user;
+    row.database = pool.shared->plan.database;
+    row.pool_user = pool.shared->plan.user;
+    row.state = to_string(server.now());
+    row.host = server.host().host;
+    row.port = server.host().port;
+    row.pid = server.link.backend_pid;
+    row.standby = server.link.standby;
+    row.tls = server.uses_tls();
+    row.condemned = server.condemned || server.generation != pool.generation();
+    row.age_seconds = seconds_since(server.opened);
+    if (server.now() == server_connection::phase::idle) row.idle_seconds = seconds_since(server.idle_since);
+    if (server.client() != nullptr) row.client = server.client()->serial();
+    row.prepared = server.link.prepared.size();
+    return row;
+}
+
+std::future<std::size_t> worker::end_sessions_of(std::string database) {
+    auto promise = std::make_shared<std::promise<std::size_t>>();
+    auto answer = promise->get_future();
+    post([this, database = std::move(database), promise] {
+        std::vector<std::uint64_t> found;
+        for (const auto& [serial, client] : clients_)
+            if (client->database() == database) found.push_back(serial);
+        for (const std::uint64_t each : found) (void)end_here(each);
+        promise->set_value(found.size());
+    });
+    return answer;
 }
 
 std::future<std::string> worker::end_session(std::uint64_t serial) {

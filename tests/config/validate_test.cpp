@@ -59,6 +59,8 @@ const blame table[]{
      severity::warning},
     {"SCRAM without users", [](auto& s) { s.auth.method = auth_method::scram_sha_256; }, "auth.method"},
     {"passthrough with users", [](auto& s) { s.users["a"].password = "x"; }, "auth.method", severity::warning},
+    {"D37: a console user who is not among the users", [](auto& s) { s.admin.admin_users = {"nobody"}; },
+     "admin.admin_users", severity::warning},
     {"a user without password",
      [](auto& s) {
          s.auth.method = auth_method::scram_sha_256;
@@ -142,6 +144,13 @@ TEST_CASE("trust is allowed on loopback, and elsewhere only by its own key") {
     CHECK(validate(all, everything_readable).empty());
     all.listen.host = "0.0.0.0";
     all.auth.allow_remote_trust = true;
+    CHECK(validate(all, everything_readable).empty());
+}
+
+TEST_CASE("D37: with passthrough, users of the console are not useless") {
+    settings all = good();
+    all.users["operator"].password = "x";
+    all.admin.stats_users = {"operator"};
     CHECK(validate(all, everything_readable).empty());
 }
 

@@ -39,6 +39,8 @@ ROOMS = [
     Room("proxy/cluster/*",    "proxy/cluster proxy/net proxy/policy protocol config/config.hpp",
                                                                                           "boost posix iovec fmt",
                                                                                                               False),
+    Room("proxy/console/*",    "proxy/console protocol config admin/snapshot.hpp admin/commands.hpp admin/printable.hpp",
+                                                                                          "fmt",              True),
     Room("admin/*",            "admin config protocol/error_response.hpp protocol/sqlstate.hpp",
                                                                                           "boost prometheus fmt libcrypto",
                                                                                                               False),
