@@ -5,15 +5,16 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from bench import DATABASE
+from bench import DATABASE, OTHER_DATABASE
 from lib.deadline import eventually
+from lib.wire_client import Closed, ServerError
 from pair import TOKEN, before, mode, order, status, two_nodes, waiting
 
 TABLE = "create table t (id int primary key); alter table t owner to app"
-SLOW_READ = "select 'read', pg_sleep(%s) /* switch */"
+SLOW_READ = "select 'read', pg_sleep(1) /* switch */"
 
 
-def _lose_server_in(bench, proxy, client, text):
+def _lose_server_in(bench, client, text):
     """Its answer when its server is terminated while it runs."""
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(client.query, text, 20)
@@ -28,19 +29,33 @@ def _turn(proxy, name, value):
     assert status(proxy)["switches"][name] is value
 
 
+def _is_repeated(bench, proxy, database):
+    with proxy.connect(database) as client:
+        try:
+            result = _lose_server_in(bench, client, SLOW_READ)
+        except (ServerError, Closed) as ended:                   # a session that ends repeats nothing
+            assert isinstance(ended, Closed) or ended.sqlstate in ("08006", "57P01"), ended
+            return False
+        assert result.error or result.rows == [["read", ""]], result.rows
+        return result.error is None
+
+
 def recovery_off(bench):
     """A plain pooler: a read that was under way is not repeated; on again, it is."""
     with bench.proxy(admin={"operate_token": TOKEN}, recovery={"enabled": False}) as proxy:
-        with proxy.connect(DATABASE) as client:
-            try:
-                result = _lose_server_in(bench, proxy, client, SLOW_READ % 20)
-                assert result.error, result.rows
-            except Exception as ended:                           # noqa: or the session ends: both are no repetition
-                assert "08006" in str(ended) or "57P01" in str(ended) or "closed" in str(ended), ended
+        assert not _is_repeated(bench, proxy, DATABASE)
         _turn(proxy, "recovery.enabled", True)
-        with proxy.connect(DATABASE) as client:
-            result = _lose_server_in(bench, proxy, client, SLOW_READ % 1)
-            assert result.rows == [["read", ""]], result.error
+        assert _is_repeated(bench, proxy, DATABASE)
+
+
+def recovery_off_for_one_pool(bench):
+    """D1: also per pool; the neighbour keeps it."""
+    with bench.proxy(admin={"operate_token": TOKEN}) as proxy:
+        for database in (DATABASE, OTHER_DATABASE):
+            proxy.connect(database).close()
+        order(proxy, "PUT", "/api/v1/switches", {"recovery.enabled": False, "pool": DATABASE})
+        assert not _is_repeated(bench, proxy, DATABASE)
+        assert _is_repeated(bench, proxy, OTHER_DATABASE)
 
 
 def guard_off(bench):
@@ -49,9 +64,9 @@ def guard_off(bench):
               "$$ begin perform pg_sleep(1.5); return 'done'; end $$")
     try:
         with bench.proxy(admin={"operate_token": TOKEN}) as proxy, proxy.connect(DATABASE) as client:
-            assert _lose_server_in(bench, proxy, client, "select unproven() /* switch */").sqlstate == "40003"
+            assert _lose_server_in(bench, client, "select unproven() /* switch */").sqlstate == "40003"
             _turn(proxy, "guard.enabled", False)
-            assert _lose_server_in(bench, proxy, client, "select unproven() /* switch */").rows == [["done"]]
+            assert _lose_server_in(bench, client, "select unproven() /* switch */").rows == [["done"]]
     finally:
         bench.sql("drop function unproven()")
 
@@ -113,4 +128,4 @@ def all_off(bench):
         assert client.value("show work_mem") == "7MB"
 
 
-CASES = [recovery_off, guard_off, read_only_off, breaker_off, all_off]
+CASES = [recovery_off, recovery_off_for_one_pool, guard_off, read_only_off, breaker_off, all_off]
