@@ -50,7 +50,7 @@ def a_pause_is_no_longer_than_hold_timeout(bench):
         order(proxy, "POST", PAUSE)
         began = time.monotonic()
         result = client.query("insert into t values (1)")
-        assert result.sqlstate in ("57P03", "53300") and result.status == "I", result.error
+        assert result.sqlstate == "57P03" and result.status == "I", result.error
         assert "outcome=not_executed" in result.error["D"], result.error
         assert 0.3 < time.monotonic() - began < 5
         order(proxy, "POST", RESUME)
@@ -138,6 +138,38 @@ def switchover(bench):
         assert mode(proxy) == "normal" and not primary.is_running()
 
 
+def a_switchover_does_not_wait_for_ever(bench):
+    """switchover.drain_timeout: who does not end his transaction loses it, is told so, and stays (R04)."""
+    with two_nodes(bench, "stubborn", "create table t (id int primary key); alter table t owner to app") as (primary, standby), \
+            before(bench, primary, standby, switchover={"hook": _hook(bench, primary, standby), "drain_timeout": "300ms"}) as proxy, \
+            proxy.connect(DATABASE) as client, proxy.connect(DATABASE) as newcomer:
+        client.query("begin; insert into t values (1)")
+        order(proxy, "POST", "/api/v1/switchover", expect=202)
+        newcomer.send(msg.query("insert into t values (2)"))     # held meanwhile
+        assert _switchover_ends(proxy)["step"] == "done", (status(proxy)["switchover"], proxy.log_tail())
+        lost = client.query("insert into t values (3)")
+        assert lost.sqlstate == "40001" and lost.status == "E" and "outcome=rolled_back" in lost.error["D"], lost.error
+        assert client.query("rollback").status == "I"
+        assert newcomer.read_result().tags == ["INSERT 0 1"]
+        assert client.query("insert into t values (4)").tags == ["INSERT 0 1"]
+        assert standby.sql("select id from t order by id", DATABASE) == [["2"], ["4"]]
+
+
+def a_hold_is_no_longer_than_hold_timeout(bench):
+    """D3: an operator who forgets to resume does not hang anybody: 57P03, not sent, and the client stays."""
+    with bench.proxy(admin={"operate_token": TOKEN}, pool={"hold_timeout": "400ms"}) as proxy, proxy.connect(DATABASE) as client:
+        client.query("select 1")
+        order(proxy, "POST", "/api/v1/hold")
+        for text in ("insert into t values (1)", "begin"):
+            result = client.query(text)
+            assert result.sqlstate == "57P03" and result.status == "I", result.error
+            assert "outcome=not_executed" in result.error["D"], result.error
+        assert proxy.http("/readyz")[0] == 200
+        order(proxy, "POST", "/api/v1/resume")
+        assert client.query("insert into t values (2)").tags == ["INSERT 0 1"]
+        assert bench.sql("select id from t") == [["2"]]
+
+
 def a_failed_switchover_releases(bench):
     """The hook fails: everybody goes on where they were, and status says why."""
     with pair(bench, "failing", switchover={"hook": "exit 3"}) as (primary, _, proxy), Loopers(proxy) as clients:
@@ -162,5 +194,6 @@ def resume_cancels_a_switchover(bench):
         assert clients.lost == 0, clients.lost
 
 
-CASES = [pause_and_resume, a_pause_is_no_longer_than_hold_timeout, hold_and_resume, hold_without_a_standby, switchover,
+CASES = [pause_and_resume, a_pause_is_no_longer_than_hold_timeout, hold_and_resume, hold_without_a_standby,
+         a_hold_is_no_longer_than_hold_timeout, switchover, a_switchover_does_not_wait_for_ever,
          a_failed_switchover_releases, resume_cancels_a_switchover]
