@@ -240,7 +240,7 @@ struct retry_settings {
     bool conflicts = false;  // 40001 and 40P01 outside of a transaction
     std::uint64_t result_hold = 64 * kib;
     milliseconds result_hold_time{20};
-    double budget = 0.10;  // share of statements that may be retries
+    double budget = 0.10;               // share of statements that may be retries
     std::uint32_t budget_reserve = 10;  // retries per second beyond that share
     bool client_control = true;
 
@@ -270,6 +270,7 @@ struct read_only_settings {
 struct replay_settings {
     bool enabled = true;
     std::uint32_t attempts = 5;
+    std::uint64_t max_transaction = mib;
 
     bool operator==(const replay_settings&) const = default;
 };

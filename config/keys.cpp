@@ -307,11 +307,12 @@ constexpr std::array all_keys{
     row<&p::retry, &retry_settings::result_hold_time>("retry.result_hold_time", duration(0 * ms, sec),
                                                       "And for so long; slow results are passed on as they come."),
     row<&p::retry, &retry_settings::budget>(
-        "retry.budget", percent(100), "Retries may be this share of all statements, so that they never become the load."),
+        "retry.budget", percent(100),
+        "Retries may be this share of all statements, so that they never become the load."),
     row<&p::retry, &retry_settings::budget_reserve>("retry.budget_reserve", count(0, 100'000),
                                                     "Retries per second that are free beyond that share."),
-    row<&p::retry, &retry_settings::client_control>(
-        "retry.client_control", flag(), "Whether SET pgsteady.* may lower these limits for a session."),
+    row<&p::retry, &retry_settings::client_control>("retry.client_control", flag(),
+                                                    "Whether SET pgsteady.* may lower these limits for a session."),
     row<&p::breaker, &breaker_settings::enabled>(
         "breaker.enabled", flag(), "Kill switch: the circuit breaker of each backend (takes effect with recovery)."),
     older(row<&p::breaker, &breaker_settings::failure_threshold>("breaker.failure_threshold", count(1, 10'000),
@@ -340,6 +341,10 @@ constexpr std::array all_keys{
     row<&p::replay, &replay_settings::enabled>(
         "replay.enabled", flag(), "Kill switch: replay interrupted transactions (takes effect with replay)."),
     row<&p::replay, &replay_settings::attempts>("replay.attempts", count(1, 100), "Attempts of one replay."),
+    row<&p::replay, &replay_settings::max_transaction>("replay.max_transaction", size(0, 64 * mib),
+                                                       "Of an open transaction, so many bytes of its requests are "
+                                                       "kept: a lost COMMIT of one that has only read is then "
+                                                       "answered COMMIT. 0: nothing."),
     row<&p::guard, &guard_settings::enabled>(
         "guard.enabled", flag(),
         "Kill switch: prove reads harmless before they are retried (takes effect with recovery)."),
@@ -405,7 +410,8 @@ constexpr std::array all_keys{
         "hold.ramp", count(1, 100'000),
         "So many connections are opened in the first 100 ms after an outage, and twice as many in each that follow."),
     row<&s::switchover, &switchover_settings::hook>(
-        "switchover.hook", text(), "Command that moves the primary, run during a switchover. Empty: somebody else does."),
+        "switchover.hook", text(),
+        "Command that moves the primary, run during a switchover. Empty: somebody else does."),
     row<&s::switchover, &switchover_settings::drain_timeout>(
         "switchover.drain_timeout", duration(),
         "A planned switchover waits so long for open transactions (takes effect with recovery). 0: it does not wait."),

@@ -53,10 +53,11 @@ error_fields queue_full(std::string_view incident) {
 }
 
 error_fields transaction_lost(std::string_view why, std::string_view incident) {
-    return plain_error(sqlstate::serialization_failure,
-                       "transaction rolled back: server connection was lost and the transaction could not be replayed (" +
-                           std::string(why) + ")",
-                       detail(statement_outcome::rolled_back, incident), "Retry the whole transaction.");
+    return plain_error(
+        sqlstate::serialization_failure,
+        "transaction rolled back: server connection was lost and the transaction could not be replayed (" +
+            std::string(why) + ")",
+        detail(statement_outcome::rolled_back, incident), "Retry the whole transaction.");
 }
 
 error_fields result_lost(std::uint64_t rows, std::string_view last_words, std::string_view incident) {
@@ -73,16 +74,32 @@ error_fields commit_unknown(std::string_view last_words, std::string_view incide
                        "Check the transaction's effects before retrying.");
 }
 
+error_fields committed_unseen(std::string_view last_words, std::string_view incident) {
+    return plain_error(sqlstate::transaction_resolution_unknown, "transaction committed but its result was lost",
+                       detail(statement_outcome::committed, incident, last_words), "Do not retry: it is done.");
+}
+
+error_fields committed_locally(std::string_view incident) {
+    error_fields warning = plain_error(
+        sqlstate::warning, "the wait for synchronous replication was cut short: server connection was lost",
+        "The transaction has already committed locally, but might not have been replicated to the standby. " +
+            detail(statement_outcome::committed, incident));
+    warning.severity = "WARNING";
+    return warning;
+}
+
 error_fields statement_unknown(std::string_view last_words, std::string_view incident) {
-    return plain_error(sqlstate::statement_completion_unknown,
-                       "connection lost while a statement was executing outside a transaction block; completion is unknown",
-                       detail(statement_outcome::unknown, incident, last_words), "Verify effects before retrying.");
+    return plain_error(
+        sqlstate::statement_completion_unknown,
+        "connection lost while a statement was executing outside a transaction block; completion is unknown",
+        detail(statement_outcome::unknown, incident, last_words), "Verify effects before retrying.");
 }
 
 error_fields copy_lost(std::uint64_t bytes, bool over, std::string_view last_words, std::string_view incident) {
-    return plain_error(over ? sqlstate::statement_completion_unknown : sqlstate::serialization_failure,
-                       "COPY failed: server connection lost after " + std::to_string(bytes) + " bytes",
-                       detail(over ? statement_outcome::unknown : statement_outcome::rolled_back, incident, last_words));
+    return plain_error(
+        over ? sqlstate::statement_completion_unknown : sqlstate::serialization_failure,
+        "COPY failed: server connection lost after " + std::to_string(bytes) + " bytes",
+        detail(over ? statement_outcome::unknown : statement_outcome::rolled_back, incident, last_words));
 }
 
 error_fields pool_exhausted(std::chrono::milliseconds waited, std::string_view incident, std::string_view why) {
@@ -92,9 +109,10 @@ error_fields pool_exhausted(std::chrono::milliseconds waited, std::string_view i
 }
 
 error_fields session_lost(std::string_view pins, std::string_view last_words, std::string_view incident) {
-    return fatal_error(sqlstate::connection_failure,
-                       "session ended: server connection lost and session state cannot be restored (" + std::string(pins) + ")",
-                       detail(statement_outcome::unknown, incident, last_words));
+    return fatal_error(
+        sqlstate::connection_failure,
+        "session ended: server connection lost and session state cannot be restored (" + std::string(pins) + ")",
+        detail(statement_outcome::unknown, incident, last_words));
 }
 
 error_fields server_violation(std::string_view incident) {
@@ -124,8 +142,8 @@ error_fields unavailable(std::string_view why, std::string_view incident) {
 
 error_fields sequence_value_lost() {
     return plain_error(sqlstate::object_not_in_prerequisite_state,
-                       "currval and lastval are not available: the server connection has served other clients since", {},
-                       "Use INSERT ... RETURNING, or call them in the transaction that drew from the sequence.");
+                       "currval and lastval are not available: the server connection has served other clients since",
+                       {}, "Use INSERT ... RETURNING, or call them in the transaction that drew from the sequence.");
 }
 
 error_fields transaction_aborted() {
@@ -147,9 +165,10 @@ error_fields too_many_clients(std::string_view which) {
 }
 
 error_fields too_many_tries(std::string_view which) {
-    return fatal_error(sqlstate::configuration_limit_exceeded,
-                       "too many passwords are being tried from this address (auth.passthrough." + std::string(which) + ")",
-                       {}, "Wait and try again, or raise the limit.");
+    return fatal_error(
+        sqlstate::configuration_limit_exceeded,
+        "too many passwords are being tried from this address (auth.passthrough." + std::string(which) + ")", {},
+        "Wait and try again, or raise the limit.");
 }
 
 error_fields certificate_mismatch(std::string_view user) {
@@ -171,9 +190,7 @@ error_fields idle_in_transaction_timeout() {
                        "terminating connection due to idle-in-transaction timeout");
 }
 
-error_fields transaction_timeout() {
-    return fatal_error("25P04", "terminating connection due to transaction timeout");
-}
+error_fields transaction_timeout() { return fatal_error("25P04", "terminating connection due to transaction timeout"); }
 
 }  // namespace client_errors
 

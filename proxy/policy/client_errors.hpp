@@ -22,8 +22,8 @@ namespace client_errors {
 /// R01: no statement can write at the moment; `what` names the statement's kind ("INSERT").
 [[nodiscard]] error_fields read_only(std::string_view what, std::string_view incident);
 /// R02: no server within the hold time; safe to retry.
-[[nodiscard]] error_fields no_server(std::string_view what, std::chrono::milliseconds waited, std::string_view last_words,
-                                     std::string_view incident);
+[[nodiscard]] error_fields no_server(std::string_view what, std::chrono::milliseconds waited,
+                                     std::string_view last_words, std::string_view incident);
 /// R03: the wait queue is full.
 [[nodiscard]] error_fields queue_full(std::string_view incident);
 /// R04: the open transaction is gone.
@@ -32,10 +32,15 @@ namespace client_errors {
 [[nodiscard]] error_fields result_lost(std::uint64_t rows, std::string_view last_words, std::string_view incident);
 /// R07: COMMIT was in progress.
 [[nodiscard]] error_fields commit_unknown(std::string_view last_words, std::string_view incident);
+/// The variant of R07 for what is known to be committed, while its tag or its rows are lost.
+[[nodiscard]] error_fields committed_unseen(std::string_view last_words, std::string_view incident);
+/// WARNING beside the answer of a COMMIT whose wait for a synchronous standby was cut short [E3a].
+[[nodiscard]] error_fields committed_locally(std::string_view incident);
 /// R08: a statement outside a transaction block was in progress.
 [[nodiscard]] error_fields statement_unknown(std::string_view last_words, std::string_view incident);
 /// R09: COPY FROM STDIN was in progress. `over`: CopyDone had been sent, so the rows may be there.
-[[nodiscard]] error_fields copy_lost(std::uint64_t bytes, bool over, std::string_view last_words, std::string_view incident);
+[[nodiscard]] error_fields copy_lost(std::uint64_t bytes, bool over, std::string_view last_words,
+                                     std::string_view incident);
 /// R11: no server connection became free during the whole wait; `why` says what they were short of.
 [[nodiscard]] error_fields pool_exhausted(std::chrono::milliseconds waited, std::string_view incident,
                                           std::string_view why = "all server connections are in use");

@@ -2,11 +2,13 @@
 #include "proxy/session/recovery_plan.hpp"
 
 #include "protocol/frame.hpp"
+
 #include "proxy/session/leading_word.hpp"
 #include "proxy/sql/transaction_text.hpp"
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 namespace pgsteady {
 
@@ -22,7 +24,9 @@ std::string_view cstring_at(std::string_view& rest) {
 /// Walks frames; knows what the names prepared and bound on the way stand for.
 class splitter {
 public:
-    splitter(std::string_view kept, const statement_text& text_of) : rest_(kept), text_of_(text_of) {}
+    /// `in_block`: all of it stands in one transaction block, in which portals outlive their segment.
+    splitter(std::string_view kept, const statement_text& text_of, bool in_block = false)
+        : rest_(kept), text_of_(text_of), in_block_(in_block) {}
 
     /// The next request. False: there is none, or (malformed()) it cannot be read.
     bool next(sent_request& out) {
@@ -51,27 +55,46 @@ public:
     [[nodiscard]] bool malformed() const { return malformed_; }
     /// The end of the COPY data of the request before, which were not kept, stood in front of this one.
     [[nodiscard]] bool after_copy() const { return after_copy_; }
+    /// A name stood for something from before, and now stands for nothing or something else: what text_of says of it now
+    /// need not be what it said then.
+    [[nodiscard]] bool renamed() const { return renamed_; }
 
 private:
     /// True: the request ends with this frame.
     bool take(char type, std::string_view body, sent_request& out) {
         switch (type) {
             case frontend::query:
-                if (out.frames.size() != body.size() + frame_header_size) out.opaque = true;  // ends a segment without Sync
+                prepared_.erase(std::string());
+                if (out.frames.size() != body.size() + frame_header_size)
+                    out.opaque = true;  // ends a segment without Sync
                 out.texts.emplace_back(cstring_at(body));
                 return true;
             case frontend::function_call: out.opaque = true; return true;
-            case frontend::sync: portals_.clear(); return true;
+            case frontend::sync:
+                if (!in_block_) portals_.clear();
+                return true;
             case frontend::parse: {
                 const std::string_view name = cstring_at(body);
-                prepared_.insert_or_assign(std::string(name), std::string(cstring_at(body)));
+                const std::string_view text = cstring_at(body);
+                renamed_ |= outer_.contains(name);
+                out.mixed |= !ends_transaction(text);
+                prepared_.insert_or_assign(std::string(name), std::string(text));
                 return false;
             }
             case frontend::bind: {
                 const std::string_view portal = cstring_at(body);
-                portals_.insert_or_assign(std::string(portal), text_of(cstring_at(body)));
+                const std::string text = text_of(cstring_at(body));
+                out.mixed |= !ends_transaction(text);
+                portals_.insert_or_assign(std::string(portal), text);
                 return false;
             }
+            case frontend::describe:
+                out.mixed |=
+                    body.starts_with('S') && !ends_transaction(text_of(body.substr(1, body.find('\0', 1) - 1)));
+                return false;
+            case frontend::close:
+                if (body.starts_with('S')) renamed_ |= outer_.contains(body.substr(1, body.find('\0', 1) - 1));
+                return false;
             case frontend::execute: {
                 const auto portal = portals_.find(cstring_at(body));
                 if (portal == portals_.end() || portal->second.empty()) out.opaque = true;
@@ -80,34 +103,53 @@ private:
             }
             case frontend::copy_done:
             case frontend::copy_fail: out.opaque = true; return false;
-            default: return false;  // Describe, Close, Flush
+            default: return false;  // Flush
         }
     }
 
-    std::string text_of(std::string_view name) const {
+    std::string text_of(std::string_view name) {
         const auto own = prepared_.find(name);
-        return own != prepared_.end() ? own->second : std::string(text_of_(name));
+        if (own != prepared_.end()) return own->second;
+        outer_.emplace(name);
+        return std::string(text_of_(name));
     }
 
     std::string_view rest_;
     const statement_text& text_of_;
     std::map<std::string, std::string, std::less<>> prepared_;
     std::map<std::string, std::string, std::less<>> portals_;
+    std::set<std::string, std::less<>> outer_;  // names that were looked up
+    bool in_block_;
+    bool renamed_ = false;
     bool malformed_ = false;
     bool after_copy_ = false;
 };
 
 bool commits(const sent_request& request) {
-    return std::any_of(request.texts.begin(), request.texts.end(), [](const std::string& text) { return contains_commit(text); });
+    return std::any_of(request.texts.begin(), request.texts.end(),
+                       [](const std::string& text) { return contains_commit(text); });
 }
 
 bool only_ends(const sent_request& request) {
     return !request.opaque && request.texts.size() == 1 && ends_transaction(request.texts.front());
 }
 
+/// COMMIT, and nothing else that would have to be answered.
+bool only_commits(const sent_request& request) {
+    return only_ends(request) && request.whole && !request.mixed && contains_commit(request.texts.front());
+}
+
+/// A segment whose last statement is its only COMMIT.
+bool commits_last(const sent_request& request) {
+    if (!request.whole || request.opaque || request.texts.empty() || !ends_transaction(request.texts.back()))
+        return false;
+    return std::none_of(request.texts.begin(), request.texts.end() - 1, contains_commit);
+}
+
 bool to_savepoint(const sent_request& request) {
-    return std::any_of(request.texts.begin(), request.texts.end(),
-                       [](const std::string& text) { return leading_word(text) == "ROLLBACK" && !ends_transaction(text); });
+    return std::any_of(request.texts.begin(), request.texts.end(), [](const std::string& text) {
+        return leading_word(text) == "ROLLBACK" && !ends_transaction(text);
+    });
 }
 
 bool only_begins(const sent_request& request) {
@@ -121,6 +163,12 @@ bool begins_and_goes_on(const sent_request& request) {
            std::none_of(request.texts.begin() + 1, request.texts.end(), [](const std::string& text) {
                return contains_commit(text) || ends_transaction(text) || classify_statements(text).kind > statement_kind::writes;
            });
+}
+
+bool controls_transaction(const sent_request& request) {
+    return std::any_of(request.texts.begin(), request.texts.end(), [](const std::string& text) {
+        return scan_tokens(text).has(transaction_mask | token_hit::call | token_hit::do_block);
+    });
 }
 
 /// A text that looks at the guard itself would see it.
@@ -163,10 +211,11 @@ private:
         bool revived = false;  // ROLLBACK TO a savepoint may have healed a failed transaction before its COMMIT
         for (std::size_t i = at_; i < end; ++i) revived |= to_savepoint(sent_[i]);
         if (commit && (!failed || revived)) {
+            if (at_ == 0 && end == 0 && facts_.status == 'T') return the_commit();
             while (at_ <= end) add(request_fate::commit_unknown);
             return;
         }
-        if (facts_.status != 'I') plan_.block_lost = true;
+        if (facts_.status != 'I' && at_ == 0) plan_.block_lost = true;  // not one that begins behind it
         bool told = failed;
         while (at_ < sent_.size() && at_ <= end) {
             // What has been answered in part can only be ended with an error.
@@ -178,11 +227,28 @@ private:
         }
     }
 
+    /// The first request may have committed the transaction that was open before it.
+    void the_commit() {
+        const bool answerable = only_commits(sent_[at_]) && !facts_.delivered;
+        if (facts_.committed)
+            return add(answerable                 ? request_fate::commit_done
+                       : commits_last(sent_[at_]) ? request_fate::committed
+                                                  : request_fate::commit_unknown);
+        if (answerable && facts_.commit.what == commit_evidence::read_only) return add(request_fate::commit_done);
+        if (answerable && facts_.commit.what == commit_evidence::ask && facts_.may_retry)
+            return add(request_fate::commit_read, {facts_.commit.reads});
+        add(request_fate::commit_unknown);
+    }
+
     void outside() {
         const sent_request& request = sent_[at_];
         const bool delivered = facts_.delivered && at_ == 0;
+        // Transaction control inside of it: nobody knows which of its commits was meant.
+        if (facts_.committed && at_ == 0 && request.whole && !controls_transaction(request))
+            return add(request_fate::committed);
         if (only_begins(request) && request.whole && !delivered) {
-            if (at_ + 1 == sent_.size()) return add(facts_.may_retry ? request_fate::again : request_fate::transaction_lost);
+            if (at_ + 1 == sent_.size())
+                return add(facts_.may_retry ? request_fate::again : request_fate::transaction_lost);
             // What follows stands in the transaction that it has begun: it is gone, or its COMMIT is in doubt.
             return in_block(false);
         }
@@ -220,7 +286,8 @@ private:
         }
         if (std::any_of(request.texts.begin(), request.texts.end(), mentions_guard)) {
             reads.clear();
-            const bool shows = request.texts.size() == 1 && leading_word(request.texts.front()) == "SHOW" && worst == statement_kind::reads;
+            const bool shows = request.texts.size() == 1 && leading_word(request.texts.front()) == "SHOW" &&
+                               worst == statement_kind::reads;
             return shows ? request_fate::again : request_fate::statement_unknown;
         }
         if (worst == statement_kind::reads || (worst == statement_kind::session_state && any_read))
@@ -249,6 +316,15 @@ bool split_requests(std::string_view kept, std::size_t answered, const statement
     }
     if (walk.after_copy() && !out.empty()) out.back().opaque = true;
     return !walk.malformed() && answered == 0;
+}
+
+bool executed_texts(std::string_view frames, const statement_text& text_of, std::vector<std::string>& out) {
+    splitter walk(frames, text_of, true);
+    for (sent_request each; walk.next(each); each = {}) {
+        if (each.opaque || !each.whole || walk.after_copy()) return false;
+        out.insert(out.end(), std::make_move_iterator(each.texts.begin()), std::make_move_iterator(each.texts.end()));
+    }
+    return !walk.malformed() && !walk.renamed() && !walk.after_copy();
 }
 
 recovery_plan plan_recovery(const std::vector<sent_request>& sent, const loss_facts& facts) {

@@ -3,6 +3,7 @@
 // comes out, in order. The session carries it out.
 #pragma once
 
+#include "proxy/session/commit_proof.hpp"
 #include "proxy/sql/statement_class.hpp"
 
 #include <cstddef>
@@ -19,7 +20,8 @@ struct sent_request {
     std::string_view frames;
     std::vector<std::string> texts;  ///< what it executes, in order; of a segment without Execute: nothing
     bool whole = true;               ///< a segment: its Sync was sent
-    bool opaque = false;             ///< FunctionCall, COPY (its data are not kept), a statement or portal whose text is not known
+    bool opaque = false;  ///< FunctionCall, COPY (its data are not kept), a statement or portal whose text is not known
+    bool mixed = false;   ///< prepares, binds or describes something other than the end of a transaction
 };
 
 /// The text that a statement name stands for; empty if none is known. The unnamed statement has the empty name.
@@ -29,14 +31,22 @@ using statement_text = std::function<std::string_view(std::string_view name)>;
 [[nodiscard]] bool split_requests(std::string_view kept, std::size_t answered, const statement_text& text_of,
                                   std::vector<sent_request>& out);
 
+/// The texts that an open transaction has executed, in order, from the frames of its answered requests. False: not all of
+/// them can be known from these.
+[[nodiscard]] bool executed_texts(std::string_view frames, const statement_text& text_of,
+                                  std::vector<std::string>& out);
+
 enum class request_fate : std::uint8_t {
-    again,             ///< sent again as it is: nothing of it can have remained
-    again_read,        ///< sent again once it is proven to read only, under the READ ONLY guard (D20)
-    in_lost_block,     ///< answered here: its transaction has died with the server (phases E, H, I)
-    transaction_lost,  ///< R04, 40001
-    commit_unknown,    ///< R07, 08007
-    statement_unknown, ///< R08, 40003
-    result_lost,       ///< R06, 08006: rows were delivered
+    again,              ///< sent again as it is: nothing of it can have remained
+    again_read,         ///< sent again once it is proven to read only, under the READ ONLY guard (D20)
+    in_lost_block,      ///< answered here: its transaction has died with the server (phases E, H, I)
+    commit_done,        ///< a COMMIT, answered here: the transaction is committed, or has only read (phase G, D23)
+    commit_read,        ///< the same, once the catalogue has confirmed that the transaction has only read
+    transaction_lost,   ///< R04, 40001
+    commit_unknown,     ///< R07, 08007
+    committed,          ///< the variant of R07 for what is known to be committed, while its answer is lost
+    statement_unknown,  ///< R08, 40003
+    result_lost,        ///< R06, 08006: rows were delivered
 };
 
 struct planned_request {
@@ -44,13 +54,15 @@ struct planned_request {
     request_fate fate = request_fate::statement_unknown;
     bool whole = true;
     bool opens_lost_block = false;       ///< from its answer on the client is in a transaction that is gone
-    std::vector<statement_class> reads;  ///< again_read: what has to be proven
+    std::vector<statement_class> reads;  ///< again_read, commit_read: what has to be proven
 };
 
 struct loss_facts {
     char status = 'I';          ///< the last ReadyForQuery's
     bool delivered = false;     ///< a part of the first request's answer has reached the client
     bool may_retry = true;      ///< attempts, budget and switches allow to send anything again
+    commit_judgement commit{};  ///< what the open transaction has done until the first request, as far as that is known
+    bool committed = false;     ///< the server said that what the first request began, or ended, is committed [E3a]
 };
 
 struct recovery_plan {

@@ -9,6 +9,7 @@
 #include "proxy/session/reported.hpp"
 #include "proxy/session/settings.hpp"
 #include "proxy/session/statements.hpp"
+#include "proxy/session/transaction_journal.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -59,8 +60,9 @@ struct server_link {
     std::size_t host = 0;    ///< index in the cluster's list
     bool standby = false;    ///< it was in recovery when the connection was opened
     bool read_only_default =
-        false;                   ///< default_transaction_read_only was on at sign-in: the role's own, or the server's
-    std::uint32_t timeline = 0;  ///< of a primary, at connect; 0: not known
+        false;  ///< default_transaction_read_only was on at sign-in: the role's own, or the server's
+    bool serializable_default = false;  ///< default_transaction_isolation was SERIALIZABLE then, or nobody knows
+    std::uint32_t timeline = 0;         ///< of a primary, at connect; 0: not known
 
     // conversation
     reply_tracker tracker;
@@ -68,7 +70,10 @@ struct server_link {
     char transaction_status = 'I';
     std::string kept_requests;        ///< client frames not yet answered by ReadyForQuery, if they fit (D13)
     bool kept_complete = true;        ///< false: something was too large to keep
+    bool unkept_commit = false;       ///< and that may be a COMMIT
     std::uint32_t kept_answered = 0;  ///< ReadyForQuery that the client has got since the first of them was kept
+    transaction_journal journal;      ///< what of them belongs to the open transaction, once it is answered
+    std::uint32_t journal_from = 0;   ///< so many of the answered requests in kept_requests precede that transaction
     std::size_t frame_left = 0;       ///< bytes of a large server frame still to come
     bool frame_forward = false;       ///< whether they go to the client
 
@@ -82,8 +87,9 @@ struct server_link {
 
     // what it said
     reported_ptr reported;
-    recovery_verdict verdict;  ///< how the connection is ending, once it is
-    std::string last_words;    ///< severity, SQLSTATE and message of a FATAL or a class 57 notice
+    recovery_verdict verdict;        ///< how the connection is ending, once it is
+    bool committed_locally = false;  ///< cut short in its wait for a standby: what it was committing is committed
+    std::string last_words;          ///< severity, SQLSTATE and message of a FATAL or a class 57 notice
 
     /// What it does for the client that has it.
     [[nodiscard]] failure_phase doing() const {

@@ -3,6 +3,7 @@
 
 #include "protocol/frame.hpp"
 #include "protocol/wire.hpp"
+
 #include "proxy/policy/client_errors.hpp"
 
 namespace pgsteady {
@@ -112,7 +113,8 @@ void session::detach(session_actions::release how) {
     restoring_ = flush_sent_ = client_flushed_ = guarding_ = proving_ = copying_out_ = conflict_ = false;
     delivered_ = error_in_request_ = false;
     rows_ = copied_ = 0;
-    effects_pending_ = names_pending_ = 0;
+    effects_pending_ = names_pending_ = completed_ = 0;
+    last_tag_ = 0;
     touched_ = uncertain_ = perhaps_kept_ = resets_ = ready_held_ = false;
     if (extra_ == nullptr) return;
     extra_->portals.clear();
@@ -124,7 +126,9 @@ void session::detach(session_actions::release how) {
 
 // Only when every reply is accounted for and the server says it is idle (P19, P21).
 void session::release_if_at_rest() {
-    if (link_ == nullptr || claimed_ || pins_ != 0 || segment_open_ || client_frame_left_ != 0 || restoring_ || uncertain_ || ready_held_) return;
+    if (link_ == nullptr || claimed_ || pins_ != 0 || segment_open_ || client_frame_left_ != 0 || restoring_ ||
+        uncertain_ || ready_held_)
+        return;
     if (pool_.mode == session_mode::session && phase_ != phase::ended) return;
     if (!link_->at_rest()) return;
     if (extra_ != nullptr && !extra_->lent.empty()) return take_lent_back();  // its reply comes here again

@@ -10,15 +10,18 @@
 // _loss: a lost server, failed transactions, our own errors; _retry: sending again; _routing: reads without a primary.
 #pragma once
 
-#include "config/config.hpp"
 #include "protocol/error_response.hpp"
 #include "protocol/startup.hpp"
 #include "protocol/token_scan.hpp"
+
+#include "config/config.hpp"
+
 #include "proxy/policy/cluster_view.hpp"
 #include "proxy/policy/end_reason.hpp"
 #include "proxy/policy/failure.hpp"
 #include "proxy/policy/retry_schedule.hpp"
 #include "proxy/policy/server_need.hpp"
+#include "proxy/session/commit_proof.hpp"
 #include "proxy/session/gather.hpp"
 #include "proxy/session/recovery_plan.hpp"
 #include "proxy/session/server_link.hpp"
@@ -64,15 +67,16 @@ struct pool_facts {
     session_mode mode = session_mode::transaction;
     std::size_t prepared_bytes = 4 * 1024 * 1024;  ///< per server connection
     std::size_t keep_bytes = 64 * 1024;            ///< requests kept until ReadyForQuery (D13)
+    std::size_t journal_bytes = 1024 * 1024;       ///< of the open transaction's requests (replay.max_transaction)
     std::size_t session_bytes = 16 * 1024 * 1024;  ///< what one client may make us remember
     std::uint32_t max_message = frame_length_limit_default;
-    bool pin_opaque = false;                       ///< CALL pins (D12)
-    service_mode service = service_mode::normal;   ///< of the pool's cluster, as this worker knows it
+    bool pin_opaque = false;                      ///< CALL pins (D12)
+    service_mode service = service_mode::normal;  ///< of the pool's cluster, as this worker knows it
 
     // Recovery. All of it is looked at after a failure only, but for retry.result_hold.
-    bool recovers = true;                          ///< the kill switch `recovery.enabled`
-    bool guards = true;                            ///< reads are proven and guarded before they are sent again (D20)
-    config::retry_settings retry;                  ///< attempts, conflicts, result hold (D26)
+    bool recovers = true;          ///< the kill switch `recovery.enabled`
+    bool guards = true;            ///< reads are proven and guarded before they are sent again (D20)
+    config::retry_settings retry;  ///< attempts, conflicts, result hold (D26)
     std::chrono::milliseconds hold_timeout{30'000};
 
     /// Settings that a server of this pool has accepted, and what it then reported (P34: refreshed at each restore).
@@ -94,13 +98,14 @@ struct session_actions {
         reset,    ///< at rest, but with state that DISCARD ALL must clear first
         discard,  ///< close it
     };
-    bool want_server = false;    ///< ask the pool; on_server() or refuse_waiting() answers
+    bool want_server = false;  ///< ask the pool; on_server() or refuse_waiting() answers
     release give_back = release::no;
-    bool close_client = false;   ///< after the output has been written
-    bool take_back = false;      ///< take_requests_back() has bytes that stand before what the client has not been offered yet
-    std::uint32_t attempt = 0;   ///< with take_back: how many times something was sent in vain
-    bool not_primary = false;    ///< the server says that it is no primary, or not any more (25006)
-    bool conflict = false;       ///< with take_back: because of 40001 or 40P01, so others are at it, too
+    bool close_client = false;  ///< after the output has been written
+    bool take_back =
+        false;  ///< take_requests_back() has bytes that stand before what the client has not been offered yet
+    std::uint32_t attempt = 0;  ///< with take_back: how many times something was sent in vain
+    bool not_primary = false;   ///< the server says that it is no primary, or not any more (25006)
+    bool conflict = false;      ///< with take_back: because of 40001 or 40P01, so others are at it, too
     end_reason reason = end_reason::none;
 };
 
@@ -207,6 +212,7 @@ private:
     bool ready_to_send();
     void send(const client_frame& frame);
     void keep(std::string_view bytes);
+    void note_unkept(std::string_view frame);
     void skip_rest_of(const client_frame& frame, bool forward);
     void violation(std::string message);
     taken on_large_query(const client_frame& frame);
@@ -257,6 +263,7 @@ private:
     void on_ready_frame(std::string_view frame, bool forward);
     void settle_transaction(char status);
     void finish_request(char status);
+    void file_kept(char status);
     bool is_farewell(std::string_view body);
     void note_failing_parse();
     void note_unnamed_gone();
@@ -305,12 +312,16 @@ private:
     bool repeat_conflict(char status);
 
     // session_loss.cpp
-    bool recover_requests(std::string_view words, std::string_view incident);
+    bool recover_requests(bool settled, std::string_view words, std::string_view incident);
     recovery_plan make_plan(const std::vector<sent_request>& sent, char status);
     bool unanswered(std::vector<sent_request>& sent) const;
     bool copy_is_over() const;
     statement_text text_lookup() const;
     void finish_told_request(std::vector<sent_request>& sent);
+    bool is_done(const sent_request& first) const;
+    void finish_done_request(std::vector<sent_request>& sent);
+    commit_judgement judge_open_transaction(const sent_request& first) const;
+    void keep_chosen_settings();
     void answer_bluntly(std::string_view words, std::string_view incident);
     taken take_in_lost_transaction(const client_frame& frame);
     taken answer_lost_query(const client_frame& frame);
@@ -335,62 +346,63 @@ private:
 
     phase phase_ = phase::welcoming;
     bool waiting_ = false;
-    bool claimed_ = false;            // a server was given for a request that has not been taken yet
-    bool segment_open_ = false;       // extended messages sent, Sync not yet (D17)
-    bool skip_to_sync_ = false;       // we answered an error ourselves: discard until Sync
-    bool restoring_ = false;          // settings are being brought over and the outcome is awaited
-    bool refused_ = false;            // the next request is answered with extra::refusal
-    bool lost_transaction_ = false;   // the transaction died with its server; the client has yet to end it
-    bool lost_unannounced_ = false;   // and has yet to be told
-    bool lost_ends_ = false;          // the statement parsed last in it is ROLLBACK or COMMIT
-    bool error_in_request_ = false;   // since the last ReadyForQuery
-    bool delivered_ = false;          // something of the current request reached the client
-    bool touched_ = false;            // the ledger changed in the open transaction
-    bool perhaps_kept_ = false;       // and a COMMIT stood in the same string: losing the server may not undo it
-    bool uncertain_ = false;          // and only the server knows to what
-    bool forward_large_ = false;      // the large client frame in passage goes to the server
+    bool claimed_ = false;           // a server was given for a request that has not been taken yet
+    bool segment_open_ = false;      // extended messages sent, Sync not yet (D17)
+    bool skip_to_sync_ = false;      // we answered an error ourselves: discard until Sync
+    bool restoring_ = false;         // settings are being brought over and the outcome is awaited
+    bool refused_ = false;           // the next request is answered with extra::refusal
+    bool lost_transaction_ = false;  // the transaction died with its server; the client has yet to end it
+    bool lost_unannounced_ = false;  // and has yet to be told
+    bool lost_ends_ = false;         // the statement parsed last in it is ROLLBACK or COMMIT
+    bool lost_commits_ = false;      // its end is a COMMIT that is as good as done
+    bool error_in_request_ = false;  // since the last ReadyForQuery
+    bool delivered_ = false;         // something of the current request reached the client
+    bool touched_ = false;           // the ledger changed in the open transaction
+    bool perhaps_kept_ = false;      // and a COMMIT stood in the same string: losing the server may not undo it
+    bool uncertain_ = false;         // and only the server knows to what
+    bool forward_large_ = false;     // the large client frame in passage goes to the server
     bool large_is_query_ = false;
-    char last_tag_ = 0;               // 'C'ommit, 'R'ollback or 0: what the last tag was
-    bool committed_within_ = false;   // a COMMIT has completed since the last ReadyForQuery
-    bool sequence_used_ = false;      // since this server was attached: currval and lastval are this client's own
-    bool resets_ = false;             // the request in progress sets settings back to defaults
-    bool ready_held_ = false;         // its ReadyForQuery waits until the client's startup values are back (D16)
-    bool flush_sent_ = false;         // and the server has been asked for the replies it holds back
-    bool redoing_ = false;            // requests that were taken back are being taken again
-    bool guarding_ = false;           // the server is to be, or is, under the READ ONLY guard (D20)
-    bool proving_ = false;            // the catalogue is asked whether a statement only reads
+    char last_tag_ = 0;              // 'C'ommit, 'R'ollback or 0: what the last tag was
+    bool committed_within_ = false;  // a COMMIT has completed since the last ReadyForQuery
+    bool sequence_used_ = false;     // since this server was attached: currval and lastval are this client's own
+    bool resets_ = false;            // the request in progress sets settings back to defaults
+    bool ready_held_ = false;        // its ReadyForQuery waits until the client's startup values are back (D16)
+    bool flush_sent_ = false;        // and the server has been asked for the replies it holds back
+    bool redoing_ = false;           // requests that were taken back are being taken again
+    bool guarding_ = false;          // the server is to be, or is, under the READ ONLY guard (D20)
+    bool proving_ = false;           // the catalogue is asked whether a statement only reads
     server_need need_ = server_need::primary;
-    bool needs_primary_ = false;      // a standby has refused the request at hand
-    std::string_view offered_;        // inside on_client_bytes(): from the frame at hand on
-    bool taking_ = false;             // inside on_client_bytes()
-    bool client_flushed_ = false;     // it wants what there is of the segment's answer
-    bool copying_out_ = false;        // the answer at hand is COPY data
-    bool conflict_ = false;           // the request was rolled back by 40001 or 40P01, and will be sent again
-    std::uint32_t attempts_ = 0;      // how often the request at hand was sent again
-    std::size_t complete_at_ = 0;     // where in the output of this event the last complete answer ends
-    std::uint64_t rows_ = 0;          // of the answer at hand
-    std::uint64_t copied_ = 0;        // bytes of COPY data
+    bool needs_primary_ = false;         // a standby has refused the request at hand
+    std::string_view offered_;           // inside on_client_bytes(): from the frame at hand on
+    bool taking_ = false;                // inside on_client_bytes()
+    bool client_flushed_ = false;        // it wants what there is of the segment's answer
+    bool copying_out_ = false;           // the answer at hand is COPY data
+    bool conflict_ = false;              // the request was rolled back by 40001 or 40P01, and will be sent again
+    std::uint32_t attempts_ = 0;         // how often the request at hand was sent again
+    std::size_t complete_at_ = 0;        // where in the output of this event the last complete answer ends
+    std::uint64_t rows_ = 0;             // of the answer at hand
+    std::uint64_t copied_ = 0;           // bytes of COPY data
     std::uint32_t names_pending_ = 0;    // messages that change the client's names, outcome not known yet
     std::uint32_t effects_pending_ = 0;  // statements with effects whose outcome is not known yet
-    std::uint32_t completed_ = 0;     // statements of the Query in progress that have completed
+    std::uint32_t completed_ = 0;        // statements of the Query in progress that have completed
     std::uint32_t pins_ = 0;
     std::size_t client_frame_left_ = 0;
     std::int32_t client_pid_;
     std::uint64_t id_;
     std::string client_key_;
 
-    settings_ptr base_;                // startup values: what RESET ALL goes back to (D16)
-    settings_ptr desired_;             // what the client has chosen
-    settings_ptr committed_;           // desired_ when the open transaction began
-    settings_ptr committed_applied_;   // link_->applied then
-    reported_ptr believed_;            // ParameterStatus as the client knows it
+    settings_ptr base_;               // startup values: what RESET ALL goes back to (D16)
+    settings_ptr desired_;            // what the client has chosen
+    settings_ptr committed_;          // desired_ when the open transaction began
+    settings_ptr committed_applied_;  // link_->applied then
+    reported_ptr believed_;           // ParameterStatus as the client knows it
 
     struct name_hash : std::hash<std::string_view> {
         using is_transparent = void;
     };
     std::unordered_map<std::string, statement_ptr, name_hash, std::equal_to<>> names_;
-    std::size_t names_bytes_ = 0;      // what they make us remember, counted against limits.session_memory
-    std::string unnamed_tail_;         // the unnamed statement, to prepare it elsewhere
+    std::size_t names_bytes_ = 0;  // what they make us remember, counted against limits.session_memory
+    std::string unnamed_tail_;     // the unnamed statement, to prepare it elsewhere
     effects_ptr unnamed_effects_;
     std::uint64_t unnamed_token_ = 0;
 
@@ -398,9 +410,9 @@ private:
     struct redo {
         std::size_t bytes = 0;  ///< of its frames that are still to be offered
         request_fate fate = request_fate::again;
-        error_fields why;       ///< of those that are answered with an error
+        error_fields why;  ///< of those that are answered with an error
         std::vector<statement_class> reads;
-        bool decided = false;   ///< its first frame has been taken
+        bool decided = false;  ///< its first frame has been taken
         bool opens_lost_block = false;
     };
 
@@ -415,13 +427,15 @@ private:
         error_fields refusal;
         token_scanner scanner;
         std::vector<std::pair<std::string, std::string>> former_names;  // server's and client's, of statements undone
-        std::string withheld;             // the unfinished result (D26)
+        std::string withheld;                                           // the unfinished result (D26)
         std::string taken_back;
-        std::deque<redo> redos;           // what becomes of what was taken back, in order
-        settings_ptr guarded;             // desired_, read-only
+        settings_ptr chosen;      // what the lost transaction had set, if its COMMIT turns out to be done
+        std::string late_notice;  // goes before the tag of a COMMIT that is answered here
+        std::deque<redo> redos;   // what becomes of what was taken back, in order
+        settings_ptr guarded;     // desired_, read-only
         std::unique_ptr<read_proof> proof;
-        std::size_t proven = 0;           // of the first redo's texts
-        error_fields guard_error;         // for a statement that turns out to write under the guard
+        std::size_t proven = 0;              // of the first redo's texts
+        error_fields guard_error;            // for a statement that turns out to write under the guard
         std::vector<std::string> new_names;  // prepared since the last ReadyForQuery
         std::vector<std::pair<std::string, statement_ptr>> gone_names;  // and deallocated
         std::vector<std::vector<std::optional<std::string>>> proof_rows;

@@ -1,10 +1,10 @@
 // Settings: bringing a server to the client's, and learning what the client's statements changed.
 // Values come from the text where it says them, from the server where it does not (D12, D16, P36).
-#include "proxy/session/session.hpp"
-
 #include "protocol/frame.hpp"
 #include "protocol/wire.hpp"
+
 #include "proxy/policy/client_errors.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/sql/statement_effects.hpp"
 
 #include <algorithm>
@@ -24,7 +24,9 @@ bool session::restore() {
     tables_.to_server.copy(query_frame(restore_sql(changes)));
     link_->applied = target();
     const bool takes_rights = desired_->find("role") != nullptr || desired_->find("session_authorization") != nullptr;
-    if (phase_ == phase::ready && !guarding_ && !takes_rights && pool_.known.contains(desired_.get())) return true;
+    const bool for_proof = redoing_ && more().redos.front().fate == request_fate::commit_read;
+    if (phase_ == phase::ready && !guarding_ && !for_proof && !takes_rights && pool_.known.contains(desired_.get()))
+        return true;
     restoring_ = true;
     return false;
 }
@@ -33,9 +35,11 @@ void session::on_restored(outcome how) {
     const bool awaited = restoring_;
     restoring_ = false;
     error_in_request_ = false;
-    if (guarding_) {  // the client never hears of it
-        if (how != outcome::done && redoing_) refute(more().redos.front().why);
-        return;
+    const bool for_proof = redoing_ && more().redos.front().fate == request_fate::commit_read;
+    if (guarding_ || (for_proof && how != outcome::done)) {  // the client never hears of it
+        if (how == outcome::done) return;
+        if (redoing_) refute(more().redos.front().why);
+        return detach(session_actions::release::discard);
     }
     if (how == outcome::done) {
         if (pool_.known.size() >= pool_facts::known_max) pool_.known.clear();
@@ -122,9 +126,8 @@ void session::apply_effects(const statement_effects& effects) {
 /// EXECUTE of what the protocol prepared needs no server of its own: the name was lent.
 std::uint32_t session::pins_of(const statement_effects& effects) const {
     const bool only_lent = effects.prepares.empty() &&
-                           std::all_of(effects.executes.begin(), effects.executes.end(), [this](const named_step& each) {
-                               return find_statement(each.name) != nullptr;
-                           });
+                           std::all_of(effects.executes.begin(), effects.executes.end(),
+                                       [this](const named_step& each) { return find_statement(each.name) != nullptr; });
     return only_lent ? effects.pins & ~static_cast<std::uint32_t>(pin_reason::sql_prepare) : effects.pins;
 }
 

@@ -1,13 +1,13 @@
 // When the server is lost, and errors of our own: the client is told the truth and stays connected
 // wherever a well-formed answer is possible (recovery.md 2.1, 2.14). A transaction that died with its
 // server stays failed until the client ends it, as it would on PostgreSQL (phases E, I).
-#include "proxy/session/session.hpp"
-
 #include "protocol/frame.hpp"
 #include "protocol/sqlstate.hpp"
 #include "protocol/wire.hpp"
+
 #include "proxy/policy/client_errors.hpp"
 #include "proxy/session/leading_word.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/sql/statement_effects.hpp"
 
 #include <algorithm>
@@ -39,6 +39,9 @@ void session::refuse_waiting(const error_fields& why) {
         fatal.severity = "FATAL";
         return end(fatal, end_reason::no_server);
     }
+    // Not sent is no answer for what was sent before: whether it was done stays unknown.
+    if (redoing_ && extra_->redos.front().fate == request_fate::commit_read)
+        return refute(error_fields(extra_->redos.front().why));
     refused_ = true;
     more().refusal = why;
 }
@@ -49,8 +52,7 @@ session::taken session::refuse(const client_frame& frame, const error_fields& wh
     emit_error(why);
     if (frame.type == frontend::query || frame.type == frontend::function_call || frame.type == frontend::sync)
         emit_ready(lost_transaction_ ? 'E' : 'I');
-    else
-        skip_to_sync_ = true;
+    else skip_to_sync_ = true;
     return taken::yes;
 }
 
@@ -64,7 +66,8 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
     }
     const bool cut_frame = link.frame_left > 0 && link.frame_forward;
     if (pins_ != 0 || cut_frame) {
-        end(client_errors::session_lost(pins_ != 0 ? describe_pins(pins_) : "part of a row was delivered", words, incident),
+        end(client_errors::session_lost(pins_ != 0 ? describe_pins(pins_) : "part of a row was delivered", words,
+                                        incident),
             end_reason::server_lost);
         return detach(session_actions::release::discard);
     }
@@ -75,12 +78,17 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
     const bool asked = std::any_of(notes.begin(), notes.end(),
                                    [](const reply_note& each) { return each.what == reply_note::about::truth; });
     if (asked || perhaps_kept_) {  // a setting was changed for good, and only the lost server knew to what
-        end(client_errors::session_lost(describe_pins(static_cast<std::uint32_t>(pin_reason::computed_setting)), words, incident),
+        end(client_errors::session_lost(describe_pins(static_cast<std::uint32_t>(pin_reason::computed_setting)), words,
+                                        incident),
             end_reason::server_lost);
         return detach(session_actions::release::discard);
     }
+    const bool asked_for = redoing_ && more().redos.front().fate == request_fate::commit_read;
+    if (extra_ != nullptr && !asked_for) extra_->chosen = nullptr, extra_->late_notice.clear();
+    if (touched_ && !uncertain_) more().chosen = desired_;
     if (touched_ || uncertain_) desired_ = committed_;
-    if (!recover_requests(words, incident)) answer_bluntly(words, incident);
+    if (link.committed_locally) append_notice_response(more().late_notice, client_errors::committed_locally(incident));
+    if (!recover_requests(notes.empty(), words, incident)) answer_bluntly(words, incident);
     discard_result();
     detach(session_actions::release::discard);
 }
@@ -92,7 +100,8 @@ statement_text session::text_lookup() const {
 /// The requests that have no answer, if they are all known. False: they are not.
 bool session::unanswered(std::vector<sent_request>& sent) const {
     const server_link& link = *link_;
-    if (!pool_.recovers || !link.kept_complete || client_frame_left_ > 0 || link.tracker.copying_in() || link.tracker.ambiguous())
+    if (!pool_.recovers || !link.kept_complete || client_frame_left_ > 0 || link.tracker.copying_in() ||
+        link.tracker.ambiguous())
         return false;
     if (!split_requests(link.kept_requests, link.kept_answered, text_lookup(), sent)) return false;
     const auto [readies, open] = answers_owed();
@@ -101,18 +110,20 @@ bool session::unanswered(std::vector<sent_request>& sent) const {
 }
 
 /// Takes the unanswered requests back, each with what is to become of it (recovery.md 2.1). False: what was sent is not
-/// known well enough.
-bool session::recover_requests(std::string_view words, std::string_view incident) {
+/// known well enough. `settled`: what the first of them has done to the session so far has been noted.
+bool session::recover_requests(bool settled, std::string_view words, std::string_view incident) {
     std::vector<sent_request> sent;
     if (!unanswered(sent)) return false;
     if (error_in_request_ && !sent.empty()) finish_told_request(sent);
+    else if (settled && !sent.empty() && is_done(sent.front())) finish_done_request(sent);
     else restore_names();
     const char status = lost_transaction_ ? 'E' : link_->transaction_status;
     const recovery_plan plan = make_plan(sent, status);
     lost_transaction_ = plan.block_lost;
     lost_unannounced_ = plan.block_lost && sent.empty() && !skip_to_sync_ && status == 'T';
     if (lost_unannounced_) more().refusal = fate_error(request_fate::transaction_lost, words, incident);
-    if (sent.empty() && ready_held_) release_result(), emit_ready('I');  // the request is done; what it waited for comes with the next server
+    if (sent.empty() && ready_held_)
+        release_result(), emit_ready('I');  // the request is done; what it waited for comes with the next server
     schedule(plan, words, incident);
     return true;
 }
@@ -122,9 +133,12 @@ recovery_plan session::make_plan(const std::vector<sent_request>& sent, char sta
     facts.status = status;
     facts.delivered = delivered_;
     facts.may_retry = attempts_ < limits().max_retries;
+    facts.committed = link_->committed_locally;
+    if (status == 'T' && !sent.empty()) facts.commit = judge_open_transaction(sent.front());
     recovery_plan plan = plan_recovery(sent, facts);
     const bool repeats = std::any_of(plan.requests.begin(), plan.requests.end(), [](const planned_request& each) {
-        return each.fate == request_fate::again || each.fate == request_fate::again_read;
+        return each.fate == request_fate::again || each.fate == request_fate::again_read ||
+               each.fate == request_fate::commit_read;
     });
     if (!repeats || !tables_.may_retry || tables_.may_retry()) return plan;
     facts.may_retry = false;
@@ -140,6 +154,69 @@ void session::finish_told_request(std::vector<sent_request>& sent) {
     ++report_.requests;
     sent.erase(sent.begin());
     delivered_ = error_in_request_ = false;
+}
+
+/// The first request has been answered but for its ReadyForQuery, and what it did is done. PostgreSQL sends the tag of a
+/// Query's last statement, and that of a COMMIT, when it has committed. Otherwise, in the extended protocol, it sends a tag
+/// before that [E5a].
+bool session::is_done(const sent_request& first) const {
+    const server_link& link = *link_;
+    const reply_tracker& tracker = link.tracker;
+    const bool readable = first.whole && !first.opaque && first.texts.size() == 1 && !uncertain_;
+    if (!readable || tracker.empty() || tracker.front().injected) return false;
+    const std::string& text = first.texts.front();
+    const bool ends = ends_transaction(text) && last_tag_ != 0;
+    if (link.transaction_status != 'I' && !ends) return false;
+    if (!ends && scan_tokens(text).has(transaction_mask)) return false;
+    if (tracker.front().kind == owed::sync) return ends || link.committed_locally;
+    token_scanner statements;
+    statements.feed(text);
+    (void)statements.finish();
+    return tracker.front().kind == owed::query && completed_ == 1 && statements.statement_count() == 1;
+}
+
+void session::finish_done_request(std::vector<sent_request>& sent) {
+    release_result();
+    if (extra_ != nullptr) tables_.to_client.copy(std::exchange(extra_->late_notice, {}));
+    if (last_tag_ != 'R') keep_chosen_settings();
+    link_->transaction_status = 'I';
+    link_->committed_locally = false;
+    emit_ready('I');
+    ++report_.requests;
+    sent.erase(sent.begin());
+    delivered_ = false;
+    last_tag_ = 0;
+    if (extra_ != nullptr) forget_name_changes();
+}
+
+/// What the transaction has set lasts: it is committed.
+void session::keep_chosen_settings() {
+    if (extra_ == nullptr || extra_->chosen == nullptr) return;
+    desired_ = committed_ = std::exchange(extra_->chosen, nullptr);
+}
+
+/// Whether the transaction in which `first` was to be the COMMIT has only read (D23).
+commit_judgement session::judge_open_transaction(const sent_request& first) const {
+    const server_link& link = *link_;
+    if (uncertain_ || first.texts.size() != 1 || !contains_commit(first.texts.front())) return {};
+    if (link.journal.active() && !link.journal.complete()) return {};
+    std::string frames(link.journal.frames());
+    frames += behind_requests(first_requests(link.kept_requests, link.kept_answered), link.journal_from);
+    // What was prepared without a name before the transaction may be another by now.
+    const statement_text named = [this](std::string_view name) {
+        return name.empty() ? std::string_view() : text_lookup()(name);
+    };
+    std::vector<std::string> texts;
+    if (!executed_texts(frames, named, texts)) return {};
+    commit_facts facts;
+    const std::string* access = committed_->find("default_transaction_read_only");
+    facts.read_only_default = access != nullptr && read_switch(*access).value_or(false);
+    const std::string* level = committed_->find("default_transaction_isolation");
+    facts.serializable_default = level != nullptr ? may_be_serializable(*level) : link.serializable_default;
+    facts.trusts_functions = !pool_.pin_opaque;
+    commit_judgement found = judge_transaction(texts, facts);
+    if (found.what == commit_evidence::ask && !pool_.guards) return {};
+    return found;
 }
 
 /// COPY, and what was too large to keep: every request that is owed an answer gets the same error.
@@ -162,7 +239,10 @@ void session::answer_bluntly(std::string_view words, std::string_view incident) 
                                   : in_block ? request_fate::transaction_lost
                                              : request_fate::statement_unknown,
                                   words, incident);
-    if (copying && (!commit || !in_block)) why = client_errors::copy_lost(copied_, copy_is_over(), words, incident);
+    if (link.committed_locally && !in_block && !commit && owed_readies == 1)
+        why = client_errors::committed_unseen(words, incident);
+    else if (copying && (!commit || !in_block))
+        why = client_errors::copy_lost(copied_, copy_is_over(), words, incident);
     if (lost_unannounced_) more().refusal = why;
     const char status = lost_transaction_ ? 'E' : 'I';
     for (std::size_t i = 0; i < owed_readies; ++i) {
@@ -217,12 +297,13 @@ session::answers session::answers_owed() const {
     return left;
 }
 
-/// Whether a COMMIT may have reached the server among the requests that are still owed.
+/// Whether a COMMIT may have reached the server among the requests that have no answer.
 bool session::commit_was_sent() const {
-    std::string_view rest = link_->kept_requests;
+    if (link_->unkept_commit) return true;
+    std::string_view rest = behind_requests(link_->kept_requests, link_->kept_answered);
     while (true) {
         const frame_header header = read_frame_header(rest);
-        if (header.state != frame_header::status::ok || header.total > rest.size()) return !link_->kept_complete;
+        if (header.state != frame_header::status::ok || header.total > rest.size()) return false;
         std::string_view body = rest.substr(frame_header_size, header.total - frame_header_size);
         if (header.type == frontend::parse) body.remove_prefix(std::min(body.size(), body.find('\0') + 1));
         if ((header.type == frontend::query || header.type == frontend::parse) && contains_commit(body)) return true;
@@ -337,15 +418,17 @@ void session::emit_empty(char type) {
     tables_.to_client.copy(std::string_view(frame, sizeof frame));
 }
 
-// COMMIT of a failed transaction is answered ROLLBACK, as PostgreSQL does (T9).
+// COMMIT of a failed transaction is answered ROLLBACK, as PostgreSQL does (T9); one that is as good as done, COMMIT (D23).
 void session::answer_lost_execute() {
     std::string out;
     {
         const frame_builder frame(out, backend_message::command_complete);
-        put_cstring(out, "ROLLBACK");
+        put_cstring(out, lost_commits_ ? "COMMIT" : "ROLLBACK");
     }
+    if (lost_commits_) keep_chosen_settings();
+    if (lost_commits_ && extra_ != nullptr) tables_.to_client.copy(std::exchange(extra_->late_notice, {}));
     tables_.to_client.copy(out);
-    lost_transaction_ = lost_unannounced_ = lost_ends_ = false;
+    lost_transaction_ = lost_unannounced_ = lost_ends_ = lost_commits_ = false;
 }
 
 }  // namespace pgsteady

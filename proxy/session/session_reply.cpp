@@ -134,6 +134,7 @@ bool session::is_farewell(std::string_view body) {
     const recovery_verdict verdict = judge(signal_of(fields, link_->doing()));
     if (!verdict.connection_over) return false;
     link_->verdict = verdict;
+    link_->committed_locally |= verdict.name == verdict_name::committed_locally;
     link_->last_words = fields.severity + ' ' + fields.sqlstate + ' ' + fields.message;
     return true;
 }
@@ -211,10 +212,15 @@ void session::on_command_complete(std::string_view body) {
         report_.what != request_report::operation::rollback && report_.what != request_report::operation::set;
     if (report_.what == request_report::operation::insert || report_.what == request_report::operation::copy)
         sequence_used_ = true;
+    const bool writes = report_.what == request_report::operation::insert ||
+                        report_.what == request_report::operation::update ||
+                        report_.what == request_report::operation::remove;
+    if (writes && link_->transaction_status != 'I') link_->journal.give_up();  // nothing is to be shown of it
     committed_within_ |= report_.what == request_report::operation::commit;
+    const bool rollback = report_.what == request_report::operation::rollback;
+    last_tag_ = rollback ? 'R' : report_.what == request_report::operation::commit ? 'C' : '\0';
     if (!touched_) return;
-    const bool rollback = tag.starts_with("ROLLBACK");
-    last_tag_ = rollback ? 'R' : tag.starts_with("COMMIT") || tag.starts_with("PREPARE TRANSACTION") ? 'C' : '\0';
+    if (tag.starts_with("PREPARE TRANSACTION")) last_tag_ = 'C';
     if (rollback) uncertain_ = true;  // to a savepoint, perhaps; ReadyForQuery will tell
 }
 
@@ -332,6 +338,7 @@ void session::finish_request(char status) {
     ++report_.requests;
     if (status == 'I') ++report_.transactions;
     delivered_ = false;
+    if (error_in_request_ && status != 'I') link_->journal.give_up();  // which of its statements count is not followed
     error_in_request_ = false;
     last_tag_ = 0;
     committed_within_ = false;
@@ -339,15 +346,29 @@ void session::finish_request(char status) {
     attempts_ = 0;
     rows_ = copied_ = 0;
     conflict_ = copying_out_ = needs_primary_ = false;
-    ++link_->kept_answered;
-    if (link_->tracker.empty()) {
-        link_->kept_requests.clear();
-        link_->kept_complete = true;
-        link_->kept_answered = 0;
-        if (!redoing_) guarding_ = false;
-    }
+    file_kept(status);
+    if (link_->tracker.empty() && !redoing_) guarding_ = false;
     if (status != 'I' && pool_.mode == session_mode::statement)
         end(client_errors::no_transactions_in_statement_mode(), end_reason::statement_mode);
+}
+
+/// What was kept of requests that are all answered is forgotten, or belongs to the open transaction.
+void session::file_kept(char status) {
+    server_link& link = *link_;
+    ++link.kept_answered;
+    if (status == 'I') {
+        if (link.journal.active()) link.journal.end();
+        link.journal_from = link.kept_answered;
+    }
+    if (!link.tracker.empty()) return;
+    if (status != 'I') {
+        if (link.kept_complete) link.journal.add(link.kept_requests, link.journal_from, pool_.journal_bytes);
+        else link.journal.give_up();
+    }
+    link.kept_requests.clear();
+    link.kept_complete = true;
+    link.unkept_commit = false;
+    link.kept_answered = link.journal_from = 0;
 }
 
 void session::on_injected_frame(char type, std::string_view body) {

@@ -1,10 +1,11 @@
 // Messages of the client. See session.hpp.
-#include "proxy/session/session.hpp"
-
 #include "protocol/frame.hpp"
 #include "protocol/sqlstate.hpp"
 #include "protocol/wire.hpp"
+
 #include "proxy/policy/client_errors.hpp"
+#include "proxy/session/leading_word.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/sql/statement_effects.hpp"
 
 #include <algorithm>
@@ -132,7 +133,8 @@ session::taken session::take_detached(const client_frame& frame) {
     need_ = judge_need(frame, known);
     if (!known) return taken::wait;
     const bool refuses = pool_.service == service_mode::read_only && need_ == server_need::primary && pool_.recovers;
-    if (refuses) return refuse(frame, client_errors::read_only(refused_word(frame), incident_of("refused in read-only mode")));
+    if (refuses)
+        return refuse(frame, client_errors::read_only(refused_word(frame), incident_of("refused in read-only mode")));
     wait_for_server();
     return taken::wait;
 }
@@ -212,7 +214,8 @@ session::taken session::on_query(const client_frame& frame) {
         return done;
     }
     const std::vector<std::string> lent = names_to_lend(*effects);
-    if (!lent.empty() && !link_->tracker.empty()) return taken::wait;  // whether the transaction has failed must be known
+    if (!lent.empty() && !link_->tracker.empty())
+        return taken::wait;  // whether the transaction has failed must be known
     segment_open_ = false;
     lend_names(lent, *effects);
     ++effects_pending_;
@@ -333,19 +336,37 @@ void session::send(const client_frame& frame) {
 
 // Requests stay at hand until ReadyForQuery: what recovery replays, within limits (D13).
 void session::keep(std::string_view bytes) {
-    if (!link_->kept_complete) return;
-    if (link_->kept_requests.size() + bytes.size() > pool_.keep_bytes) {
-        link_->kept_complete = false;
-        return;
-    }
+    if (!link_->kept_complete || link_->kept_requests.size() + bytes.size() > pool_.keep_bytes)
+        return note_unkept(bytes);
     link_->kept_requests.append(bytes);
+}
+
+/// Of a frame that is not kept it is remembered whether it may commit. A Query that is still arriving cannot yet.
+void session::note_unkept(std::string_view frame) {
+    link_->kept_complete = false;
+    const frame_header header = read_frame_header(frame);
+    if (header.state != frame_header::status::ok || link_->unkept_commit) return;
+    const bool whole = header.total == frame.size();
+    const std::string_view body = frame.substr(frame_header_size);
+    const std::string_view second = body.substr(std::min(body.size(), body.find('\0') + 1));
+    if (header.type == frontend::query) {
+        link_->unkept_commit = whole && contains_commit(body);
+    } else if (header.type == frontend::parse) {
+        const std::string word = leading_word(second.substr(0, second.find('\0')));
+        link_->unkept_commit = word.empty() || word == "COMMIT" || word == "END";
+    } else if (header.type == frontend::bind) {
+        const std::string_view text = text_of_statement(second);
+        link_->unkept_commit = text.empty() || contains_commit(text);
+    }
 }
 
 /// What has yet to arrive of a large frame goes the same way as its beginning.
 void session::skip_rest_of(const client_frame& frame, bool forward) {
     client_frame_left_ = frame.total - frame.bytes.size();
     forward_large_ = forward;
-    if (client_frame_left_ > 0 && link_ != nullptr) link_->kept_complete = false;
+    if (client_frame_left_ > 0 && link_ != nullptr && forward && frame.type != frontend::copy_data)
+        note_unkept(frame.bytes);
+    else if (client_frame_left_ > 0 && link_ != nullptr) link_->kept_complete = false;
 }
 
 std::size_t session::pass_large_frame(std::string_view in) {
@@ -364,6 +385,7 @@ void session::finish_large_query() {
     const token_hits hits = more().scanner.finish();
     more().scanner.reset();
     if (hits.has(needs_parser_mask)) pin(static_cast<std::uint32_t>(pin_reason::too_large));
+    if (hits.has(token_hit::transaction) && link_ != nullptr) link_->unkept_commit = true;
 }
 
 void session::violation(std::string message) {

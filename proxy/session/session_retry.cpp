@@ -1,12 +1,12 @@
 // Taking requests again that a lost server left unanswered: their bytes are offered once more, and each meets the
 // fate that the plan gave it. Reads are sent under a READ ONLY guard, once the catalogue has confirmed that they read
 // (D20). Also the result hold, which makes a result that was cut short repeatable (D26). See session.hpp.
-#include "proxy/session/session.hpp"
-
 #include "protocol/frame.hpp"
 #include "protocol/sqlstate.hpp"
 #include "protocol/wire.hpp"
+
 #include "proxy/policy/client_errors.hpp"
+#include "proxy/session/session.hpp"
 
 #include <algorithm>
 
@@ -53,8 +53,11 @@ const settings_ptr& session::target() const { return guarding_ ? extra_->guarded
 
 error_fields session::fate_error(request_fate fate, std::string_view words, std::string_view incident) {
     switch (fate) {
-        case request_fate::transaction_lost: ++report_.lost[0]; return client_errors::transaction_lost("its server is gone", incident);
+        case request_fate::transaction_lost:
+            ++report_.lost[0];
+            return client_errors::transaction_lost("its server is gone", incident);
         case request_fate::result_lost: ++report_.lost[1]; return client_errors::result_lost(rows_, words, incident);
+        case request_fate::committed: ++report_.lost[2]; return client_errors::committed_unseen(words, incident);
         case request_fate::commit_unknown: ++report_.lost[2]; return client_errors::commit_unknown(words, incident);
         default: ++report_.lost[3]; return client_errors::statement_unknown(words, incident);
     }
@@ -73,7 +76,11 @@ void session::schedule(const recovery_plan& plan, std::string_view words, std::s
         if (each.fate == request_fate::again_read) {
             next.reads = each.reads;
             next.why = client_errors::statement_unknown(words, incident);
-        } else if (each.fate != request_fate::again && each.fate != request_fate::in_lost_block) {
+        } else if (each.fate == request_fate::commit_read) {
+            next.reads = each.reads;
+            next.why = client_errors::commit_unknown(words, incident);
+        } else if (each.fate != request_fate::again && each.fate != request_fate::in_lost_block &&
+                   each.fate != request_fate::commit_done) {
             next.why = fate_error(each.fate, words, incident);
         }
         if (each.fate == request_fate::again || each.fate == request_fate::again_read) ++report_.retries;
@@ -127,6 +134,16 @@ session::taken session::take_again(const client_frame& frame, bool& decided) {
         if (front->fate == request_fate::again_read) return decided = true, taken::wait;
         decided = true;
     }
+    if (front->fate == request_fate::commit_read) {
+        if (owes || (guarding_ && !end_guard())) return taken::wait;
+        const bool ready = link_ != nullptr && !restoring_ && !proving_ && !restore_needed();
+        if (!ready) return decided = false, taken::yes;
+        if (prove()) front->fate = request_fate::commit_done;
+        if (front->fate == request_fate::commit_read) return taken::wait;
+        front->decided = false;
+        claimed_ = false;
+        release_if_at_rest();
+    }
     if (front->fate == request_fate::again) {
         if (guarding_ && !end_guard()) return taken::wait;
         front->decided = true;
@@ -135,8 +152,11 @@ session::taken session::take_again(const client_frame& frame, bool& decided) {
     }
     if (owes) return taken::wait;  // the answers before it come first
     front->decided = true;
-    if (front->fate == request_fate::in_lost_block) return decided = false, taken::yes;
+    if (front->fate == request_fate::commit_done) lost_transaction_ = lost_commits_ = true;
+    if (front->fate == request_fate::in_lost_block || front->fate == request_fate::commit_done)
+        return decided = false, taken::yes;
     guarding_ = claimed_ = false;
+    more().late_notice.clear();
     lost_transaction_ |= front->opens_lost_block;
     const error_fields why = front->why;
     const taken done = refuse(frame, why);
@@ -163,7 +183,7 @@ bool session::end_guard() {
 bool session::prove() {
     extra& e = more();
     redo& front = e.redos.front();
-    if (!pool_.guards) return front.decided = true;
+    if (!pool_.guards && front.fate == request_fate::again_read) return front.decided = true;
     if (!link_->tracker.empty()) return false;  // asked in its turn
     while (e.proven < front.reads.size()) {
         if (e.proof == nullptr) e.proof = std::make_unique<read_proof>(front.reads[e.proven]);
@@ -203,9 +223,10 @@ void session::on_proof(outcome how) {
 /// It may have written when it was first sent: nobody knows, and it is not sent again.
 void session::refute(const error_fields& why) {
     redo& front = more().redos.front();
-    front.fate = request_fate::statement_unknown;
+    const bool commit = front.fate == request_fate::commit_read;
+    front.fate = commit ? request_fate::commit_unknown : request_fate::statement_unknown;
     front.why = why;
-    ++report_.lost[3];
+    ++report_.lost[commit ? 2 : 3];
 }
 
 // ------------------------------------------------------------------------------------------ conflicts
@@ -214,8 +235,9 @@ void session::refute(const error_fields& why) {
 bool session::repeat_conflict(char status) {
     conflict_ = false;
     std::vector<sent_request> sent;
-    const bool may = (pool_.retry.conflicts || needs_primary_) && pool_.recovers && status == 'I' && !delivered_ && pins_ == 0 && !redoing_ &&
-                     attempts_ < limits().max_retries && link_->tracker.empty() && link_->kept_complete &&
+    const bool may = (pool_.retry.conflicts || needs_primary_) && pool_.recovers && status == 'I' && !delivered_ &&
+                     pins_ == 0 && !redoing_ && attempts_ < limits().max_retries && link_->tracker.empty() &&
+                     link_->kept_complete &&
                      split_requests(link_->kept_requests, link_->kept_answered, text_lookup(), sent);
     if (!may || sent.size() != 1 || sent.front().opaque || !sent.front().whole) return false;
     for (const std::string& text : sent.front().texts)
@@ -228,7 +250,7 @@ bool session::repeat_conflict(char status) {
     schedule(plan, {}, {});
     actions_.conflict = !needs_primary_;
     link_->kept_requests.clear();
-    link_->kept_answered = 0;
+    link_->kept_answered = link_->journal_from = 0;
     error_in_request_ = false;
     --report_.errors;
     rows_ = 0;
@@ -268,7 +290,8 @@ void session::discard_result() {
     if (!keeps_result_back()) return;
     for (std::string_view rest = extra_->withheld; !rest.empty();) {
         const frame_header header = read_frame_header(rest);
-        const bool lasts = header.type == backend_message::parameter_status || header.type == backend_message::notification_response;
+        const bool lasts =
+            header.type == backend_message::parameter_status || header.type == backend_message::notification_response;
         if (lasts) tables_.to_client.copy(rest.substr(0, header.total));
         rest.remove_prefix(header.total);
     }

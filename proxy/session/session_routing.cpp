@@ -1,9 +1,9 @@
 // Where a request may go while the cluster is not in its normal mode: reads to standbys, all else to a primary, if one is
 // to be had (D3, D28; recovery.md 2.13). In the normal mode nothing is looked at. See session.hpp.
-#include "proxy/session/session.hpp"
-
 #include "protocol/frame.hpp"
+
 #include "proxy/session/leading_word.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/sql/statement_class.hpp"
 #include "proxy/sql/transaction_text.hpp"
 
@@ -23,8 +23,12 @@ bool session::only_reads(std::string_view text) const {
 
 /// `known` false: the rest of the segment has to arrive first.
 server_need session::judge_need(const client_frame& frame, bool& known) const {
-    if (redoing_ && !needs_primary_ && extra_->redos.front().fate == request_fate::again_read) return server_need::read_only;
-    if (pool_.service == service_mode::normal || !pool_.recovers || needs_primary_ || !frame.whole()) return server_need::primary;
+    if (redoing_ && !needs_primary_ &&
+        (extra_->redos.front().fate == request_fate::again_read ||
+         extra_->redos.front().fate == request_fate::commit_read))
+        return server_need::read_only;
+    if (pool_.service == service_mode::normal || !pool_.recovers || needs_primary_ || !frame.whole())
+        return server_need::primary;
     if (frame.type == frontend::query) {
         const std::string_view body = frame.body();
         return only_reads(body.substr(0, body.find('\0'))) ? server_need::read_only : server_need::primary;
@@ -45,7 +49,8 @@ server_need session::judge_need(const client_frame& frame, bool& known) const {
         if (header.type == frontend::sync) break;
     }
     std::vector<sent_request> segment;
-    if (!split_requests(offered_.substr(0, end), 0, text_lookup(), segment) || segment.size() != 1) return server_need::primary;
+    if (!split_requests(offered_.substr(0, end), 0, text_lookup(), segment) || segment.size() != 1)
+        return server_need::primary;
     const sent_request& only = segment.front();
     const bool reads = !only.opaque && std::all_of(only.texts.begin(), only.texts.end(),
                                                    [this](const std::string& text) { return only_reads(text); });

@@ -2,6 +2,7 @@
 #include "proxy/sql/transaction_text.hpp"
 
 #include "protocol/token_scan.hpp"
+
 #include "proxy/sql/parse_tree.hpp"
 
 namespace pgsteady {
@@ -9,6 +10,7 @@ namespace {
 
 using step = transaction_text::step;
 using access = transaction_text::access;
+using isolation = transaction_text::isolation;
 
 constexpr std::size_t max_bytes = 64U * 1024U;
 
@@ -22,38 +24,57 @@ step step_of(PgQuery__TransactionStmtKind kind) {
     }
 }
 
-/// READ WRITE wins: a transaction that says both can write, whichever order it says them in.
-access access_of(const PgQuery__TransactionStmt& statement) {
-    access said = access::unsaid;
-    for (std::size_t i = 0; i < statement.n_options; ++i) {
-        const PgQuery__Node& option = *statement.options[i];
-        if (option.node_case != PG_QUERY__NODE__NODE_DEF_ELEM) continue;
-        if (std::string_view(option.def_elem->defname) != "transaction_read_only") continue;
-        const PgQuery__Node* const value = option.def_elem->arg;
-        const bool on = value != nullptr && value->node_case == PG_QUERY__NODE__NODE_A_CONST &&
-                        value->a_const->val_case == PG_QUERY__A__CONST__VAL_IVAL && value->a_const->ival->ival == 1;
-        if (!on || said == access::read_write) said = access::read_write;
-        else said = access::read_only;
+/// READ WRITE and SERIALIZABLE win: a transaction that says more than one thing is taken for the most that it says.
+void read_options(PgQuery__Node* const* options, std::size_t count, transaction_text& into) {
+    for (std::size_t i = 0; i < count; ++i) {
+        if (options[i]->node_case != PG_QUERY__NODE__NODE_DEF_ELEM) continue;
+        const std::string_view name = options[i]->def_elem->defname;
+        const PgQuery__Node* const value = options[i]->def_elem->arg;
+        const PgQuery__AConst* const constant =
+            value != nullptr && value->node_case == PG_QUERY__NODE__NODE_A_CONST ? value->a_const : nullptr;
+        if (name == "transaction_read_only") {
+            const bool on =
+                constant != nullptr && constant->val_case == PG_QUERY__A__CONST__VAL_IVAL && constant->ival->ival == 1;
+            into.says = !on || into.says == access::read_write ? access::read_write : access::read_only;
+        } else if (name == "transaction_isolation") {
+            const bool known = constant != nullptr && constant->val_case == PG_QUERY__A__CONST__VAL_SVAL;
+            const std::string_view word = known ? constant->sval->sval : "serializable";
+            if (word == "serializable") into.level = isolation::serializable;
+            else if (into.level == isolation::unsaid) into.level = isolation::weaker;
+        }
     }
-    return said;
 }
 
 }  // namespace
 
 transaction_text read_transaction_text(std::string_view sql) {
     // Most texts are no such step, and the scan is much cheaper than the grammar.
-    if (!scan_tokens(sql).has(token_hit::transaction)) return {};
+    if (!scan_tokens(sql).has(token_hit::transaction | token_hit::set)) return {};
     const parse_tree tree = parse_tree::parse(sql, max_bytes);
-    if (tree.size() != 1 || tree[0].stmt->node_case != PG_QUERY__NODE__NODE_TRANSACTION_STMT) return {};
-    const PgQuery__TransactionStmt& statement = *tree[0].stmt->transaction_stmt;
-    transaction_text text{step_of(statement.kind), statement.chain != 0, access::unsaid};
-    if (text.what == step::begin) text.says = access_of(statement);
+    if (tree.size() != 1) return {};
+    const PgQuery__Node& only = *tree[0].stmt;
+    transaction_text text;
+    if (only.node_case == PG_QUERY__NODE__NODE_VARIABLE_SET_STMT) {
+        const PgQuery__VariableSetStmt& set = *only.variable_set_stmt;
+        if (set.kind != PG_QUERY__VARIABLE_SET_KIND__VAR_SET_MULTI || std::string_view(set.name) != "TRANSACTION")
+            return {};
+        text.what = step::characteristics;
+        read_options(set.args, set.n_args, text);
+    } else if (only.node_case == PG_QUERY__NODE__NODE_TRANSACTION_STMT) {
+        const PgQuery__TransactionStmt& statement = *only.transaction_stmt;
+        text.what = step_of(statement.kind);
+        text.chain = statement.chain != 0;
+        if (text.what == step::begin) read_options(statement.options, statement.n_options, text);
+    }
     return text.what == step::none ? transaction_text() : text;
 }
 
 bool is_only_begin(std::string_view sql) { return read_transaction_text(sql).what == step::begin; }
 
-bool begin_is_read_only(std::string_view sql) { return read_transaction_text(sql).says == access::read_only; }
+bool begin_is_read_only(std::string_view sql) {
+    const transaction_text text = read_transaction_text(sql);
+    return text.what == step::begin && text.says == access::read_only;
+}
 
 bool is_only_commit(std::string_view sql) {
     const transaction_text text = read_transaction_text(sql);

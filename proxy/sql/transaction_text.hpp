@@ -10,16 +10,19 @@ namespace pgsteady {
 
 struct transaction_text {
     enum class step : std::uint8_t {
-        none,      ///< not a single statement of these
-        begin,     ///< BEGIN, START TRANSACTION
-        commit,    ///< COMMIT, END
-        rollback,  ///< ROLLBACK, ABORT; not TO a savepoint
+        none,             ///< not a single statement of these
+        begin,            ///< BEGIN, START TRANSACTION
+        commit,           ///< COMMIT, END
+        rollback,         ///< ROLLBACK, ABORT; not TO a savepoint
+        characteristics,  ///< SET TRANSACTION, about the transaction in progress
     };
     enum class access : std::uint8_t { unsaid, read_only, read_write };
+    enum class isolation : std::uint8_t { unsaid, weaker, serializable };
 
     step what = step::none;
-    bool chain = false;             ///< AND CHAIN: opens the next transaction with the same characteristics (D29)
-    access says = access::unsaid;   ///< with begin; read_write if both are said
+    bool chain = false;                   ///< AND CHAIN: opens the next transaction with the same characteristics (D29)
+    access says = access::unsaid;         ///< with begin and characteristics; read_write if both are said
+    isolation level = isolation::unsaid;  ///< with the same; serializable if several are said and one of them is
 };
 
 /// Texts longer than 64 KiB are no step.

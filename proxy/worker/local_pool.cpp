@@ -23,6 +23,7 @@ pool_facts facts_of(const config::settings& all, const pool_plan& plan) {
     facts.prepared_bytes = plan.policies.pool.prepared_statements;
     facts.keep_bytes = all.limits.request_keep;
     facts.session_bytes = all.limits.session_memory;
+    facts.journal_bytes = plan.policies.replay.max_transaction;
     facts.max_message = static_cast<std::uint32_t>(std::min<std::uint64_t>(all.limits.max_message, frame_length_limit));
     facts.pin_opaque = plan.policies.pool.opaque_functions_are == config::opaque_functions::pin;
     return facts;

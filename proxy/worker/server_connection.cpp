@@ -5,6 +5,7 @@
 #include "protocol/sqlstate.hpp"
 #include "protocol/wire.hpp"
 
+#include "proxy/session/commit_proof.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/local_pool.hpp"
 #include "proxy/worker/worker.hpp"
@@ -27,7 +28,8 @@ constexpr std::string_view setup_query =
     "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.pg_postmaster_start_time()::pg_catalog.text, "
     "CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN "
     "pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8) END, "
-    "pg_catalog.current_setting('default_transaction_read_only')";
+    "pg_catalog.current_setting('default_transaction_read_only'), "
+    "pg_catalog.current_setting('default_transaction_isolation')";
 // Where that is not allowed.
 constexpr std::string_view short_setup_query =
     "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.pg_postmaster_start_time()::pg_catalog.text";
@@ -283,6 +285,7 @@ void server_connection::take_setup_row(std::string_view body) {
     const std::string timeline(next_column(row));
     link.timeline = static_cast<std::uint32_t>(std::strtoul(timeline.c_str(), nullptr, 16));
     link.read_only_default = next_column(row) == "on";
+    link.serializable_default = *columns < 5 || may_be_serializable(next_column(row));
 }
 
 void server_connection::on_setup_done() {

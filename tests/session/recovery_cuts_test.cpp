@@ -37,11 +37,12 @@ std::string extended(const std::string& sql) { return "P \"\" \"" + sql + "\"\nB
 const std::map<std::string, conversation>& conversations() {
     static const std::map<std::string, conversation> all = {
         {"reads",
-         {read("Q \"select 'one'\""), read("Q \"select rows(3)\""), read("Q \"select 'two'; select 'three', upper('x')\""),
-          read("Q \"\""), read(extended("select 'four'") + "S"), read("P a \"select $1\"\nB \"\" a [five]\nE \"\"\nS"),
+         {read("Q \"select 'one'\""), read("Q \"select rows(3)\""),
+          read("Q \"select 'two'; select 'three', upper('x')\""), read("Q \"\""), read(extended("select 'four'") + "S"),
+          read("P a \"select $1\"\nB \"\" a [five]\nE \"\"\nS"),
           read("B \"\" a [six]\nE \"\"\nB \"\" a [seven]\nE \"\"\nS"), read("D S a\nS"),
-          read(extended("select 'eight'") + extended("table log") + "S"), read("B p a [nine]\nE p\nC P p\nS"), read("S"),
-          read("Q \"show work_mem\""), read("Q \"table log\"")}},
+          read(extended("select 'eight'") + extended("table log") + "S"), read("B p a [nine]\nE p\nC P p\nS"),
+          read("S"), read("Q \"show work_mem\""), read("Q \"table log\"")}},
         {"reads that fail by themselves",
          {ask("Q \"select 'one'; select error('22012'); select 'never'\""), read("Q \"select 'two'\""),
           ask(extended("select error('22012')") + "S"), read("Q \"select 'three'\""), ask("Q \"nonsense\""),
@@ -55,37 +56,54 @@ const std::map<std::string, conversation>& conversations() {
          {ask(extended("insert into log values ('a')") + "S", {"a"}),
           ask(extended("insert into log values ('b')") + extended("insert into log values ('c')") + "S", {"b", "c"}),
           ask(extended("insert into log values ('d')") + extended("select error('22012')") + "S", {"d"}),
-          read(extended("select 'read'") + "S"), ask("P i \"insert into log values ($1)\"\nB \"\" i [e]\nE \"\"\nS", {"e"}),
+          read(extended("select 'read'") + "S"),
+          ask("P i \"insert into log values ($1)\"\nB \"\" i [e]\nE \"\"\nS", {"e"}),
           ask("B \"\" i [f]\nE \"\"\nB \"\" i [g]\nE \"\"\nS", {"f", "g"}),
-          ask(extended("select 'first'") + extended("insert into log values ('h')") + extended("select 'last'") + "S", {"h"})}},
+          ask(extended("select 'first'") + extended("insert into log values ('h')") + extended("select 'last'") + "S",
+              {"h"})}},
         {"transactions",
-         {ask("Q \"begin\""), insert("a"), insert("b"), ask("Q \"commit\""), read("Q \"select 'one'\""), ask("Q \"begin\""),
-          insert("c"), ask("Q \"rollback\""), ask("Q \"start transaction\""), insert("d"), ask("Q \"select error('22012')\""),
-          insert("e"), ask("Q \"commit\""), read("Q \"select 'two'\"")}},
+         {ask("Q \"begin\""), insert("a"), insert("b"), ask("Q \"commit\""), read("Q \"select 'one'\""),
+          ask("Q \"begin\""), insert("c"), ask("Q \"rollback\""), ask("Q \"start transaction\""), insert("d"),
+          ask("Q \"select error('22012')\""), insert("e"), ask("Q \"commit\""), read("Q \"select 'two'\"")}},
         {"transactions, extended",
-         {ask(extended("begin") + "S"), ask(extended("insert into log values ('a')") + "S", {"a"}), ask(extended("commit") + "S"),
-          ask("P b \"begin\"\nB \"\" b\nE \"\"\nS"), ask("P c \"commit\"\nS"),
+         {ask(extended("begin") + "S"), ask(extended("insert into log values ('a')") + "S", {"a"}),
+          ask(extended("commit") + "S"), ask("P b \"begin\"\nB \"\" b\nE \"\"\nS"), ask("P c \"commit\"\nS"),
           ask(extended("insert into log values ('b')") + "S", {"b"}), ask("B \"\" c\nE \"\"\nS"),
           ask(extended("begin") + extended("insert into log values ('c')") + extended("commit") + "S", {"c"}),
           read("Q \"select 'one'\"")}},
         {"transactions in one string",
          {ask("Q \"begin; insert into log values ('a'); commit\"", {"a"}),
-          ask("Q \"begin; insert into log values ('b'); rollback\"", {"b"}), ask("Q \"begin; insert into log values ('c')\"", {"c"}),
+          ask("Q \"begin; insert into log values ('b'); rollback\"", {"b"}),
+          ask("Q \"begin; insert into log values ('c')\"", {"c"}),
           ask("Q \"insert into log values ('d'); commit\"", {"d"}), read("Q \"select 'one'\"")}},
         {"reading transactions",
-         {ask("Q \"begin read only\""), ask("Q \"select 'one'\""), ask("Q \"commit\""), ask("Q \"begin\""), ask("Q \"select 'two'\""),
-          ask("Q \"commit\""), ask("Q \"begin\""), ask("Q \"rollback\""), insert("a"), read("Q \"select 'three'\"")}},
+         {ask("Q \"begin read only\""), ask("Q \"select 'one'\""), ask("Q \"commit\""), ask("Q \"begin\""),
+          ask("Q \"select 'two'\""), ask("Q \"commit\""), ask("Q \"begin\""), ask("Q \"rollback\""), insert("a"),
+          read("Q \"select 'three'\""), ask("Q \"begin\""), ask("Q \"commit\"")}},
+        {"reading transactions, extended",
+         {ask(extended("begin") + extended("table log") + "S"), ask(extended("commit") + "S"), insert("a"),
+          ask("P c \"commit\"\nP r \"select upper($1)\"\nS"), ask("Q \"begin\""), ask("B \"\" r [one]\nE \"\"\nS"),
+          ask("Q \"set work_mem = '5MB'\""), ask("B \"\" c\nD S c\nE \"\"\nS"), read("Q \"show work_mem\"")}},
+        {"transactions that read, then write",
+         {ask("Q \"begin\""), ask("Q \"table log\""), insert("a"), ask("Q \"commit\""), ask("Q \"begin\""),
+          ask("Q \"table log\""), ask("Q \"commit; insert into log values ('b')\"", {"b"}), ask("Q \"begin\""),
+          ask("Q \"savepoint s\""), ask("Q \"rollback to s\""), insert("c"), ask("Q \"commit\""),
+          read("Q \"select 'end'\"")}},
         {"settings",
-         {ask("Q \"set work_mem = '5MB'\""), read("Q \"show work_mem\""), ask("Q \"begin\""), ask("Q \"set local work_mem = '6MB'\""),
-          ask("Q \"commit\""), read("Q \"select 'x'\""), insert("a"), read("Q \"show default_transaction_read_only\""), insert("b")}},
+         {ask("Q \"set work_mem = '5MB'\""), read("Q \"show work_mem\""), ask("Q \"begin\""),
+          ask("Q \"set local work_mem = '6MB'\""), ask("Q \"commit\""), read("Q \"select 'x'\""), insert("a"),
+          read("Q \"show default_transaction_read_only\""), insert("b")}},
         {"settings that look like a guard",
          {ask("Q \"set default_transaction_read_only = on\""), read("Q \"show default_transaction_read_only\""),
           read("Q \"select 'y'\""), ask("Q \"begin\""), ask("Q \"show transaction_read_only\""), ask("Q \"commit\""),
           read("Q \"show default_transaction_read_only\"")}},
         {"copy",
          {ask("Q \"copy log from stdin\"\nd \"a\\nb\\n\"\nc", {"a", "b"}), read("Q \"select 'one'\""),
-          ask("Q \"copy log from stdin\"\nd \"c\\n\"\nf no", {"c"}), ask(extended("copy log from stdin") + "d \"d\\n\"\nc\nS", {"d"})}},
-        {"flushes", {ask(extended("select 'one'") + "H\nS"), ask(extended("insert into log values ('a')") + "H\nS", {"a"}), insert("b")}},
+          ask("Q \"copy log from stdin\"\nd \"c\\n\"\nf no", {"c"}),
+          ask(extended("copy log from stdin") + "d \"d\\n\"\nc\nS", {"d"})}},
+        {"flushes",
+         {ask(extended("select 'one'") + "H\nS"), ask(extended("insert into log values ('a')") + "H\nS", {"a"}),
+          insert("b")}},
     };
     return all;
 }
@@ -225,7 +243,8 @@ struct cut_run {
     void check_status() {
         if (client.closed || checker.status == 'E') return;
         if (client.server != nullptr) {
-            if (client.server->process->status() != checker.status) FAIL_CHECK("told " << checker.status << ", is another");
+            if (client.server->process->status() != checker.status)
+                FAIL_CHECK("told " << checker.status << ", is another");
         } else if (checker.status == 'T' && world.losses == 0) {
             FAIL_CHECK("in a transaction without a server");
         }
@@ -237,7 +256,8 @@ struct cut_run {
         const std::string got = client.ask(bytes);
         checker.server_says(got);
         if (!client.closed) checker.at_rest();
-        if (got.find("alive") == std::string::npos || checker.status != 'I') FAIL_CHECK("not usable:\n" << describe(got));
+        if (got.find("alive") == std::string::npos || checker.status != 'I')
+            FAIL_CHECK("not usable:\n" << describe(got));
     }
 
     session_world world;
@@ -259,7 +279,8 @@ void check_outcomes(const application& app, const std::vector<std::string>& log)
             found += present(log, row);
         }
         const std::string first = group.rows.front();
-        if (group.what == application::belief::present && found != group.rows.size()) FAIL_CHECK("acknowledged and lost: " << first);
+        if (group.what == application::belief::present && found != group.rows.size())
+            FAIL_CHECK("acknowledged and lost: " << first);
         if (group.what == application::belief::absent && found != 0) FAIL_CHECK("said not to have happened: " << first);
         if (found != 0 && found != group.rows.size()) FAIL_CHECK("half of it happened: " << first);
     }
@@ -295,11 +316,15 @@ void check(const conversation& talk, const std::vector<reply>& direct, const los
         app.hear(talk[i], got);
         const std::string code = got.sqlstate();
         const bool same = got.text() == direct[i].text();
-        if (!code.empty() && !loss_states.contains(code) && code != direct[i].sqlstate() && !(disturbed && aftermath.contains(code)))
+        if (!code.empty() && !loss_states.contains(code) && code != direct[i].sqlstate() &&
+            !(disturbed && aftermath.contains(code)))
             FAIL_CHECK("request " << i << ": SQLSTATE " << code << explain());
-        if (code.empty() && !same && !disturbed) FAIL_CHECK("request " << i << ": another answer, and nobody was told" << explain());
-        if (reads_are_repeated && talk[i].reads && !same && !disturbed) FAIL_CHECK("request " << i << " reads, and failed" << explain());
-        if (loss_states.contains(code) && got.outcome().empty()) FAIL_CHECK("request " << i << ": no outcome" << explain());
+        if (code.empty() && !same && !disturbed)
+            FAIL_CHECK("request " << i << ": another answer, and nobody was told" << explain());
+        if (reads_are_repeated && talk[i].reads && !same && !disturbed)
+            FAIL_CHECK("request " << i << " reads, and failed" << explain());
+        if (loss_states.contains(code) && got.outcome().empty())
+            FAIL_CHECK("request " << i << ": no outcome" << explain());
         disturbed |= loss_states.contains(code) && direct[i].sqlstate() != code;
     }
     app.end();
@@ -322,8 +347,8 @@ std::vector<reply> direct_replies(const conversation& talk) {
 enum class direction { of_server, of_client };
 
 /// Every `every`-th byte, and `again_after` bytes later once more.
-void cut_everywhere(direction which, bool pipelined, std::size_t every, std::vector<std::size_t> again = {loss_plan::never},
-                    bool late = false) {
+void cut_everywhere(direction which, bool pipelined, std::size_t every,
+                    std::vector<std::size_t> again = {loss_plan::never}, bool late = false) {
     for (const auto& [name, talk] : conversations()) {
         CAPTURE(name);
         const std::vector<reply> direct = direct_replies(talk);
@@ -354,10 +379,18 @@ TEST_CASE("recovery cuts: conversations undisturbed") {
     }
 }
 
-TEST_CASE("P64, D13, D26, I1-I4, T10, T11: after every byte that the server says") { cut_everywhere(direction::of_server, false, 1); }
-TEST_CASE("P64, D13, I1-I4, T10, T11: after every byte that reaches the server") { cut_everywhere(direction::of_client, false, 1); }
-TEST_CASE("I1-I4: after every third byte that the server says to a pipeline") { cut_everywhere(direction::of_server, true, 3); }
-TEST_CASE("I1-I4: after every third byte that reaches the server from a pipeline") { cut_everywhere(direction::of_client, true, 3); }
+TEST_CASE("P64, D13, D26, I1-I4, T10, T11: after every byte that the server says") {
+    cut_everywhere(direction::of_server, false, 1);
+}
+TEST_CASE("P64, D13, I1-I4, T10, T11: after every byte that reaches the server") {
+    cut_everywhere(direction::of_client, false, 1);
+}
+TEST_CASE("I1-I4: after every third byte that the server says to a pipeline") {
+    cut_everywhere(direction::of_server, true, 3);
+}
+TEST_CASE("I1-I4: after every third byte that reaches the server from a pipeline") {
+    cut_everywhere(direction::of_client, true, 3);
+}
 TEST_CASE("T5: the lost server executes what it has when the client has long been answered") {
     cut_everywhere(direction::of_client, false, 3, {loss_plan::never}, true);
 }

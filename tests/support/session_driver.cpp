@@ -56,9 +56,13 @@ void session_world::give_back(world_server& server, session_actions::release how
     if (server.process->has_temporary_tables()) FAIL_CHECK("a server was given back with temporary tables");
 }
 
-std::string_view session_world::pass_input(std::string_view bytes) { return pass(bytes, plan.after_input, input_bytes); }
+std::string_view session_world::pass_input(std::string_view bytes) {
+    return pass(bytes, plan.after_input, input_bytes);
+}
 
-std::string_view session_world::pass_output(std::string_view bytes) { return pass(bytes, plan.after_output, output_bytes); }
+std::string_view session_world::pass_output(std::string_view bytes) {
+    return pass(bytes, plan.after_output, output_bytes);
+}
 
 std::string_view session_world::pass(std::string_view bytes, std::size_t& after, std::size_t& counted) {
     if (lose_now) return {};
@@ -134,6 +138,7 @@ void session_driver::run() {
         if (world_.lose_now) {
             world_.lose_now = false;
             ++world_.losses;
+            if (server != nullptr) say_last_words();
             if (server != nullptr) lose_server();
             moved = true;
             continue;
@@ -186,6 +191,13 @@ void session_driver::flush() {
     const std::string_view through = world_.pass_input(bytes);
     if (world_.lose_now && world_.plan.late) return world_.outlive(*server, std::string(through));
     server->said += server->process->feed(through);
+}
+
+void session_driver::say_last_words() {
+    if (world_.last_words.empty()) return;
+    server->arrived += std::exchange(world_.last_words, {});
+    (void)conversation.on_server_bytes(server->arrived);
+    flush();
 }
 
 void session_driver::lose_server(std::string_view words) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "proxy/session/session.hpp"
+
 #include "tests/support/scripted_server.hpp"
 
 #include <cstddef>
@@ -22,8 +23,8 @@ namespace pgsteady::testing {
 struct world_server {
     std::unique_ptr<scripted_server> process;
     server_link link;
-    std::string said;       ///< on its way
-    std::string arrived;    ///< offered to the session, not yet used
+    std::string said;     ///< on its way
+    std::string arrived;  ///< offered to the session, not yet used
     bool taken = false;
 };
 
@@ -69,6 +70,7 @@ public:
     std::size_t input_bytes = 0;
     std::size_t output_bytes = 0;
     std::size_t losses = 0;
+    std::string last_words;  ///< what the server that is lost next says behind the bytes that still get through
     std::size_t resets = 0;
     /// Called with a server before it goes to the client under test: noise.
     std::function<void(world_server&)> before_grant;
@@ -122,12 +124,13 @@ public:
 
 private:
     void flush();
+    void say_last_words();
     bool act();
     bool offer_client();
     bool deliver();
 
     session_world& world_;
-    std::string unread_;    // of the client, not yet used by the session
+    std::string unread_;  // of the client, not yet used by the session
     std::string received_;
     std::size_t grants_ = 0;  // since the last send()
 };

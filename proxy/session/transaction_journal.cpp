@@ -1,0 +1,42 @@
+// See transaction_journal.hpp.
+#include "proxy/session/transaction_journal.hpp"
+
+#include "protocol/frame.hpp"
+
+namespace pgsteady {
+
+std::string_view behind_requests(std::string_view frames, std::size_t count) {
+    while (count > 0 && !frames.empty()) {
+        const frame_header header = read_frame_header(frames);
+        if (header.state != frame_header::status::ok || header.total > frames.size()) return {};
+        if (header.type == frontend::query || header.type == frontend::function_call || header.type == frontend::sync)
+            --count;
+        frames.remove_prefix(header.total);
+    }
+    return frames;
+}
+
+std::string_view first_requests(std::string_view frames, std::size_t count) {
+    return frames.substr(0, frames.size() - behind_requests(frames, count).size());
+}
+
+void transaction_journal::add(std::string_view requests, std::size_t before, std::size_t limit) {
+    if (now_ == state::given_up) return;
+    if (before > 0) requests = behind_requests(requests, before);
+    if (frames_.size() + requests.size() > limit) return give_up();
+    now_ = state::complete;
+    frames_ += requests;
+}
+
+void transaction_journal::give_up() {
+    end();
+    now_ = state::given_up;
+}
+
+void transaction_journal::end() {
+    now_ = state::idle;
+    frames_.clear();
+    if (frames_.capacity() > kept_capacity) frames_.shrink_to_fit();
+}
+
+}  // namespace pgsteady
