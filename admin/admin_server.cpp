@@ -1,6 +1,7 @@
 #include "admin/admin_server.hpp"
 
 #include "admin/http_server.hpp"
+#include "admin/page_routes.hpp"
 #include "admin/printable.hpp"
 #include "admin/routes.hpp"
 
@@ -82,12 +83,20 @@ public:
           warn_(std::move(to.warn)),
           alarmed_(std::move(to.alarm)),
           run_(std::move(to.run)),
+          configuration_(std::move(to.configuration)),
           watch_(std::move(to.take_snapshot), std::move(to.take_readiness), limits.snapshot_age),
-          router_(all_routes(), rules_, watch_, alarm_, run_),
+          feed_({.listeners = limits.listeners, .bytes = limits.listener_bytes}),
+          router_(all_routes(), rules_, {watch_, alarm_, past_, feed_, run_, configuration_}),
           sampling_(loop_),
+          showing_(loop_),
+          picture_interval_(limits.picture_interval),
           server_(loop_, limits,
                   {[this](const request& head) { return screen(head); },
-                   [this](const request& from) { return answer(from); }}) {}
+                   [this](const request& from) { return answer(from); }}) {
+        past_.tell({.entry = [this](const journal_entry& entry) { feed_.tell(entry); },
+                    .moment_completed = [this](const moment& completed) { feed_.tell(completed); }});
+        feed_.on_first([this] { showing_.cancel(); });
+    }
 
     [[nodiscard]] std::string start();
     [[nodiscard]] std::uint16_t port() const { return server_.port(); }
@@ -97,7 +106,9 @@ private:
     void run();
     void close();
     [[nodiscard]] asio::awaitable<void> take_samples();
+    [[nodiscard]] asio::awaitable<void> show_pictures();
     void judge();
+    void try_to_judge();
     [[nodiscard]] std::optional<response> screen(const request& head);
     [[nodiscard]] asio::awaitable<response> answer(const request& from);
     [[nodiscard]] asio::awaitable<response> carry_out(slow_work what, std::string& problem);
@@ -111,11 +122,16 @@ private:
     bounded_warning warn_;
     std::function<void(const std::string&)> alarmed_;
     commands run_;
+    std::function<std::vector<config::effective_value>()> configuration_;
     observer watch_;
     alerts alarm_;
+    chronicle past_;
+    event_feed feed_;
     router router_;
     asio::io_context loop_{1};
     asio::steady_timer sampling_;
+    asio::steady_timer showing_;
+    std::chrono::milliseconds picture_interval_;
     http_server server_;
     std::size_t slow_ = 0;  ///< slow commands in progress
     bool closing_ = false;
@@ -128,6 +144,7 @@ std::string admin_server::machinery::start() {
     if (wants_tls_) return "admin.tls is not available yet: tokens would travel in clear where TLS is expected";
     if (std::string problem = server_.listen(host_, configured_port_); !problem.empty()) return problem;
     asio::co_spawn(loop_, take_samples(), asio::detached);
+    asio::co_spawn(loop_, show_pictures(), asio::detached);
     try {
         const signals_blocked here;
         slow_thread_.emplace(1);
@@ -162,24 +179,45 @@ void admin_server::machinery::run() {
 void admin_server::machinery::close() {
     closing_ = true;
     sampling_.cancel();
+    feed_.end();
+    showing_.cancel();
     server_.close();
 }
 
 /// Points of the last minute are taken whether or not somebody reads.
 asio::awaitable<void> admin_server::machinery::take_samples() {
     while (!closing_) {
-        try {
-            judge();
-        } catch (const std::exception& error) {
-            warn_(std::string("admin port: no snapshot: ") + error.what());
-        }
+        try_to_judge();
         boost::system::error_code error;
         sampling_.expires_after(sample_interval_);
         co_await sampling_.async_wait(asio::redirect_error(asio::use_awaitable, error));
     }
 }
 
-/// What changes among the alerts is told in the log.
+/// How things are, again and again while somebody listens; sooner when an order was carried out.
+asio::awaitable<void> admin_server::machinery::show_pictures() {
+    while (!closing_) {
+        const bool heard = feed_.heard();
+        if (heard) {
+            try_to_judge();
+            feed_.show([this] { return picture_document({watch_, alarm_, past_, feed_, run_, configuration_}); });
+        }
+        boost::system::error_code error;
+        if (heard) showing_.expires_after(picture_interval_);
+        else showing_.expires_after(std::chrono::hours(1));
+        co_await showing_.async_wait(asio::redirect_error(asio::use_awaitable, error));
+    }
+}
+
+void admin_server::machinery::try_to_judge() {
+    try {
+        judge();
+    } catch (const std::exception& error) {
+        warn_(std::string("admin port: no snapshot: ") + error.what());
+    }
+}
+
+/// What changes among the alerts is told in the log and in the journal.
 void admin_server::machinery::judge() {
     const observation& seen = watch_.observe();
     const auto keys = [this] {
@@ -188,12 +226,19 @@ void admin_server::machinery::judge() {
         return result;
     };
     const auto before = keys();
+    past_.see(std::chrono::steady_clock::now(), seen);
     alarm_.judge(seen);
     const auto after = keys();
-    for (const auto& [key, each] : after)
-        if (!before.contains(key) && alarmed_) alarmed_("alert: " + key + " (" + std::string(to_string(each.level)) + "): " + each.advice);
-    for (const auto& [key, each] : before)
-        if (!after.contains(key) && alarmed_) alarmed_("alert is over: " + key);
+    for (const auto& [key, each] : after) {
+        if (before.contains(key)) continue;
+        past_.alert_began(each);
+        if (alarmed_) alarmed_("alert: " + key + " (" + std::string(to_string(each.level)) + "): " + each.advice);
+    }
+    for (const auto& [key, each] : before) {
+        if (after.contains(key)) continue;
+        past_.alert_over(each, seen.taken_at);
+        if (alarmed_) alarmed_("alert is over: " + key);
+    }
 }
 
 std::optional<response> admin_server::machinery::screen(const request& head) {
@@ -213,9 +258,10 @@ asio::awaitable<response> admin_server::machinery::answer(const request& from) {
     if (!problem.empty()) warn_("admin port: " + printable(from.path(), 100) + " failed: " + problem);
     if (result.audit.empty()) co_return result;
     watch_.forget();
-    if (run_.audit)
-        run_.audit(from.peer + " with the operate token, " + printable(from.method, 16) + ' ' +
-                   printable(from.path(), 100) + ": " + result.audit);
+    const std::string what = printable(from.method, 16) + ' ' + printable(from.path(), 100) + ": " + result.audit;
+    past_.command(std::chrono::system_clock::now(), what);
+    showing_.cancel();
+    if (run_.audit) run_.audit(from.peer + " with the operate token, " + what);
     co_return result;
 }
 

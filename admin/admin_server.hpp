@@ -4,6 +4,7 @@
 #pragma once
 
 #include "config/config.hpp"
+#include "config/print.hpp"
 
 #include "admin/commands.hpp"
 #include "admin/snapshot.hpp"
@@ -14,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace pgsteady::admin {
 
@@ -29,6 +31,9 @@ struct http_limits {
     std::chrono::milliseconds snapshot_age{20};        ///< so old may a snapshot be that is shown again
     std::size_t slow_commands = 4;                     ///< in progress or waiting for their turn; 503 beyond
     std::chrono::milliseconds sample_interval{5'000};  ///< of the totals that means of the last minute are made from
+    std::size_t listeners = 32;                        ///< of the event stream; 503 beyond
+    std::size_t listener_bytes = 256 * 1024;           ///< that may wait for one; who is slower loses the stream
+    std::chrono::milliseconds picture_interval{1'000};  ///< between two pictures in the event stream
 };
 
 class admin_server {
@@ -45,6 +50,8 @@ public:
         std::function<void(const std::string& line)> alarm{};
         /// Orders of operators. One that is missing is answered with a 500.
         commands run{};
+        /// The configuration in use; secrets are not in it. Missing: that path is answered with a 500.
+        std::function<std::vector<config::effective_value>()> configuration{};
     };
 
     admin_server(const config::admin_settings& settings, hooks to, const http_limits& limits = {});

@@ -2,7 +2,10 @@
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/serializer.hpp>
@@ -41,10 +44,20 @@ template <class fields>
     result.origin = view(head[http::field::origin]);
     result.fetch_site = view(head["Sec-Fetch-Site"]);
     result.authorization = view(head[http::field::authorization]);
+    result.last_event_id = view(head["Last-Event-ID"]);
     result.content_type = view(head[http::field::content_type]);
     result.accept = view(head[http::field::accept]);
     result.peer = peer;
     return result;
+}
+
+/// What every answer says of itself, and what this one says.
+template <class fields>
+void set_fields(fields& to, const response& what) {
+    to.set(http::field::content_type, what.content_type);
+    to.set(http::field::cache_control, "no-store");
+    to.set("X-Content-Type-Options", "nosniff");
+    for (const auto& [name, value] : what.headers) to.set(name, value);
 }
 
 /// What a message that cannot be read deserves; status 0: nobody is there to be told.
@@ -82,6 +95,7 @@ void http_connection::move_to(std::list<http_connection*>& list) {
 void http_connection::close() {
     move_to(server_.evicted_);
     stream_.close();
+    if (live_) live_->end();
 }
 
 asio::awaitable<void> http_connection::serve() {
@@ -128,6 +142,10 @@ asio::awaitable<http_connection::next> http_connection::exchange() {
     from.body = reader.get().body();
     move_to(server_.busy_);
     const response answer = co_await server_.callbacks_.answer(from);
+    if (answer.live) {
+        co_await send_live(answer, reader);
+        co_return next::end;
+    }
     const bool keep = reader.get().keep_alive();
     if (!co_await send(answer, &reader, keep)) co_return next::end;
     co_return keep ? next::another : next::linger;
@@ -157,10 +175,7 @@ asio::awaitable<bool> http_connection::send(const response& what, const parser* 
     http::response<http::span_body<const char>> message;  // of a page of megabytes no copy is made
     message.result(what.status);
     message.version(to != nullptr ? to->get().version() : 11);
-    message.set(http::field::content_type, what.content_type);
-    message.set(http::field::cache_control, "no-store");
-    message.set("X-Content-Type-Options", "nosniff");
-    for (const auto& [name, value] : what.headers) message.set(name, value);
+    set_fields(message, what);
     message.body() = {what.body.data(), what.body.size()};
     message.keep_alive(keep_alive);
     message.prepare_payload();
@@ -174,6 +189,45 @@ asio::awaitable<bool> http_connection::send(const response& what, const parser* 
     else co_await http::async_write(stream_, writer, into(error));
     fresh_ = false;
     co_return !error;
+}
+
+asio::awaitable<bool> http_connection::send_head(const response& what, const parser& to) {
+    http::response<http::empty_body> message;
+    message.result(what.status);
+    message.version(to.get().version());
+    set_fields(message, what);
+    message.keep_alive(false);
+    stream_.expires_after(server_.limits_.write_timeout);
+    error_code error;
+    http::response_serializer<http::empty_body> writer(message);
+    co_await http::async_write_header(stream_, writer, into(error));
+    co_return !error;
+}
+
+/// The end of the connection is the end of the answer. A reader that has left is noticed at the next chunk, one that
+/// does not read when a chunk has taken too long.
+asio::awaitable<void> http_connection::send_live(const response& what, const parser& to) {
+    const std::shared_ptr<live_body> body = what.live;
+    live_ = body;
+    asio::steady_timer more(stream_.get_executor());
+    body->on_change([&more] { more.cancel(); });
+    bool going = co_await send_head(what, to);
+    if (to.get().method() == http::verb::head) going = false;
+    while (going && !body->ended()) {
+        error_code error;
+        const live_body::chunk chunk = body->take();
+        if (chunk) {
+            stream_.expires_after(server_.limits_.write_timeout);
+            co_await asio::async_write(stream_, asio::buffer(*chunk), into(error));
+            going = !error;
+        } else {
+            more.expires_after(std::chrono::hours(1));
+            co_await more.async_wait(into(error));
+        }
+    }
+    body->on_change({});
+    body->end();
+    live_.reset();
 }
 
 /// Closing with bytes unread would reset the connection and could take the answer away from the client.

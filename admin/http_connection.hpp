@@ -3,6 +3,7 @@
 #pragma once
 
 #include "admin/http_server.hpp"
+#include "admin/live_body.hpp"
 
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
@@ -10,6 +11,7 @@
 #include <boost/beast/http/string_body.hpp>
 
 #include <list>
+#include <memory>
 #include <string>
 
 namespace pgsteady::admin {
@@ -39,6 +41,8 @@ private:
     [[nodiscard]] boost::asio::awaitable<next> read_body(parser& from);
     [[nodiscard]] boost::asio::awaitable<next> refuse(boost::beast::error_code why);
     [[nodiscard]] boost::asio::awaitable<bool> send(const response& what, const parser* to, bool keep_alive);
+    [[nodiscard]] boost::asio::awaitable<void> send_live(const response& what, const parser& to);
+    [[nodiscard]] boost::asio::awaitable<bool> send_head(const response& what, const parser& to);
     [[nodiscard]] boost::asio::awaitable<void> linger();
     void move_to(std::list<http_connection*>& list);
 
@@ -46,6 +50,7 @@ private:
     boost::beast::tcp_stream stream_;
     boost::beast::flat_buffer buffer_;
     std::string peer_;
+    std::shared_ptr<live_body> live_;  ///< while one is being sent
     bool fresh_ = true;  ///< no request was answered yet
     std::list<http_connection*>* list_;
     std::list<http_connection*>::iterator place_;

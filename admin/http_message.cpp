@@ -3,8 +3,11 @@
 #include "admin/json_text.hpp"
 #include "admin/printable.hpp"
 
+#include <boost/beast/core/string.hpp>
 #include <boost/beast/http/status.hpp>
 #include <boost/json.hpp>
+
+#include <algorithm>
 
 namespace pgsteady::admin {
 
@@ -20,6 +23,19 @@ std::optional<std::string> request::parameter(std::string_view name) const {
         return url_decoded(equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1));
     }
     return std::nullopt;
+}
+
+bool asks_for(const request& from, std::string_view media_type) {
+    std::string_view rest = from.accept;
+    while (!rest.empty()) {
+        std::string_view each = rest.substr(0, rest.find(','));
+        rest.remove_prefix(std::min(each.size() + 1, rest.size()));
+        each = each.substr(0, each.find(';'));
+        while (!each.empty() && each.front() == ' ') each.remove_prefix(1);
+        while (!each.empty() && each.back() == ' ') each.remove_suffix(1);
+        if (boost::beast::iequals({each.data(), each.size()}, {media_type.data(), media_type.size()})) return true;
+    }
+    return false;
 }
 
 response text_answer(unsigned status, std::string body) { return {.status = status, .body = std::move(body)}; }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +13,8 @@
 
 namespace pgsteady::admin {
 
+class live_body;
+
 struct request {
     std::string_view method;
     std::string_view target;  ///< as sent: path and query
@@ -20,6 +23,7 @@ struct request {
     std::string_view origin;
     std::string_view fetch_site;  ///< Sec-Fetch-Site
     std::string_view authorization;
+    std::string_view last_event_id{};
     std::string_view content_type;
     std::string_view accept;
     std::string_view body;  ///< empty until it was read
@@ -36,6 +40,7 @@ struct response {
     std::string body;
     std::vector<std::pair<std::string, std::string>> headers{};  ///< beyond those that every answer has
     std::string audit{};  ///< what was changed, for the log; empty: nothing
+    std::shared_ptr<live_body> live{};  ///< instead of `body`: goes on until one side ends it
 };
 
 /// Work that may take seconds, and what is answered when it is done. Must not hold views of the request.
@@ -45,6 +50,9 @@ struct slow_work {
 };
 
 using reply = std::variant<response, slow_work>;
+
+/// Whether a client that says what it accepts (RFC 9110 12.5.1) names this type itself; "*/*" is no wish.
+[[nodiscard]] bool asks_for(const request& from, std::string_view media_type);
 
 [[nodiscard]] response text_answer(unsigned status, std::string body);
 /// RFC 9457. `detail` says what to do about it, in one sentence, and never repeats what the client sent.

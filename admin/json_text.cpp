@@ -6,22 +6,29 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <limits>
 
 namespace pgsteady::admin {
 namespace {
 
 namespace json = boost::json;
 
+/// As a depth: everything on one line.
+constexpr std::size_t one_line = std::numeric_limits<std::size_t>::max();
+
 void write(std::string& to, const json::value& value, std::size_t depth);
 
+[[nodiscard]] std::size_t deeper(std::size_t depth) { return depth == one_line ? one_line : depth + 1; }
+
 void new_line(std::string& to, std::size_t depth) {
+    if (depth == one_line) return;
     to += '\n';
     to.append(depth * 2, ' ');
 }
 
 void write_member(std::string& to, const json::key_value_pair& member, std::size_t depth) {
     to += json::serialize(json::string_view(member.key()));
-    to += ": ";
+    to += depth == one_line ? ":" : ": ";
     write(to, member.value(), depth);
 }
 
@@ -34,8 +41,8 @@ void write_all(std::string& to, const container& members, char opening, char clo
     for (const auto& member : members) {
         if (!first) to += ',';
         first = false;
-        new_line(to, depth + 1);
-        write_member(to, member, depth + 1);
+        new_line(to, deeper(depth));
+        write_member(to, member, deeper(depth));
     }
     if (!first) new_line(to, depth);
     to += closing;
@@ -55,6 +62,12 @@ std::string json_text(const json::value& document) {
     std::string result;
     write(result, document, 0);
     result += '\n';
+    return result;
+}
+
+std::string json_line(const json::value& document) {
+    std::string result;
+    write(result, document, one_line);
     return result;
 }
 

@@ -15,6 +15,9 @@ namespace pgsteady::admin {
 /// The document, indented by two spaces, with a newline at its end. What is not finite becomes null.
 [[nodiscard]] std::string json_text(const boost::json::value& document);
 
+/// The same without a line break or a space that is not needed.
+[[nodiscard]] std::string json_line(const boost::json::value& document);
+
 /// Hostile text as a JSON string.
 [[nodiscard]] boost::json::string json_string(std::string_view text);
 

@@ -78,7 +78,7 @@ reply router::answer(const request& from, std::string& problem) const {
     std::optional<std::string> decoded = url_decoded(name);
     if (!decoded) return problem_answer(400, "the path is not well encoded");
     try {
-        return found->handle(from, {watch_, alarm_, run_, table_, rules_.caller_of(from).has, std::move(*decoded)});
+        return found->handle(from, {tools_, table_, rules_.caller_of(from).has, std::move(*decoded)});
     } catch (const std::exception& error) {
         problem = error.what();
     } catch (...) {

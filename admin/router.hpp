@@ -4,22 +4,34 @@
 
 #include "admin/access.hpp"
 #include "admin/alerts.hpp"
+#include "admin/chronicle.hpp"
 #include "admin/commands.hpp"
+#include "admin/event_feed.hpp"
 #include "admin/http_message.hpp"
 #include "admin/observer.hpp"
+#include "config/print.hpp"
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace pgsteady::admin {
 
-/// What a handler may use.
-struct route_context {
+/// What all handlers work with. Outlives the router.
+struct route_tools {
     observer& watch;
     const alerts& alarm;
+    chronicle& past;
+    event_feed& feed;
     const commands& run;
+    const std::function<std::vector<config::effective_value>()>& configuration;
+};
+
+/// What a handler may use.
+struct route_context : route_tools {
     std::span<const struct route> table;
     role has = role::nobody;  ///< what the caller may do; at least what the route needs
     std::string name{};       ///< decoded: what stands in the path for {…}
@@ -31,7 +43,10 @@ struct route {
     std::string_view path;  ///< may hold one {name}: anything but nothing
     role needs;
     reply (*handle)(const request&, const route_context&);
-    std::string_view summary;  ///< for people
+    std::string_view summary;    ///< for people
+    std::string_view answers{};  ///< the schema of its document (page/schemas.json), or a media type
+    std::string_view takes{};    ///< the schema of its body; empty: an empty object
+    std::string_view query{};    ///< names of query parameters, each described under "parameters" of that file
 };
 
 /// What a failure inside is answered with; it tells nothing.
@@ -39,8 +54,8 @@ struct route {
 
 class router {
 public:
-    router(std::span<const route> table, access_rules rules, observer& watch, const alerts& alarm, const commands& run)
-        : table_(table), rules_(std::move(rules)), watch_(watch), alarm_(alarm), run_(run) {}
+    router(std::span<const route> table, access_rules rules, const route_tools& tools)
+        : table_(table), rules_(std::move(rules)), tools_(tools) {}
 
     /// The refusal that the head of a request deserves, if any.
     [[nodiscard]] std::optional<response> refusal(const request& head) const;
@@ -55,9 +70,7 @@ private:
 
     std::span<const route> table_;
     access_rules rules_;
-    observer& watch_;
-    const alerts& alarm_;
-    const commands& run_;
+    route_tools tools_;
 };
 
 }  // namespace pgsteady::admin

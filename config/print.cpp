@@ -72,7 +72,7 @@ public:
 
     std::string run() {
         for (const key& row : keys())
-            out_.value(row.path, shown_value(row.find(settings_), row.rule), comment_for(loaded_.sources, row.path));
+            out_.value(row.path, shown(row.path, row.find(settings_), row.rule), comment_for(loaded_.sources, row.path));
         print_map("databases", settings_.databases, [this](const std::string& path, database_settings& entry) {
             print_entry(path, database_keys(), entry);
             print_policies(path, entry);
@@ -82,7 +82,14 @@ public:
         return out_.take();
     }
 
+    [[nodiscard]] std::vector<effective_value> take_values() { return std::move(values_); }
+
 private:
+    std::string shown(std::string_view path, const slot& where, const value_rule& rule) {
+        values_.push_back({std::string(path), shown_value(where, rule), comment_for(loaded_.sources, path)});
+        return values_.back().value;
+    }
+
     template <class Map, class Print>
     void print_map(std::string_view title, Map& map, Print print_one) {
         out_.line(0, title, map.empty() ? "{}" : "", {});
@@ -105,7 +112,7 @@ private:
         for (const auto& row : rows) {
             const std::string full = path + '.' + std::string(row.name);
             if (loaded_.sources.contains(full))
-                out_.line(2, row.name, shown_value(row.find(entry), row.rule), comment_for(loaded_.sources, full));
+                out_.line(2, row.name, shown(full, row.find(entry), row.rule), comment_for(loaded_.sources, full));
         }
     }
 
@@ -113,18 +120,24 @@ private:
         for (const key& row : keys()) {
             const std::string full = path + '.' + std::string(row.path);
             if (row.find_policy != nullptr && loaded_.sources.contains(full))
-                out_.value(row.path, shown_value(row.find_policy(entry), row.rule), comment_for(loaded_.sources, full),
-                           2);
+                out_.value(row.path, shown(full, row.find_policy(entry), row.rule), comment_for(loaded_.sources, full), 2);
         }
     }
 
     const load_result& loaded_;
     settings settings_;  // a copy: slots are mutable
     yaml_writer out_;
+    std::vector<effective_value> values_;
 };
 
 }  // namespace
 
 std::string print(const load_result& loaded) { return printer(loaded).run(); }
+
+std::vector<effective_value> effective(const load_result& loaded) {
+    printer all(loaded);
+    static_cast<void>(all.run());
+    return all.take_values();
+}
 
 }  // namespace pgsteady::config

@@ -50,6 +50,7 @@ std::vector<std::string> application::start() {
         hooks.warn = [](const std::string& line) { log::warning("admin: {}", line); };
         hooks.alarm = [](const std::string& line) { log::warning("{}", line); };
         hooks.run = commands_.hooks();
+        hooks.configuration = [this] { return explained_; };
         admin_ = std::make_unique<admin::admin_server>(settings_->admin, std::move(hooks));
         if (std::string problem = admin_->start(); !problem.empty()) problems.push_back(std::move(problem));
     }

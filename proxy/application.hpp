@@ -4,6 +4,7 @@
 
 #include "admin/admin_server.hpp"
 #include "config/config.hpp"
+#include "config/print.hpp"
 #include "proxy/console_server.hpp"
 #include "proxy/operator_commands.hpp"
 #include "proxy/worker/proxy_state.hpp"
@@ -13,6 +14,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace pgsteady {
@@ -21,6 +23,9 @@ class application {
 public:
     explicit application(std::shared_ptr<const config::settings> settings);
     ~application();
+
+    /// What the admin port shows as the configuration; before start().
+    void explain(std::vector<config::effective_value> values) { explained_ = std::move(values); }
 
     /// Opens the listeners and starts all threads. Never waits for a backend (P52).
     /// Every problem that prevents it; empty: running.
@@ -44,6 +49,7 @@ private:
     proxy_state state_;
     std::vector<std::unique_ptr<worker>> workers_;
     operator_commands commands_{state_};
+    std::vector<config::effective_value> explained_;
     std::unique_ptr<admin::admin_server> admin_;
     std::unique_ptr<console_server> console_;
     std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();

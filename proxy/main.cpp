@@ -67,6 +67,7 @@ int run(const config::load_result& loaded, const std::optional<std::filesystem::
     std::signal(SIGPIPE, SIG_IGN);
 
     application product(settings);
+    product.explain(config::effective(loaded));
     if (const std::vector<std::string> problems = product.start(); !problems.empty()) {
         for (const std::string& each : problems) log::error("cannot start: {}", each);
         return 1;

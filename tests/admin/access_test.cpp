@@ -40,7 +40,7 @@ constexpr route small_table[] = {
 };
 
 struct small_router {
-    explicit small_router(const config::admin_settings& settings) : rules(small_table, access_rules(settings), watch, alarm, run) {}
+    explicit small_router(const config::admin_settings& settings) : rules(small_table, access_rules(settings), {watch, alarm, past, feed, run, configuration}) {}
     unsigned status(std::string_view method, std::string_view target, std::string_view authorization = {},
                     std::string_view origin = {}) const {
         request from = asking("localhost:6433", authorization);
@@ -53,7 +53,10 @@ struct small_router {
     }
     observer watch{[] { return snapshot{}; }, [] { return readiness{}; }, std::chrono::milliseconds(0)};
     alerts alarm;
+    chronicle past;
+    event_feed feed{{}};
     commands run;
+    std::function<std::vector<config::effective_value>()> configuration;
     router rules;
 };
 

@@ -95,7 +95,9 @@ struct http_reply {
 
 class http_client {
 public:
-    explicit http_client(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    /// `window`: about as many bytes may lie unread on this side; 0: as many as the system likes.
+    explicit http_client(std::uint16_t port, int window = 0) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
+        if (window > 0) ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &window, sizeof window);
         const timeval limit{10, 0};
         ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
         ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
@@ -140,6 +142,23 @@ public:
         return result;
     }
 
+    /// The data of the next frame of this name in an event stream; empty: the server has closed. Others are passed over.
+    [[nodiscard]] std::string frame(const std::string& name) {
+        for (;;) {
+            while (rest_.find("\n\n") == std::string::npos)
+                if (!read_more()) return {};
+            const std::string one = rest_.substr(0, rest_.find("\n\n") + 1);
+            rest_.erase(0, one.size() + 1);
+            const std::size_t event = one.find("event: ");
+            if (event == std::string::npos) continue;
+            seen_.push_back(one.substr(event + 7, one.find('\n', event) - event - 7));
+            const std::size_t data = one.find("data: ");
+            if (seen_.back() == name) return one.substr(data + 6, one.find('\n', data) - data - 6);
+        }
+    }
+    /// The names of all frames so far.
+    [[nodiscard]] const std::vector<std::string>& seen_frames() const { return seen_; }
+
     /// Whether the server closes before it says anything more.
     [[nodiscard]] bool closed_by_server() { return rest_.empty() && !read_more(); }
 
@@ -167,6 +186,7 @@ private:
     int fd_;
     bool connected_ = false;
     std::string rest_;
+    std::vector<std::string> seen_;
 };
 
 /// A server on a free port of loopback, with a sample behind it whose mode and state tests may change.
@@ -198,7 +218,12 @@ struct running_server {
                         warnings += line + '\n';
                     },
                 .alarm = {},
-                .run = orders()};
+                .run = orders(),
+                .configuration =
+                    [] {
+                        return std::vector<config::effective_value>{{"pool.size", "20", "proxy.yaml:3"},
+                                                                    {"admin.operate_token", "(set)", "env TOKEN"}};
+                    }};
     }
 
     /// Commands that remember what they were ordered and answer with a change that names it.
