@@ -2,6 +2,7 @@
 // pointer or the arrow keys. It knows rows of numbers, not what they mean.
 
 const SVG = "http://www.w3.org/2000/svg";
+const gutter = 48; // for the numbers on the left
 
 function shape(tag, attributes, text) {
   const made = document.createElementNS(SVG, tag);
@@ -52,7 +53,7 @@ class Chart {
     this.draw();
   }
 
-  x(at) { return 36 + ((at - this.from) / (this.to - this.from)) * (this.width - 40); }
+  x(at) { return gutter + ((at - this.from) / (this.to - this.from)) * (this.width - gutter - 4); }
 
   scale() {
     const values = this.rows.flatMap((row) => this.series.map(({key}) => row[key])).filter((value) => value !== null && value !== undefined);
@@ -75,8 +76,8 @@ class Chart {
     const {ticks, y} = this.scale();
     const parts = [...this.bands()];
     for (const tick of ticks) {
-      parts.push(shape("line", {class: "grid", x1: 36, x2: this.width, y1: y(tick), y2: y(tick)}));
-      parts.push(shape("text", {x: 30, y: y(tick) + 4, "text-anchor": "end"}, this.format(tick).replace(" ", "")));
+      parts.push(shape("line", {class: "grid", x1: gutter, x2: this.width, y1: y(tick), y2: y(tick)}));
+      parts.push(shape("text", {x: gutter - 6, y: y(tick) + 4, "text-anchor": "end"}, this.format(tick).replace(/\.0\b/, "")));
     }
     parts.push(...this.times());
     this.series.forEach((one) => parts.push(...this.curve(one, y)));
@@ -90,7 +91,7 @@ class Chart {
       const {mode} = this.rows[at];
       if (!mode || mode === "normal") continue;
       const begin = at ? this.rows[at - 1].at : this.rows[at].at - 5;
-      const left = Math.max(this.x(begin), 36);
+      const left = Math.max(this.x(begin), gutter);
       yield shape("rect", {class: `band ${mode}`, x: left, y: 8, width: Math.max(2, this.x(this.rows[at].at) - left), height: this.bottom - 8});
     }
   }
@@ -113,7 +114,7 @@ class Chart {
       const value = row[key];
       if (value === null || value === undefined) { last = null; continue; }
       if (!last || row.at - last > 30) stretches.push([]);
-      stretches[stretches.length - 1].push([Math.max(this.x(row.at), 36), y(value)]);
+      stretches[stretches.length - 1].push([Math.max(this.x(row.at), gutter), y(value)]);
       last = row.at;
     }
     for (const points of stretches) {
@@ -150,7 +151,7 @@ class Chart {
 
   pointAt(x) {
     if (!this.rows.length) return;
-    const at = this.from + ((x - 36) / (this.width - 40)) * (this.to - this.from);
+    const at = this.from + ((x - gutter) / (this.width - gutter - 4)) * (this.to - this.from);
     let best = 0;
     this.rows.forEach((row, index) => { if (Math.abs(row.at - at) < Math.abs(this.rows[best].at - at)) best = index; });
     this.point(best);

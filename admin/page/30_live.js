@@ -31,6 +31,8 @@ async function ask(path, {method = "GET", body, wait = 10000} = {}) {
   return document_;
 }
 
+const pollsWithoutStream = 15;
+
 class Live {
   /** on: {dashboard(document), snapshot(document), moment(row), event(entry), state(name, problem)} */
   constructor(on) {
@@ -72,9 +74,11 @@ class Live {
       await this.pause(3600 * 1000);
       return;
     }
-    if (problem instanceof Refused && this.streamless === 0) { this.streamless = 15; return; }
+    if (problem instanceof Refused && this.streamless === 0) { this.streamless = pollsWithoutStream; return; }
+    // Both ways are tried in turn; when neither leads anywhere, nobody is there.
     this.failures += 1;
-    if (this.failures > 1) this.on.state("unreachable", problem);
+    this.streamless = this.failures % 2 === 0 ? pollsWithoutStream : 0;
+    if (this.failures > 2) this.on.state("unreachable", problem);
     await this.pause(Math.min(5000, 400 * this.failures));
   }
 

@@ -25,7 +25,7 @@ const orders = {
     fields: () => [{name: "backend", label: "Any backend of the cluster", kind: "choice", of: ["", ...targets()], wide: true}],
   },
   breaker: {
-    title: "Breakers", method: "POST", path: `${base}/circuit-breaker/reset`, brief: "Reset, or force open or closed",
+    title: "Breakers", go: "Apply", method: "POST", path: `${base}/circuit-breaker/reset`, brief: "Reset, or force open or closed",
     text: "Reset forgets failures and probes at once. Forced open or closed lasts until it is set back to automatic.",
     fields: () => [{name: "action", label: "Action", kind: "choice", of: ["reset", "open", "close", "auto"]},
                    {name: "scope", label: "Scope", kind: "choice", of: ["all", "write", ...targets()]}],
@@ -37,7 +37,7 @@ const orders = {
                         {name: "test_query", label: "Query", kind: "text", value: "SELECT 1"}],
   },
   retry: {
-    title: "Retry configuration", method: "PUT", path: `${base}/retry-config`, brief: "How failed statements are retried",
+    title: "Retry configuration", go: "Apply", method: "PUT", path: `${base}/retry-config`, brief: "How failed statements are retried",
     text: "Counts at once, and until the configuration is loaded again. What is left empty stays as it is.",
     fields: () => {
       const now = state.all ? state.all.status.retry_config : {};
@@ -52,7 +52,7 @@ const orders = {
     },
   },
   switches: {
-    title: "Switches", method: "PUT", path: "/api/v1/switches", brief: "Turn parts of the recovery off or on", danger: true,
+    title: "Switches", go: "Apply", method: "PUT", path: "/api/v1/switches", brief: "Turn parts of the recovery off or on", danger: true,
     text: "Parts of the recovery that can be turned off when they do harm. Counts at once, and until the configuration is loaded again.",
     fields: () => Object.entries(state.all ? state.all.status.switches : {}).map(([name, value]) => ({name, label: name, kind: "flag", value, wide: true})),
   },
@@ -108,7 +108,7 @@ const dialog = {
     const path = typeof order.path === "function" ? order.path(about) : order.path;
     const fields = order.fields ? order.fields(about) : [];
     this.open({
-      title: order.title, text: order.text, fields, danger: order.danger, go: order.title,
+      title: order.title, text: order.text, fields, danger: order.danger, go: order.go || order.title,
       request: `${order.method} ${path}${detail ? `   ${detail}` : ""}`,
       token: session.role !== "operate" && !order.open,
       async run(form) {
@@ -122,7 +122,7 @@ const dialog = {
     this.open({
       title: session.role === "operate" ? "Lock commands" : "Unlock commands",
       text: reason || (session.role === "operate" ? "Forgets the token in this tab." : "Commands need admin.operate_token; reading may need admin.read_token."),
-      fields: [], token: session.role !== "operate", go: session.role === "operate" ? "Forget it" : "Use this token", request: "", unlocking: true,
+      fields: [], token: session.role !== "operate", go: session.role === "operate" ? "Forget it" : "Use this token", request: "", reading: Boolean(reason),
       run: async () => {
         if (session.role === "operate") { session.keep(""); session.role = "nobody"; live.again(); return {did: ["The token is forgotten."], changes: []}; }
         live.again();
@@ -172,8 +172,7 @@ const dialog = {
     $("dialog-go").disabled = true;
     try {
       if (what.token) await this.takeToken();
-      if (what.token && !what.unlocking && session.role !== "operate") throw new Error("This is not the operate token.");
-      if (what.unlocking && what.token && session.role !== "operate") throw new Error("This token does not unlock commands.");
+      if (what.token && !what.reading && session.role !== "operate") throw new Error("This is not the operate token.");
       const did = await what.run($("dialog-form"));
       this.show(resultOf(did), did && did.ok === false);
       $("dialog-go").hidden = true;

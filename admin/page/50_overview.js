@@ -77,7 +77,7 @@ function backendView() {
     const parts = [];
     if (lost && backend.role !== "unknown") parts.push(`was ${backend.role}`);
     if (backend.latency_ms !== null && !lost) parts.push(`answers in ${duration(backend.latency_ms)}`);
-    if (backend.lag_seconds !== null && !lost) parts.push(`${seconds(backend.lag_seconds)} behind`);
+    if (backend.lag_seconds !== null && !lost) parts.push(backend.lag_seconds < 0.001 ? "no lag" : `${seconds(backend.lag_seconds)} behind`);
     if (backend.timeline !== null) parts.push(`timeline ${backend.timeline}`);
     say(facts, parts.join(" · "));
     problem.hidden = !(lost && backend.last_problem);
@@ -114,15 +114,15 @@ function measureOf({name, value, threshold}) {
 const tiles = [
   ["Requests", (all, now) => [rate(now.per_second), "/s"], (all) => `${count(all.metrics.query_metrics.count)} in 10 min`],
   ["Latency, p95", (all, now) => span(now.p95_ms), (all, now) => `p50 ${duration(now.p50_ms)} · p99 ${duration(now.p99_ms)}`],
-  ["Success", (all) => [all.health.performance.success_rate.toFixed(all.health.performance.success_rate > 99.99 ? 0 : 2), "%"],
-    (all) => `last minute · ${count(all.metrics.query_metrics.errors)} errors in 10 min`,
+  ["Success, last minute", (all) => [all.health.performance.success_rate.toFixed(all.health.performance.success_rate > 99.99 ? 0 : 2), "%"],
+    (all) => `${plural(all.metrics.query_metrics.errors, "error")} in 10 min`,
     (all) => (all.health.performance.success_rate < 95 ? "bad" : all.health.performance.success_rate < 99 ? "warn" : "")],
   ["Servers at work", (all) => [count(all.connections.total.active), `of ${count(all.connections.total.open)}`],
     (all) => `${count(all.metrics.connection_metrics.lost)} lost in 10 min`],
   ["Waiting", (all) => [count(all.connections.total.waiting), ""],
     (all) => { const wait = all.metrics.connection_metrics.wait; return wait.count ? `p95 of waits ${duration(wait.p95_ms)}` : "nobody waited in 10 min"; },
     (all) => (all.connections.total.waiting > 0 ? "warn" : "")],
-  ["Bridged", (all) => [count(all.status.retries.answered || 0), ""], () => "requests answered by another server, since start"],
+  ["Bridged", (all) => [count(all.status.retries.answered || 0), ""], () => "requests that outlived their server"],
 ];
 
 function setUpTiles() {

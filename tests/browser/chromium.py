@@ -106,9 +106,10 @@ class Chromium:
 
     def listen(self, seconds):
         """Takes what comes for so long."""
+        deadline = time.monotonic() + seconds
         try:
             while True:
-                self.receive(time.monotonic() + seconds, "anything")
+                self.receive(deadline, "anything")
         except Timeout:
             pass
 
@@ -163,15 +164,15 @@ class Page:
         return self.value(f"document.querySelector({json.dumps(selector)})?.innerText ?? null")
 
     def eventually(self, expression, what, seconds=WAIT_SECONDS):
-        """Until the expression is true; its value."""
+        """Until the expression is true."""
         deadline = time.monotonic() + seconds
         while True:
             try:
-                found = self.value(expression)
+                found = self.value(f"Boolean({expression})")
             except AssertionError:          # the page is being replaced
                 found = None
             if found:
-                return found
+                return
             if time.monotonic() > deadline:
                 raise Timeout(f"{what}: not within {seconds} s: {expression}\n"
                               f"the page says: {(self.text('body') or '')[:1500]}\nthe console says: {self.complaints}")
@@ -197,9 +198,10 @@ class Page:
         """Into what has the focus."""
         self.send("Input.insertText", text=text)
 
-    def block(self, *patterns):
-        """Requests to these fail as if nobody answered; none: all are let through again."""
-        self.send("Network.setBlockedURLs", urls=list(patterns))
+    def block(self, part):
+        """From the next document on: requests to addresses with this part fail as if nobody answered."""
+        self.send("Page.addScriptToEvaluateOnNewDocument", source=f"""{{ const real = fetch;
+            window.fetch = (path, ...more) => String(path).includes({json.dumps(part)}) ? Promise.reject(new TypeError("blocked")) : real(path, ...more); }}""")
 
 
 def _pipe():

@@ -1,5 +1,6 @@
 """What somebody who looks at the page sees, and what it must never do."""
 
+import faulthandler
 import os
 import re
 import signal
@@ -217,7 +218,7 @@ def polling(stage):
     """Where the stream does not get through, it asks every two seconds."""
     with stage.proxy() as proxy:
         page = stage.open(proxy)
-        page.block("*/api/v1/events*")
+        page.block("/api/v1/events")
         page.go(f"http://127.0.0.1:{proxy.admin_port}/")
         page.shows("#link-text", "Every 2 s")
         _drawn(page, proxy)
@@ -229,7 +230,7 @@ def looks(stage):
     """Light and dark, wide and on a phone: text can be read, everything has a name, nothing sticks out."""
     keep = os.environ.get("PGSTEADY_UPDATE_DOCS")
     with stage.proxy() as proxy, stage.work(proxy):
-        _a_lively_past(stage, proxy, 75 if keep else 1)
+        _a_lively_past(stage, proxy, 240 if keep else 1)
         page = stage.open(proxy)
         _drawn(page, proxy)
         page.value("sessionStorage.setItem('pgsteady.minutes', '5')")
@@ -255,10 +256,13 @@ def looks(stage):
 
 def _a_lively_past(stage, proxy, seconds):
     """Some minutes to show: an outage in the middle of work."""
+    if seconds > 10:
+        signal.alarm(600)                          # pictures are taken by hand, and take their time
+        faulthandler.cancel_dump_traceback_later()
     time.sleep(seconds / 2)
     if seconds > 10:
         stage.primary.stop(signal.SIGQUIT)
-        time.sleep(2)
+        time.sleep(6)
         stage.primary.start()
         eventually(lambda: '"mode": "normal"' in proxy.http("/api/database-recovery/status")[2], "it is over", 20)
     time.sleep(seconds / 2)

@@ -74,8 +74,8 @@ class Stage:
             yield
         finally:
             stop.set()
-            for each in threads:
-                each.join(15)
+            for each in threads:            # one that is held ends with its proxy
+                each.join(2)
 
 
 def _work(proxy, stop, number):

@@ -5,6 +5,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <map>
+#include <string>
 
 using namespace pgsteady::config;
 
@@ -64,4 +66,23 @@ TEST_CASE("without secrets the printed file loads to the same settings") {
     const auto second = load_text(print(first), "second", {});
     for (const auto& found : second.problems) MESSAGE(describe(found));
     CHECK(second.settings == first.settings);
+}
+
+TEST_CASE("the same as values: full paths, sources, entries of databases and users, no secrets") {
+    const auto loaded = load_text(
+        "backends:\n  hosts: [127.0.0.1]\ndatabases:\n  my.db: {pool: {size: 7}, timeouts: {statement: 1s}}\n"
+        "users: {a: {password: hunter2}}\nadmin: {operate_token: hunter2}\n",
+        "proxy.yaml", {});
+    REQUIRE(loaded.ok());
+    std::map<std::string, std::string> shown;
+    for (const effective_value& each : effective(loaded)) {
+        CHECK(each.value.find("hunter2") == std::string::npos);
+        CHECK(shown.emplace(each.key, each.value + " from " + each.source).second);
+    }
+    CHECK(shown["pool.hold_timeout"] == "30s from default");
+    CHECK(shown["databases.\"my.db\".pool.size"] == "7 from proxy.yaml:4");
+    CHECK(shown["databases.\"my.db\".timeouts.statement"] == "1s from proxy.yaml:4");
+    CHECK(shown["users.a.password"] == "\"(set)\" from proxy.yaml:5");
+    CHECK(shown["admin.operate_token"] == "\"(set)\" from proxy.yaml:6");
+    CHECK(shown["admin.read_token"] == "\"\" from default");
 }
