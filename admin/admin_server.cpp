@@ -108,7 +108,7 @@ private:
     [[nodiscard]] asio::awaitable<void> take_samples();
     [[nodiscard]] asio::awaitable<void> show_pictures();
     void judge();
-    void try_to_judge();
+    void look(bool show);
     [[nodiscard]] std::optional<response> screen(const request& head);
     [[nodiscard]] asio::awaitable<response> answer(const request& from);
     [[nodiscard]] asio::awaitable<response> carry_out(slow_work what, std::string& problem);
@@ -187,7 +187,7 @@ void admin_server::machinery::close() {
 /// Points of the last minute are taken whether or not somebody reads.
 asio::awaitable<void> admin_server::machinery::take_samples() {
     while (!closing_) {
-        try_to_judge();
+        look(false);
         boost::system::error_code error;
         sampling_.expires_after(sample_interval_);
         co_await sampling_.async_wait(asio::redirect_error(asio::use_awaitable, error));
@@ -198,10 +198,7 @@ asio::awaitable<void> admin_server::machinery::take_samples() {
 asio::awaitable<void> admin_server::machinery::show_pictures() {
     while (!closing_) {
         const bool heard = feed_.heard();
-        if (heard) {
-            try_to_judge();
-            feed_.show([this] { return picture_document({watch_, alarm_, past_, feed_, run_, configuration_}); });
-        }
+        if (heard) look(true);
         boost::system::error_code error;
         if (heard) showing_.expires_after(picture_interval_);
         else showing_.expires_after(std::chrono::hours(1));
@@ -209,9 +206,10 @@ asio::awaitable<void> admin_server::machinery::show_pictures() {
     }
 }
 
-void admin_server::machinery::try_to_judge() {
+void admin_server::machinery::look(bool show) {
     try {
         judge();
+        if (show) feed_.show([this] { return picture_document({watch_, alarm_, past_, feed_, run_, configuration_}); });
     } catch (const std::exception& error) {
         warn_(std::string("admin port: no snapshot: ") + error.what());
     }

@@ -30,7 +30,7 @@ std::string told(const recovery& of) {
     std::string result = fmt::format("a primary after {:.1f} s", of.lasted(of.began).count());
     if (!of.how.empty()) result += ": " + of.how;
     add(result, of.repeated, "request was answered by another server", "requests were answered by another server");
-    add(result, of.waited, "request waited", "requests waited");
+    add(result, of.waited, "request waited and was served", "requests waited and were served");
     add(result, of.gave_up, "waited in vain", "waited in vain");
     add(result, of.told_to_retry, "transaction was told to retry", "transactions were told to retry");
     add(result, of.result_lost, "result was cut short", "results were cut short");
@@ -40,8 +40,8 @@ std::string told(const recovery& of) {
 }
 
 recoveries::counts recoveries::counts_of(const snapshot& from) {
-    return {.waited = from.totals.waits,
-            .gave_up = from.totals.wait_timeouts,
+    return {.waited = count_of(from.holds, "served"),
+            .gave_up = count_of(from.holds, "timed_out"),
             .repeated = count_of(from.retries, "answered"),
             .told_to_retry = count_of(from.replays, "transaction_lost"),
             .result_lost = count_of(from.retries, "result_lost"),

@@ -22,8 +22,8 @@ struct recovery {
     std::string what{};                                            ///< was lost, and why
     std::string how{};                                             ///< it ended
     std::uint64_t clients = 0;                                     ///< connected when it was noticed
-    std::uint64_t waited = 0;                                      ///< requests that had to wait, whatever for
-    std::uint64_t gave_up = 0;                                     ///< of these, those that waited in vain
+    std::uint64_t waited = 0;                                      ///< requests that were held, and then served
+    std::uint64_t gave_up = 0;                                     ///< that were held in vain
     std::uint64_t repeated = 0;           ///< requests that had been sent and were answered by another server
     std::uint64_t told_to_retry = 0;      ///< transactions that ended in 40001
     std::uint64_t result_lost = 0;        ///< reads that ended in 08006

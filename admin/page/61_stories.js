@@ -14,7 +14,7 @@ function drawRecoveries(list) {
 
 const outcomes = [
   ["repeated", (n) => `${plural(n, "request")} answered by another server`, "good"],
-  ["waited", (n) => `${plural(n, "request")} waited`, "good"],
+  ["waited", (n) => `${plural(n, "request")} waited and ${n === 1 ? "was" : "were"} served`, "good"],
   ["gave_up", (n) => `${count(n)} waited in vain`, "bad"],
   ["told_to_retry", (n) => `${plural(n, "transaction")} told to retry (40001)`, "warn"],
   ["result_lost", (n) => `${plural(n, "result")} cut short (08006)`, "warn"],
@@ -49,7 +49,7 @@ function drawEvents(list) {
   keep($("events"), list, (each) => String(each.id), (entry) => ({
     node: el("div.entry", {"data-level": entry.level},
       el("time", {datetime: entry.when, title: new Date(entry.when).toLocaleString("en-GB")}, clock(new Date(entry.when))), el("i", {title: entry.level}),
-      el("span", null, el("span.kind", null, words(entry.kind)), entry.what, entry.incident ? el("span.quiet", null, ` · ${entry.incident}`) : null)),
+      el("span", null, el("span.kind", null, words(entry.kind)), entry.what, entry.incident ? el("a.quiet", {href: `#${entry.incident}`}, ` · ${entry.incident}`) : null)),
     update() {},
   }));
 }

@@ -124,7 +124,7 @@ TEST_CASE("An outage is one story: what was lost, how long, what clients noticed
     REQUIRE(at.past.outages().all().size() == 1);
     CHECK_FALSE(at.past.outages().all().front().ended.has_value());
     CHECK(at.past.outages().all().front().clients == 9);
-    at.seen.now.totals.waits += 14;
+    at.seen.now.holds = {{"served", 14}, {"timed_out", 1}, {"ended", 2}};
     at.seen.now.retries = {{"answered", 3}, {"result_lost", 1}};
     at.pass(milliseconds(2300));
     at.event("primary_moved", "from db1:5432 to db2:5432");
@@ -137,6 +137,7 @@ TEST_CASE("An outage is one story: what was lost, how long, what clients noticed
     CHECK(told.how == "from db1:5432 to db2:5432");
     CHECK(told.lasted(at.seen.taken_at) == milliseconds(2300));
     CHECK(told.waited == 14);
+    CHECK(told.gave_up == 1);
     CHECK(told.repeated == 3);
     CHECK(told.result_lost == 1);
     CHECK(told.told_to_retry == 2);

@@ -171,6 +171,22 @@ TEST_CASE("A listener that does not read loses the stream, and the others notice
     CHECK(!fast.client.frame("snapshot").empty());
 }
 
+TEST_CASE("A picture that cannot be taken is left out, and the stream goes on") {
+    running_server at({}, hasty());
+    listener one(at);
+    CHECK(one.client.receive(false).status == 200);
+    CHECK(!one.client.frame("snapshot").empty());
+    at.failing = true;
+    for (int i = 0; i < 500 && at.warned().find("no snapshot") == std::string::npos; ++i)
+        std::this_thread::sleep_for(milliseconds(10));
+    CHECK(at.warned().find("no snapshot") != std::string::npos);
+    at.failing = false;
+    at.mode = service_mode::offline;
+    std::string picture;
+    for (int i = 0; i < 100 && picture.find("\"mode\":\"offline\"") == std::string::npos; ++i) picture = one.client.frame("snapshot");
+    CHECK(picture.find("\"mode\":\"offline\"") != std::string::npos);
+}
+
 TEST_CASE("Stopping does not wait for listeners") {
     auto at = std::make_unique<running_server>(config::admin_settings{}, hasty());
     listener one(*at);
