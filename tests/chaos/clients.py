@@ -252,6 +252,13 @@ class Crowd:
                   if event.began >= since and event.answer.outcome == "ok"}
         return [client.name for client in self.clients if client.name not in served]
 
+    def what_keeps(self, names):
+        """What those clients are doing at this moment, as text."""
+        now = time.monotonic()
+        return ", ".join(f"{client.name} in {client.busy_with or 'nothing'}"
+                         + (f" for {now - client.busy_since:.1f} s" if client.busy_since else "")
+                         for client in self.clients if client.name in names)
+
     def wait_for_progress(self, since, seconds):
         """True when every client has had a success that began after `since`; who has not is left in `late`."""
         until = time.monotonic() + seconds

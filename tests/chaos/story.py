@@ -128,11 +128,11 @@ class Run:
         self.mark(f"harm has ended; the status has shown {', '.join(watch.seen) or 'nothing'}")
         recovered = crowd.wait_for_progress(usable, fault.expect.within + 2 * self.seconds)
         late = crowd.waiting_for(usable)
-        self.mark("all are served" if recovered else f"not served: {', '.join(late)}")
+        self.mark("all are served" if recovered else f"not served: {crowd.what_keeps(late)}")
         if recovered:
             time.sleep(self.seconds)
         elif not crowd.wait_for_progress(usable, 35):
-            self.mark(f"still not served: {', '.join(crowd.waiting_for(usable))}")
+            self.mark(f"still not served: {crowd.what_keeps(crowd.waiting_for(usable))}")
         hung = crowd.stop()
         self.mark("clients have ended")
         rig.settle()
