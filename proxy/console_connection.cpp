@@ -20,6 +20,7 @@ const char* name_of(console_role role) { return role == console_role::admin ? "a
 
 console_connection::console_connection(console_server& at, console_arrival who)
     : server_(at),
+      told_(who.role == console_role::admin || at.orders_.logs_connections()),
       stream_(std::move(who.stream)),
       caller_{std::move(who.user), std::move(who.peer), who.role},
       serial_(who.serial),
@@ -30,8 +31,9 @@ console_connection::console_connection(console_server& at, console_arrival who)
 bool console_connection::begin() {
     stream_->set_handler(this);
     if (!stream_->move_to(server_.loop_)) return false;
-    log::info("client {} from {}: {} is in the console as {} user", serial_, caller_.peer, caller_.user,
-              name_of(caller_.role));
+    if (told_)
+        log::info("client {} from {}: {} is in the console as {} user", serial_, caller_.peer, caller_.user,
+                  name_of(caller_.role));
     std::string greeting;
     console_conversation::welcome(greeting, PGSTEADY_VERSION);
     write(std::move(greeting));
@@ -83,7 +85,9 @@ void console_connection::go_on() {
     write(std::move(out));
     if (closed_) return;
     switch (next) {
-        case console_conversation::step::need_more: return;
+        case console_conversation::step::need_more:
+            if (stream_->readable()) later();  // there was more than is read at a time
+            return;
         case console_conversation::step::close: return close_when_written();
         case console_conversation::step::run: return run_due();
     }
@@ -111,10 +115,15 @@ void console_connection::answer(const console_answer& outcome) {
     std::string out;
     talk_.answer(outcome, out);
     write(std::move(out));
+    later();
+}
+
+void console_connection::later() {
     if (closed_ || deferred_) return;
     deferred_ = true;
     server_.loop_.defer([self = shared_from_this()] {
         self->deferred_ = false;
+        self->read_some();
         self->go_on();
     });
 }
@@ -141,7 +150,7 @@ void console_connection::close() {
     wait_.reset();
     stream_->shutdown_write();
     stream_->close(false);
-    log::info("client {} from {} left the console", serial_, caller_.peer);
+    if (told_) log::info("client {} from {} left the console", serial_, caller_.peer);
     server_.remove(*this);
 }
 

@@ -33,6 +33,7 @@ public:
 private:
     void read_some();
     void go_on();
+    void later();
     void run_due();
     void answer(const console_answer& outcome);
     void write(std::string out);
@@ -40,6 +41,7 @@ private:
     void close();
 
     console_server& server_;
+    bool told_;  // its coming and going are logged: an admin's always, so that an order has a beginning
     std::unique_ptr<net::stream> stream_;
     console_caller caller_;
     std::uint64_t serial_;

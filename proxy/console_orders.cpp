@@ -140,6 +140,7 @@ console_answer console_orders::show(const console_command& what) {
     console_answer made = show_table(what.target, view);
     const auto needs = needs_of_table(what.target);
     if (needs && needs->clients) tell_of_cut(made, view.clients.size(), view.now.clients, "clients");
+    if (needs && needs->servers) tell_of_cut(made, view.servers.size(), view.now.servers, "servers");
     return made;
 }
 

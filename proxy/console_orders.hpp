@@ -60,6 +60,8 @@ public:
 
     /// Takes up to half a second. Never throws: what a hook throws becomes an error.
     [[nodiscard]] console_result carry_out(const console_command& what, const console_caller& who);
+    /// `log.connections`
+    [[nodiscard]] bool logs_connections() const { return from_.settings()->log.connections; }
     /// A sample for the averages; to be called every few seconds.
     void take_sample();
 

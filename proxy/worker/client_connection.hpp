@@ -74,6 +74,8 @@ public:
     /// When the open transaction began; the epoch: none is open.
     [[nodiscard]] pool_time transaction_since() const { return transaction_since_; }
     [[nodiscard]] pool_time connected_at() const { return connected_at_; }
+    /// When it was given the server that it has.
+    [[nodiscard]] pool_time attached_since() const { return attached_since_; }
     /// When a byte last passed in either direction; the epoch: none has since the sign-in began.
     [[nodiscard]] pool_time last_activity() const { return last_activity_; }
     [[nodiscard]] std::string tls() const { return stream_ != nullptr ? stream_->describe_tls() : std::string(); }

@@ -3,7 +3,6 @@
 #include "protocol/sqlstate.hpp"
 
 #include "proxy/console/door.hpp"
-#include "proxy/policy/client_errors.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/console_arrival.hpp"
 #include "proxy/worker/log.hpp"
@@ -55,7 +54,6 @@ void client_connection::enter_console(const std::string& out) {
 
 void client_connection::leave_for_console(console_role role, const std::string& greeting) {
     if (closed_ || closing_ != end_reason::none) return;
-    if (worker_.shared().draining) return kill(client_errors::shutting_down(), end_reason::shutdown);
     console_arrival who;
     stream_->set_handler(nullptr);
     stream_->leave_loop();

@@ -72,6 +72,7 @@ local_pool::server_counts local_pool::count_servers() const {
     server_counts sum;
     for (const auto& [server, owned] : servers_) {
         const phase now = server->now();
+        if (server->client() != nullptr) sum.attached += worker_.loop().now() - server->client()->attached_since();
         if (now == phase::serving) ++sum.active;
         else if (now == phase::resetting || now == phase::probing) ++sum.testing;
         else if (now == phase::cooling || now == phase::barrier || now == phase::abandoned) ++sum.cancelling;

@@ -102,6 +102,7 @@ public:
         std::size_t active = 0;      ///< a client is attached
         std::size_t testing = 0;     ///< reset or probed
         std::size_t cancelling = 0;  ///< a cancel request is on its way, or might be
+        pool_duration attached{};    ///< how long the attached clients have had theirs, in all
     };
     [[nodiscard]] server_counts count_servers() const;
     [[nodiscard]] std::vector<std::shared_ptr<server_connection>> all_servers() const;

@@ -52,7 +52,7 @@ worker_snapshot worker::take_snapshot() {
         row.bytes_in = each->served.bytes_in;
         row.bytes_out = each->served.bytes_out;
         row.executing_seconds = std::chrono::duration<double>(each->served.executing).count();
-        row.attached_seconds = std::chrono::duration<double>(each->served.attached).count();
+        row.attached_seconds = std::chrono::duration<double>(each->served.attached + busy.attached).count();
         each->describe_sessions(row, mine.pinned);
     }
     return mine;

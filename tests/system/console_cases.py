@@ -281,6 +281,53 @@ def over_tls(bench):
             assert client.query("SHOW VERSION").rows[0][0].startswith("pgsteady ")
 
 
+def counted_under_the_caps(bench):
+    """A client of the console is a client: its place is taken, and given back when it leaves."""
+    with _proxy(bench, limits={"max_clients": 2}) as proxy, proxy.connect(DATABASE):
+        eventually(lambda: proxy.http("/healthz")[0] == 200, "the probes of the start have left")
+        console = proxy.connect("pgsteady", user="viewer")
+        assert proxy.refused(DATABASE)["C"] == "53300"
+        console.close()
+
+        def again():
+            try:
+                proxy.connect(DATABASE).close()
+                return True
+            except ServerError:
+                return False
+        eventually(again, "the place is free again")
+
+
+def many_commands_sent_ahead(bench):
+    """More than is read at a time is answered in order, one command per turn."""
+    with _proxy(bench) as proxy, proxy.connect("pgsteady", user="viewer") as client:
+        count = 3000
+        client.send(b"".join(msg.query(f"SHOW VERSION /* {'x' * 50} */" if i % 2 else "nonsense") for i in range(count)))
+        for i in range(count):
+            result = client.read_result()
+            assert bool(result.rows) == bool(i % 2), (i, result.rows, result.error)
+        client.send(msg.query("x" * 70000))
+        try:
+            error = client.read_result().error
+        except ServerError as problem:
+            error = problem.fields
+        assert error["C"] == "08P01", error
+
+
+def psycopg3_works(bench):
+    import psycopg
+    with _proxy(bench) as proxy:
+        with psycopg.connect(host="127.0.0.1", port=proxy.port, user="viewer", password=PASSWORD, dbname="pgsteady",
+                             autocommit=True) as console:
+            assert console.execute("SHOW LISTS").fetchone() == ("databases", 0)
+            try:
+                console.execute("SHOW LISTS", prepare=True)
+                raise AssertionError("the extended protocol was accepted")
+            except psycopg.errors.FeatureNotSupported:
+                pass
+            assert console.execute("SHOW VERSION").fetchone()[0].startswith("pgsteady")
+
+
 def psycopg2_reads_numbers(bench):
     """Types are PgBouncer's: int4 and numeric arrive as numbers. The extended protocol is refused politely."""
     import psycopg2
@@ -341,4 +388,4 @@ CASES = (every_table_in_psql, tables_tell_the_truth, says_why_a_client_is_pinned
          pause_of_everything_holds_pools_to_come, reconnect_and_wait_close, kill_ends_clients_until_resume, kill_client_ends_one,
          disable_refuses_new_clients, shutdown_drains, who_gets_in, stats_users_look_and_change_nothing,
          orders_leave_an_audit_line, refusals_have_code_and_hint, a_configured_database_of_the_name_wins, over_tls,
-         psycopg2_reads_numbers, debians_exporter_works)
+         counted_under_the_caps, many_commands_sent_ahead, psycopg2_reads_numbers, psycopg3_works, debians_exporter_works)
