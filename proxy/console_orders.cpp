@@ -23,6 +23,9 @@ namespace {
 constexpr auto snapshot_age = 20ms;
 constexpr auto list_age = 100ms;  // a list makes each worker write up to a thousand rows
 
+constexpr std::string_view insufficient_privilege = "42501";
+constexpr std::string_view config_file_error = "F0000";
+
 constexpr std::array<std::string_view, 4> log_levels{"debug", "info", "warning", "error"};
 
 console_answer refusal(std::string_view code, std::string message, std::string hint = {}) {
@@ -78,7 +81,8 @@ console_result console_orders::carry_out(const console_command& what, const cons
         if (changes_something(what) && who.role != console_role::admin &&
             !(what.verb == console_verb::set && is_of_the_client(what))) {
             log::warning("console: refused {} from {}: {}", who.user, who.peer, describe(what));
-            return {refusal("42501", "permission denied: " + std::string(to_string(what.verb)) + " needs an admin user",
+            return {refusal(insufficient_privilege,
+                            "permission denied: " + std::string(to_string(what.verb)) + " needs an admin user",
                             "admin.admin_users names them.")};
         }
         return dispatch(what, who);
@@ -127,7 +131,20 @@ console_result console_orders::reload(const console_command& what) {
         return {refusal(sqlstate::feature_not_supported, "the configuration cannot be loaded again while running",
                         "Restart to apply it; `pgsteady --check` judges it before.")};
     const admin::outcome did = from_.reload();
-    return {answer_of(did, what), {}, admin::audit_line(did)};
+    console_result made{answer_of(did, what), {}, admin::audit_line(did)};
+    if (made.answer.error) {
+        made.answer.error = plain_error(config_file_error, "the configuration was not loaded; the one in use stays");
+        for (const admin::key_problem& each : did.problems)
+            made.answer.error->detail += (made.answer.error->detail.empty() ? "" : "\n") +
+                                         admin::printable(each.key, 200) + ": " + admin::printable(each.problem, 500);
+        return made;
+    }
+    for (const admin::change& each : did.changes)
+        made.answer.notices.push_back(
+            console_notice(admin::printable((each.where.empty() ? std::string() : each.where + ' ') + each.what + ": " +
+                                                each.before + " -> " + each.after,
+                                            500)));
+    return made;
 }
 
 console_answer console_orders::shut_down() {

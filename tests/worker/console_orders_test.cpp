@@ -95,6 +95,33 @@ TEST_CASE("orders run through the same commands as HTTP, and each leaves one aud
     CHECK(fix.audit.size() == 4);
 }
 
+TEST_CASE("RELOAD tells what changed, or every problem with its place and that nothing did") {
+    console fix;
+    admin::outcome came;
+    console_hooks hooks;
+    hooks.reload = [&came] { return came; };
+    hooks.run.audit = [&fix](const std::string& line) { fix.audit.push_back(line); };
+    console_orders orders(std::move(hooks));
+    const auto reload = [&orders] {
+        return orders.carry_out({console_verb::reload}, {"night", "unix", console_role::admin}).answer;
+    };
+
+    came = {.did = {"1 key has changed"}, .changes = {{"", "pool.size", "20", "30"}}};
+    const console_answer good = reload();
+    CHECK(good.tag == "RELOAD");
+    REQUIRE(good.notices.size() == 2);
+    CHECK(good.notices.back().message == "pool.size: 20 -> 30");
+    CHECK(fix.audit.size() == 1);
+
+    came = {.what = admin::verdict::invalid,
+            .problems = {{"proxy.yaml:3: pool.size", "is no number"}, {"listen", "is missing"}}};
+    const console_answer bad = reload();
+    REQUIRE(bad.error);
+    CHECK(bad.error->sqlstate == "F0000");
+    CHECK(bad.error->detail == "proxy.yaml:3: pool.size: is no number\nlisten: is missing");
+    CHECK(fix.audit.size() == 1);
+}
+
 TEST_CASE("PAUSE is over when the last server is gone, and in vain when somebody resumes before") {
     console fix;
     console_result paused = fix.run("PAUSE shop");
