@@ -347,7 +347,7 @@ constexpr std::array all_keys{
                                                        "answered COMMIT. 0: nothing."),
     row<&p::guard, &guard_settings::enabled>(
         "guard.enabled", flag(),
-        "Kill switch: prove reads harmless before they are retried (takes effect with recovery)."),
+        "Kill switch: repeat proven reads under READ ONLY, so that the server itself refuses a write (takes effect with recovery)."),
 
     row<&s::monitor, &monitor_settings::user>("monitor.user", text(),
                                               "Server user of the role and liveness monitor. Empty: the pool's."),

@@ -75,7 +75,7 @@ struct pool_facts {
 
     // Recovery. All of it is looked at after a failure only, but for retry.result_hold.
     bool recovers = true;          ///< the kill switch `recovery.enabled`
-    bool guards = true;            ///< reads are proven and guarded before they are sent again (D20)
+    bool guards = true;            ///< proven reads are sent again under READ ONLY (D20)
     config::retry_settings retry;  ///< attempts, conflicts, result hold (D26)
     std::chrono::milliseconds hold_timeout{30'000};
 

@@ -183,7 +183,6 @@ bool session::end_guard() {
 bool session::prove() {
     extra& e = more();
     redo& front = e.redos.front();
-    if (!pool_.guards && front.fate == request_fate::again_read) return front.decided = true;
     if (!link_->tracker.empty()) return false;  // asked in its turn
     while (e.proven < front.reads.size()) {
         if (e.proof == nullptr) e.proof = std::make_unique<read_proof>(front.reads[e.proven]);

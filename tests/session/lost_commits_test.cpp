@@ -84,9 +84,6 @@ TEST_CASE("D23: a lost COMMIT of anything else is 08007, never a success") {
     lost_commit lost;
     lost.world.facts.journal_bytes = 10;
     CHECK(sqlstate_of(lost({begin, reading}, commit)) == "08007");
-    lost_commit unguarded;
-    unguarded.world.facts.guards = false;  // nobody asks the catalogue
-    CHECK(sqlstate_of(unguarded({begin, reading}, commit)) == "08007");
 }
 
 TEST_CASE("D23: READ ONLY and an empty transaction need no other server") {
