@@ -128,6 +128,14 @@ error_fields still_waiting(std::string_view for_what, std::chrono::milliseconds 
     return notice;
 }
 
+error_fields notifications_lost(std::string_view incident) {
+    error_fields notice = plain_error(
+        sqlstate::warning, "notifications may have been lost: the server connection was replaced",
+        "LISTEN is in effect again. incident=" + std::string(incident), "Look at what the notifications speak of.");
+    notice.severity = "NOTICE";
+    return notice;
+}
+
 error_fields cancelled() { return plain_error(sqlstate::query_canceled, "canceling statement due to user request"); }
 
 error_fields shutting_down() {

@@ -50,6 +50,8 @@ namespace client_errors {
 [[nodiscard]] error_fields server_violation(std::string_view incident);
 /// NOTICE, once, to a client that has been waiting for a while: for what (recovery.md 2.10).
 [[nodiscard]] error_fields still_waiting(std::string_view for_what, std::chrono::milliseconds so_far);
+/// NOTICE: the client listens again, on another server.
+[[nodiscard]] error_fields notifications_lost(std::string_view incident);
 /// R14: cancelled while waiting.
 [[nodiscard]] error_fields cancelled();
 /// R15: the proxy shuts down; ends the session.

@@ -36,6 +36,7 @@ struct reply_note {
         query,             ///< a Query with effects
         plain_query,       ///< one without, that destroys the client's unnamed statement
         proof,             ///< the catalogue was asked whether a statement only reads
+        listening,         ///< a new server was asked to listen to the client's channels
         maintenance,       ///< no client attached: reset, probe or barrier
     };
     about what = about::nothing;

@@ -95,11 +95,13 @@ void session::on_server(server_link& link) {
         }
         return;
     }
+    only_listens_ = false;
     if (!restore_needed()) sync_reported();
+    if (relisten_) listen_again();
 }
 
 bool session::idle() const {
-    return link_ == nullptr ? !lost_transaction_ && !waiting_ : link_->at_rest() && !segment_open_;
+    return link_ == nullptr ? !lost_transaction_ && (!waiting_ || only_listens_) : link_->at_rest() && !segment_open_;
 }
 
 bool session::in_transaction() const {
@@ -110,7 +112,7 @@ void session::detach(session_actions::release how) {
     actions_.give_back = how;
     link_ = nullptr;
     segment_open_ = false;
-    restoring_ = flush_sent_ = client_flushed_ = guarding_ = proving_ = copying_out_ = conflict_ = false;
+    relistening_ = restoring_ = flush_sent_ = client_flushed_ = guarding_ = proving_ = copying_out_ = conflict_ = false;
     delivered_ = error_in_request_ = false;
     rows_ = copied_ = 0;
     effects_pending_ = names_pending_ = completed_ = 0;

@@ -7,7 +7,8 @@
 // released. Pinned sessions keep their server.
 //
 // Bodies, session*.cpp: life; _request and _extended: client messages; _reply: server messages; _ledger: settings;
-// _loss: a lost server, failed transactions, our own errors; _retry: sending again; _routing: reads without a primary.
+// _loss: a lost server, failed transactions, our own errors; _retry: sending again; _routing: reads without a primary;
+// _listen: LISTEN.
 #pragma once
 
 #include "protocol/error_response.hpp"
@@ -34,6 +35,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -105,6 +107,7 @@ struct session_actions {
         false;  ///< take_requests_back() has bytes that stand before what the client has not been offered yet
     std::uint32_t attempt = 0;  ///< with take_back: how many times something was sent in vain
     bool not_primary = false;   ///< the server says that it is no primary, or not any more (25006)
+    bool listen_later = false;  ///< no server was to be had to listen on: resume_listening() after a pause
     bool conflict = false;      ///< with take_back: because of 40001 or 40P01, so others are at it, too
     end_reason reason = end_reason::none;
 };
@@ -112,7 +115,7 @@ struct session_actions {
 /// What one finished request was, for the counters.
 struct request_report {
     enum class operation : std::uint8_t { select, insert, update, remove, begin, commit, rollback, copy, set, other };
-    std::uint32_t requests = 0;  ///< ReadyForQuery frames given to the client
+    std::uint32_t requests = 0;      ///< ReadyForQuery frames given to the client
     std::uint32_t transactions = 0;  ///< of them those that ended outside of a transaction block
     std::uint32_t errors = 0;
     std::uint32_t restores = 0;  ///< times that settings were brought to a server
@@ -151,6 +154,8 @@ public:
     [[nodiscard]] std::string take_requests_back();
     /// The unfinished result has been kept back for long enough (retry.result_hold_time): it goes to the client.
     void release_result();
+    /// After listen_later: the pause is over.
+    void resume_listening() { want_listening(); }
     /// What applies to a statement that is sent again: the pool's limits, lowered by SET pgsteady.* (D40).
     [[nodiscard]] retry_limits limits() const;
     [[nodiscard]] bool keeps_result_back() const { return extra_ != nullptr && !extra_->withheld.empty(); }
@@ -213,6 +218,7 @@ private:
     void send(const client_frame& frame);
     void keep(std::string_view bytes);
     void note_unkept(std::string_view frame);
+    void file_kept(char status);
     void skip_rest_of(const client_frame& frame, bool forward);
     void violation(std::string message);
     taken on_large_query(const client_frame& frame);
@@ -263,7 +269,6 @@ private:
     void on_ready_frame(std::string_view frame, bool forward);
     void settle_transaction(char status);
     void finish_request(char status);
-    void file_kept(char status);
     bool is_farewell(std::string_view body);
     void note_failing_parse();
     void note_unnamed_gone();
@@ -293,6 +298,17 @@ private:
     void ask_truth();
     void on_truth(outcome how);
     void forget_statements();
+
+    // session_listen.cpp
+    void note_channels(const statement_effects& effects);
+    void settle_channels(char before, char status);
+    void apply_channels();
+    void forget_channels();
+    void settle_pins(bool committed);
+    std::uint32_t pins_that_are_lost();
+    void want_listening();
+    void listen_again();
+    void on_listening(outcome how);
 
     // session_retry.cpp
     taken take_again(const client_frame& frame, bool& decided);
@@ -386,6 +402,10 @@ private:
     std::uint32_t effects_pending_ = 0;  // statements with effects whose outcome is not known yet
     std::uint32_t completed_ = 0;        // statements of the Query in progress that have completed
     std::uint32_t pins_ = 0;
+    std::uint32_t pins_of_transaction_ = 0;  // those of them that go with the open transaction if it is rolled back
+    bool relisten_ = false;                  // the next server is to listen to the client's channels
+    bool relistening_ = false;               // it has been asked to
+    bool only_listens_ = false;              // what is waited for is a server to listen on; no request waits
     std::size_t client_frame_left_ = 0;
     std::int32_t client_pid_;
     std::uint64_t id_;
@@ -416,8 +436,23 @@ private:
         bool opens_lost_block = false;
     };
 
+    struct channel_change {
+        std::string name;  ///< empty: all
+        bool listens;
+    };
+    /// LISTEN, as far as the ledger follows it.
+    struct listening_state {
+        static constexpr std::size_t max_channels =
+            1024;  ///< of 63 bytes; with more, losing the server ends the session
+        std::set<std::string> channels;
+        std::vector<channel_change> changes;  ///< by the open transaction
+        bool unknown = false;                 ///< which they are is not known
+        std::string incident;                 ///< in which they were lost
+    };
+
     // Rarely used state, allocated when needed.
     struct extra {
+        listening_state listening;
         std::map<std::string, effects_ptr, std::less<>> portals;  // portals whose execution has effects
         std::vector<std::string> lent;                            // names lent to Executes of the open segment
         std::vector<std::string> truth_names;

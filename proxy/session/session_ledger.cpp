@@ -107,7 +107,8 @@ void session::change_setting(const std::string& name, std::optional<std::string>
 /// A statement with effects has completed.
 void session::apply_effects(const statement_effects& effects) {
     if (effects.discard_all) {
-        pins_ = 0;
+        pins_ = pins_of_transaction_ = 0;
+        forget_channels();
         forget_statements();
         desired_ = committed_ = base_;
         link_->applied = committed_applied_ = tables_.settings.none();
@@ -121,6 +122,7 @@ void session::apply_effects(const statement_effects& effects) {
     if (effects.deallocate_all) forget_statements();
     forget_deallocated(effects, effects.statements);
     apply_settings(effects);
+    note_channels(effects);
 }
 
 /// EXECUTE of what the protocol prepared needs no server of its own: the name was lent.
@@ -141,6 +143,7 @@ void session::apply_partly(const statement_effects& effects) {
         link_->names_uncertain = true;
     }
     if (!effects.transaction_control) return;  // one transaction: the settings went back with it
+    note_channels(effects);
     const bool had = touched_;
     apply_settings(effects);
     if (touched_ && (!had || !effects.settings.empty())) uncertain_ = true;

@@ -34,6 +34,10 @@ void session::emit_ready(char status) {
 
 void session::refuse_waiting(const error_fields& why) {
     waiting_ = false;
+    if (std::exchange(only_listens_, false)) {  // no request of the client's has waited
+        actions_.listen_later = true;
+        return;
+    }
     if (phase_ == phase::welcoming) {
         error_fields fatal = why;
         fatal.severity = "FATAL";
@@ -65,9 +69,10 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
         return wait_for_server();
     }
     const bool cut_frame = link.frame_left > 0 && link.frame_forward;
-    if (pins_ != 0 || cut_frame) {
-        end(client_errors::session_lost(pins_ != 0 ? describe_pins(pins_) : "part of a row was delivered", words,
-                                        incident),
+    const std::uint32_t lost_pins = pins_that_are_lost();
+    if (lost_pins != 0 || cut_frame) {
+        end(client_errors::session_lost(lost_pins != 0 ? describe_pins(lost_pins) : "part of a row was delivered",
+                                        words, incident),
             end_reason::server_lost);
         return detach(session_actions::release::discard);
     }
@@ -90,7 +95,9 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
     if (link.committed_locally) append_notice_response(more().late_notice, client_errors::committed_locally(incident));
     if (!recover_requests(notes.empty(), words, incident)) answer_bluntly(words, incident);
     discard_result();
+    if (relisten_) more().listening.incident = incident;
     detach(session_actions::release::discard);
+    want_listening();
 }
 
 statement_text session::text_lookup() const {

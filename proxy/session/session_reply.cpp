@@ -219,6 +219,9 @@ void session::on_command_complete(std::string_view body) {
     committed_within_ |= report_.what == request_report::operation::commit;
     const bool rollback = report_.what == request_report::operation::rollback;
     last_tag_ = rollback ? 'R' : report_.what == request_report::operation::commit ? 'C' : '\0';
+    // A block that began and ended within the request: which LISTEN stood in it is not followed.
+    if (rollback && link_->transaction_status == 'I' && extra_ != nullptr && !extra_->listening.changes.empty())
+        extra_->listening.unknown = true;
     if (!touched_) return;
     if (tag.starts_with("PREPARE TRANSACTION")) last_tag_ = 'C';
     if (rollback) uncertain_ = true;  // to a savepoint, perhaps; ReadyForQuery will tell
@@ -326,6 +329,9 @@ void session::on_ready_frame(std::string_view frame, bool forward) {
 void session::settle_transaction(char status) {
     const char before = link_->transaction_status;
     link_->transaction_status = status;
+    if (extra_ != nullptr) settle_channels(before, status);
+    if (pins_of_transaction_ != 0 && (status == 'I' || committed_within_))
+        settle_pins(last_tag_ != 'R' || committed_within_);
     if (!touched_) return;
     // A COMMIT within the segment kept what stood before it; which of the changes did is for the server to say.
     if (committed_within_ && (last_tag_ != 'C' || error_in_request_)) uncertain_ = true;
@@ -350,25 +356,6 @@ void session::finish_request(char status) {
     if (link_->tracker.empty() && !redoing_) guarding_ = false;
     if (status != 'I' && pool_.mode == session_mode::statement)
         end(client_errors::no_transactions_in_statement_mode(), end_reason::statement_mode);
-}
-
-/// What was kept of requests that are all answered is forgotten, or belongs to the open transaction.
-void session::file_kept(char status) {
-    server_link& link = *link_;
-    ++link.kept_answered;
-    if (status == 'I') {
-        if (link.journal.active()) link.journal.end();
-        link.journal_from = link.kept_answered;
-    }
-    if (!link.tracker.empty()) return;
-    if (status != 'I') {
-        if (link.kept_complete) link.journal.add(link.kept_requests, link.journal_from, pool_.journal_bytes);
-        else link.journal.give_up();
-    }
-    link.kept_requests.clear();
-    link.kept_complete = true;
-    link.unkept_commit = false;
-    link.kept_answered = link.journal_from = 0;
 }
 
 void session::on_injected_frame(char type, std::string_view body) {
@@ -411,7 +398,7 @@ void session::process_settled() {
             --names_pending_;
         if (each.how == outcome::done) settle(note, each.how);
         else if (note.what == reply_note::about::restore || note.what == reply_note::about::truth ||
-                 note.what == reply_note::about::proof)
+                 note.what == reply_note::about::proof || note.what == reply_note::about::listening)
             settle(note, each.how);
         else if (note.what == reply_note::about::query || note.what == reply_note::about::plain_query) {
             if (each.how == outcome::skipped) undone.push_back(std::move(note));
@@ -456,6 +443,7 @@ void session::settle(const reply_note& note, outcome how) {
         case about::restore: return on_restored(how);
         case about::truth: return on_truth(how);
         case about::proof: return on_proof(how);
+        case about::listening: return on_listening(how);
         default: return;
     }
 }

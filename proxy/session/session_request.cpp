@@ -85,6 +85,7 @@ std::size_t session::on_client_bytes(std::string_view in) {
     }
     taking_ = false;
     offered_ = {};
+    if (relisten_) want_listening();
     return used;
 }
 
@@ -128,6 +129,7 @@ session::taken session::take_detached(const client_frame& frame) {
         skip_rest_of(frame, false);
         return taken::yes;
     }
+    only_listens_ = false;
     if (waiting_) return taken::wait;
     bool known = true;
     need_ = judge_need(frame, known);
@@ -175,7 +177,7 @@ session::taken session::dispatch(const client_frame& frame) {
 
 /// At the start of a request: are the server's settings the client's? False: not yet, wait.
 bool session::ready_to_send() {
-    if (restoring_ || proving_) return false;
+    if (restoring_ || proving_ || relistening_) return false;
     // What follows a change of settings or names is looked at when the change is known. The server is asked to say
     // what it has got so far, since without a Sync it would keep it.
     if (effects_pending_ > 0) {
@@ -259,7 +261,11 @@ effects_ptr session::note_hits(std::string_view text, token_hits hits) {
 
 /// A reason to keep the server; counted when it is new.
 void session::pin(std::uint32_t reasons) {
-    if ((reasons & ~pins_) != 0) ++report_.pins;
+    const std::uint32_t added = reasons & ~pins_;
+    if (added != 0) ++report_.pins;
+    constexpr std::uint32_t transactional =
+        static_cast<std::uint32_t>(pin_reason::temp_object) | static_cast<std::uint32_t>(pin_reason::hold_cursor);
+    if (link_ != nullptr && link_->transaction_status != 'I') pins_of_transaction_ |= added & transactional;
     pins_ |= reasons;
 }
 
@@ -358,6 +364,25 @@ void session::note_unkept(std::string_view frame) {
         const std::string_view text = text_of_statement(second);
         link_->unkept_commit = text.empty() || contains_commit(text);
     }
+}
+
+/// What was kept of requests that are all answered is forgotten, or belongs to the open transaction.
+void session::file_kept(char status) {
+    server_link& link = *link_;
+    ++link.kept_answered;
+    if (status == 'I') {
+        if (link.journal.active()) link.journal.end();
+        link.journal_from = link.kept_answered;
+    }
+    if (!link.tracker.empty()) return;
+    if (status != 'I') {
+        if (link.kept_complete) link.journal.add(link.kept_requests, link.journal_from, pool_.journal_bytes);
+        else link.journal.give_up();
+    }
+    link.kept_requests.clear();
+    link.kept_complete = true;
+    link.unkept_commit = false;
+    link.kept_answered = link.journal_from = 0;
 }
 
 /// What has yet to arrive of a large frame goes the same way as its beginning.

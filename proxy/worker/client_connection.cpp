@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t read_size = 64 * 1024;
 constexpr int reads_per_turn = 8;
+constexpr auto listen_pause = std::chrono::seconds(1);
 constexpr auto linger_time = std::chrono::milliseconds(500);
 constexpr auto farewell_time = std::chrono::seconds(10);  // for a client that does not read
 // What a client may have sent ahead while it waits for a server: beyond this its socket is left alone.
@@ -151,6 +152,7 @@ bool client_connection::act() {
         close_when_flushed(asked.reason);
         return true;
     }
+    if (asked.listen_later) listen_after_pause();
     if (asked.want_server) {
         if (server_connection* server = pool_->request(*this, session_->need(), failed_since_)) {
             take_server(*server);
@@ -170,7 +172,9 @@ bool client_connection::act() {
 void client_connection::take_requests_back(const session_actions& asked) {
     pending_in_.insert(0, session_->take_requests_back());
     ++retried_;
-    retried_because_ = asked.conflict ? retry_cause::conflict : asked.not_primary ? retry_cause::role : retry_cause::connection;
+    retried_because_ = asked.conflict      ? retry_cause::conflict
+                       : asked.not_primary ? retry_cause::role
+                                           : retry_cause::connection;
     count_retries(retry_outcome::attempted, 1);
     if (failed_since_ == pool_time{}) failed_since_ = worker_.loop().now();
     if (asked.attempt < 2 && !asked.conflict) return;
@@ -207,6 +211,18 @@ void client_connection::watch_result() {
             alive->session_->release_result();
             alive->flush();
         });
+}
+
+/// It listens, has no server, and does nothing that would bring one: without a pause, a refusal would be asked for again.
+void client_connection::listen_after_pause() {
+    worker_.loop().cancel_timer(listen_timer_);
+    listen_timer_ = worker_.loop().add_timer(worker_.loop().now() + listen_pause, [self = weak_from_this()] {
+        const auto alive = self.lock();
+        if (alive == nullptr || alive->closed_) return;
+        alive->session_->resume_listening();
+        (void)alive->act();
+        alive->worker_.settle();
+    });
 }
 
 /// The cluster's mode has changed while it waits: what it waits for may be had elsewhere now (D3).
@@ -279,6 +295,7 @@ void client_connection::server_bytes_taken() {
 
 void client_connection::server_lost(std::string_view words) {
     const auto self = shared_from_this();
+    const server_connection* const lost = server_;
     const std::string incident = worker_.new_incident();
     log::warning("incident {}: client {} ({}@{}) lost its server {}: {}: {}", incident, serial_, user_, database_,
                  server_->link.backend_name, to_string(server_->link.verdict.name), words);
@@ -288,7 +305,7 @@ void client_connection::server_lost(std::string_view words) {
     watch_result();
     count_requests();
     (void)act();
-    if (server_ != nullptr) {  // the session had ended already
+    if (server_ != nullptr && server_ == lost) {  // the session had ended already
         server_connection* server = detach_server();
         pool_->give_back(*server, session_actions::release::discard);
     }
@@ -346,7 +363,8 @@ void client_connection::count_durations(const request_report& done, pool_time no
 }
 
 void client_connection::count_retries(retry_outcome outcome, std::uint64_t times) {
-    worker_.counters().retry_causes[static_cast<std::size_t>(retried_because_)][static_cast<std::size_t>(outcome)].add(times);
+    worker_.counters().retry_causes[static_cast<std::size_t>(retried_because_)][static_cast<std::size_t>(outcome)].add(
+        times);
 }
 
 void client_connection::note_transaction(pool_time now) {
@@ -508,6 +526,7 @@ void client_connection::close(end_reason reason) {
     worker_.loop().cancel_timer(end_timer_);
     worker_.loop().cancel_timer(pause_timer_);
     worker_.loop().cancel_timer(result_timer_);
+    worker_.loop().cancel_timer(listen_timer_);
     if (stream_ != nullptr) {
         stream_->shutdown_write();
         stream_->close(false);

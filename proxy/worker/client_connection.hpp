@@ -3,6 +3,7 @@
 #pragma once
 
 #include "protocol/client_login.hpp"
+
 #include "proxy/console/door.hpp"
 #include "proxy/net/stream.hpp"
 #include "proxy/pool/pool.hpp"
@@ -115,6 +116,7 @@ private:
     void take_requests_back(const session_actions& asked);
     void end_pause();
     void watch_result();
+    void listen_after_pause();
     void close(end_reason reason);
     void close_when_flushed(end_reason reason);
     void finish_closing();
@@ -133,31 +135,32 @@ private:
     std::string pending_in_;
     std::string unsent_;
     std::string tried_password_;
-    std::string source_;            ///< whose tries are being counted; empty: none is
+    std::string source_;  ///< whose tries are being counted; empty: none is
     net::timer_id login_timer_;
     net::timer_id end_timer_;
-    pool_time active_since_{};      ///< when the request in progress began; the epoch: none
+    pool_time active_since_{};  ///< when the request in progress began; the epoch: none
     pool_time last_activity_{};
-    pool_time failed_since_{};      ///< when the request in progress lost its first server; the epoch: it has not (D3)
-    net::timer_id pause_timer_;     ///< before a request is sent again (D4)
-    net::timer_id result_timer_;    ///< retry.result_hold_time
-    std::uint32_t retried_ = 0;     ///< requests that are being sent again
-    pool_time first_byte_at_{};     ///< of the reply to that request; the epoch: none has come
+    pool_time failed_since_{};    ///< when the request in progress lost its first server; the epoch: it has not (D3)
+    net::timer_id pause_timer_;   ///< before a request is sent again (D4)
+    net::timer_id listen_timer_;  ///< until a listening client asks for a server again
+    net::timer_id result_timer_;  ///< retry.result_hold_time
+    std::uint32_t retried_ = 0;   ///< requests that are being sent again
+    pool_time first_byte_at_{};   ///< of the reply to that request; the epoch: none has come
     pool_time transaction_since_{};
     retry_cause retried_because_ = retry_cause::connection;
-    pool_time attached_since_{};    ///< when it was given the server that it has
+    pool_time attached_since_{};  ///< when it was given the server that it has
     pool_time connected_at_;
     end_reason closing_ = end_reason::none;
     bool handshaking_ = false;
     bool pausing_ = false;
     bool keeping_result_ = false;
-    bool counted_ = true;           ///< under limits.max_clients
+    bool counted_ = true;  ///< under limits.max_clients
     bool admitted_ = false;
     bool counted_unauthenticated_ = true;
     bool draining_ = false;
-    bool lingering_ = false;        ///< its farewell is said; it may read it in peace
+    bool lingering_ = false;  ///< its farewell is said; it may read it in peace
     bool closed_ = false;
-    bool checking_ = false;         ///< a password is being tried on the server
+    bool checking_ = false;  ///< a password is being tried on the server
     bool statement_cancelled_ = false;
 };
 

@@ -38,6 +38,7 @@ TEST_CASE("recovery.md 2.14: each error has its SQLSTATE, severity, outcome and 
         {"R07", e::committed_unseen("words", "i-7"), "08007", "ERROR", "committed",
          "transaction committed but its result was lost"},
         {"E3a", e::committed_locally("i-7"), "01000", "WARNING", nullptr, "synchronous replication was cut short"},
+        {"2.7", e::notifications_lost("i-7"), "01000", "NOTICE", nullptr, "notifications may have been lost"},
         {"R08", e::statement_unknown("words", "i-7"), "40003", "ERROR", "unknown", "completion is unknown"},
         {"R11", e::pool_exhausted(30000ms, "i-7"), "53300", "ERROR", "not_executed", "no pool slot within 30000 ms"},
         {"R11", e::pool_exhausted(1s, "i-7", "the server is full"), "53300", "ERROR", "not_executed",

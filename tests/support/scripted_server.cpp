@@ -2,6 +2,7 @@
 #include "tests/support/scripted_server.hpp"
 
 #include "protocol/wire.hpp"
+
 #include "tests/support/proof_answers.hpp"
 #include "tests/support/wire_builders.hpp"
 
@@ -159,7 +160,8 @@ void scripted_server::take_copy(char type, std::string_view body) {
                     ++copy_->rows;
                 }
                 return;
-            case 'f': throw sql_error("57014", "COPY from stdin failed: " + std::string(body.substr(0, body.find('\0'))));
+            case 'f':
+                throw sql_error("57014", "COPY from stdin failed: " + std::string(body.substr(0, body.find('\0'))));
             case 'c': {
                 const copy_in done = *std::exchange(copy_, std::nullopt);
                 out_ += server::complete("COPY " + std::to_string(done.rows));
@@ -304,7 +306,8 @@ void scripted_server::on_close(std::string_view body) {
 // ------------------------------------------------------------------------------------------ transactions
 
 bool scripted_server::ends_transaction(const sql_statement& statement) {
-    return statement.is(0, "commit") || statement.is(0, "end") || statement.is(0, "rollback") || statement.is(0, "abort");
+    return statement.is(0, "commit") || statement.is(0, "end") || statement.is(0, "rollback") ||
+           statement.is(0, "abort");
 }
 
 void scripted_server::begin_command(const sql_statement& statement) {
@@ -313,7 +316,8 @@ void scripted_server::begin_command(const sql_statement& statement) {
     if (state_ != transaction::none) return;
     state_ = transaction::implicit;
     read_only_ = settings_.get("default_transaction_read_only") == "on";
-    begun_ = snapshot{{}, settings_, 0};
+    wanted_ = channels_;
+    begun_ = snapshot{{}, settings_, 0, wanted_, temporary_};
 }
 
 void scripted_server::end_transaction() {
@@ -326,12 +330,13 @@ void scripted_server::end_transaction() {
 }
 
 void scripted_server::commit() {
+    channels_ = wanted_;
     database_.log.insert(database_.log.end(), pending_.begin(), pending_.end());
     end_transaction();
 }
 
 void scripted_server::roll_back() {
-    if (begun_) settings_ = begun_->settings;
+    if (begun_) settings_ = begun_->settings, temporary_ = begun_->temporary;
     end_transaction();
 }
 

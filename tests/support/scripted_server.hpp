@@ -6,6 +6,7 @@
 //   SELECT 'text', $1, current_user, set_config(…), current_setting(…), pg_advisory_lock(1)
 //   SELECT rows(3) · big(100000) · notice('text') · error('22012') · fatal('57P01')
 //   INSERT INTO log VALUES ('x') · TABLE log · COPY log FROM STDIN (a line "bad" fails) · COPY log TO STDOUT
+//   LISTEN x, UNLISTEN x, UNLISTEN * (nobody notifies)
 //   CREATE TEMP TABLE x · TABLE x · PREPARE, EXECUTE, DEALLOCATE · DISCARD ALL · SET, RESET, SHOW · BEGIN … COMMIT
 //   CREATE TABLE, DROP TABLE x (shared by all: what a Parse of "TABLE x" needs)
 //   BEGIN READ ONLY, SET default_transaction_read_only: what writes is refused with 25006 · the questions of read_proof
@@ -30,8 +31,8 @@ namespace pgsteady::testing {
 
 /// What all servers of one database share.
 struct scripted_database {
-    std::vector<std::string> log;   ///< committed rows
-    std::set<std::string> tables;   ///< made by CREATE TABLE (not transactional here)
+    std::vector<std::string> log;                   ///< committed rows
+    std::set<std::string> tables;                   ///< made by CREATE TABLE (not transactional here)
     std::map<std::string, std::size_t> executions;  ///< how often each text was executed, by all servers
 };
 
@@ -52,9 +53,12 @@ public:
     [[nodiscard]] std::size_t statements() const { return statements_.size(); }
     [[nodiscard]] const server_settings& settings() const { return settings_; }
     [[nodiscard]] bool has_temporary_tables() const { return !temporary_.empty(); }
+    [[nodiscard]] const std::set<std::string>& channels() const { return channels_; }
     [[nodiscard]] bool in_transaction() const { return state_ != transaction::none; }
     /// As ReadyForQuery would say it now.
-    [[nodiscard]] char status() const { return state_ == transaction::open ? 'T' : state_ == transaction::failed ? 'E' : 'I'; }
+    [[nodiscard]] char status() const {
+        return state_ == transaction::open ? 'T' : state_ == transaction::failed ? 'E' : 'I';
+    }
 
 private:
     enum class transaction : std::uint8_t { none, implicit, open, failed };
@@ -81,6 +85,8 @@ private:
         std::string name;
         server_settings settings;
         std::size_t pending;
+        std::set<std::string> wanted;
+        std::set<std::string> temporary;
     };
     struct copy_in {
         bool extended;
@@ -128,6 +134,8 @@ private:
     std::map<std::string, prepared> statements_;
     std::map<std::string, portal> portals_;
     std::set<std::string> temporary_;
+    std::set<std::string> channels_;  // listened to
+    std::set<std::string> wanted_;    // from the transaction's end on
     std::vector<std::string> pending_;
     transaction state_ = transaction::none;
     std::optional<snapshot> begun_;

@@ -53,9 +53,9 @@ std::vector<target> targets_of(const sql_statement& statement) {
     return all;
 }
 
-constexpr std::string_view commands[] = {"begin", "start",  "commit", "end",    "rollback", "abort",
-                                         "savepoint", "release", "set", "reset", "insert", "copy",
-                                         "create", "drop", "prepare", "deallocate", "discard", "listen"};
+constexpr std::string_view commands[] = {
+    "begin",  "start", "commit", "end",  "rollback", "abort",      "savepoint", "release", "set",     "reset",
+    "insert", "copy",  "create", "drop", "prepare",  "deallocate", "discard",   "listen",  "unlisten"};
 
 /// `a.b`, "a"."b" or one name: the parts joined; `at` stands behind it afterwards.
 std::string dotted_name(const sql_statement& statement, std::size_t& at) {
@@ -73,7 +73,8 @@ std::string dotted_name(const sql_statement& statement, std::size_t& at) {
 std::vector<std::string> scripted_server::columns_of(const sql_statement& statement) const {
     if (statement.is(0, "select")) {
         std::vector<std::string> columns;
-        for (const target& each : targets_of(statement)) columns.push_back(each.function.empty() ? "?column?" : each.function);
+        for (const target& each : targets_of(statement))
+            columns.push_back(each.function.empty() ? "?column?" : each.function);
         return columns;
     }
     if (statement.is(0, "show")) {
@@ -86,7 +87,8 @@ std::vector<std::string> scripted_server::columns_of(const sql_statement& statem
         return known != statements_.end() && known->second.statement ? columns_of(*known->second.statement)
                                                                      : std::vector<std::string>();
     }
-    if (std::find(std::begin(commands), std::end(commands), statement.at(0)) == std::end(commands)) syntax_error(statement);
+    if (std::find(std::begin(commands), std::end(commands), statement.at(0)) == std::end(commands))
+        syntax_error(statement);
     return {};
 }
 
@@ -116,8 +118,8 @@ scripted_server::answer scripted_server::run(const sql_statement& statement, con
         return result;
     }
     if (verb == "insert") {
-        const sql_statement::token& value = statement.tokens.back().text == ")" ? statement.tokens.at(statement.size() - 2)
-                                                                                : statement.tokens.back();
+        const sql_statement::token& value =
+            statement.tokens.back().text == ")" ? statement.tokens.at(statement.size() - 2) : statement.tokens.back();
         const bool parameter = statement.is(statement.size() - 3, "$");
         add_row(parameter ? parameters.at(std::stoul(value.text) - 1).value_or("") : value.text);
         result.tag = "INSERT 0 1";
@@ -164,12 +166,20 @@ scripted_server::answer scripted_server::run(const sql_statement& statement, con
             throw sql_error("26000", "prepared statement \"" + statement.at(at) + "\" does not exist");
         return result;
     }
+    if (verb == "listen" || verb == "unlisten") {
+        if (verb == "listen") wanted_.insert(statement.at(1));
+        else if (statement.is(1, "*")) wanted_.clear();
+        else wanted_.erase(statement.at(1));
+        result.tag = verb == "listen" ? "LISTEN" : "UNLISTEN";
+        return result;
+    }
     if (verb == "discard") {
         if (state_ == transaction::open) throw sql_error("25001", "DISCARD ALL cannot run inside a transaction block");
         settings_ = startup_;
         begun_->settings = startup_;
         statements_.clear();
         temporary_.clear();
+        wanted_.clear();
         result.tag = "DISCARD ALL";
         return result;
     }
@@ -181,7 +191,8 @@ scripted_server::answer scripted_server::run_transaction(const sql_statement& st
     const bool chain = statement.is(statement.size() - 1, "chain") && !statement.is(statement.size() - 2, "no");
     answer result;
     if (verb == "begin" || verb == "start") {
-        if (state_ == transaction::open) out_ += server::notice("25001", "there is already a transaction in progress", "WARNING");
+        if (state_ == transaction::open)
+            out_ += server::notice("25001", "there is already a transaction in progress", "WARNING");
         state_ = transaction::open;
         if (statement.is(statement.size() - 2, "read")) read_only_ = statement.is(statement.size() - 1, "only");
         result.tag = verb == "begin" ? "BEGIN" : "START TRANSACTION";
@@ -201,11 +212,12 @@ scripted_server::answer scripted_server::run_transaction(const sql_statement& st
     if (state_ == transaction::implicit) {
         std::string name = verb;
         for (char& c : name) c = static_cast<char>(c - 'a' + 'A');
-        throw sql_error("25P01", name + (verb == "release" ? " SAVEPOINT" : "") + " can only be used in transaction blocks");
+        throw sql_error("25P01",
+                        name + (verb == "release" ? " SAVEPOINT" : "") + " can only be used in transaction blocks");
     }
     const std::string& name = statement.at(verb == "release" && statement.is(1, "savepoint") ? 2 : 1);
     if (verb == "savepoint") {
-        savepoints_.push_back({name, settings_, pending_.size()});
+        savepoints_.push_back({name, settings_, pending_.size(), wanted_, temporary_});
         result.tag = "SAVEPOINT";
         return result;
     }
@@ -228,7 +240,8 @@ scripted_server::answer scripted_server::run_rollback(const sql_statement& state
         if (chain) begin_command({}), state_ = transaction::open;
         return result;
     }
-    if (state_ == transaction::implicit) throw sql_error("25P01", "ROLLBACK TO SAVEPOINT can only be used in transaction blocks");
+    if (state_ == transaction::implicit)
+        throw sql_error("25P01", "ROLLBACK TO SAVEPOINT can only be used in transaction blocks");
     const std::string& name = statement.at(statement.is(2, "savepoint") ? 3 : 2);
     const auto is_it = [&](const snapshot& each) { return each.name == name; };
     if (std::none_of(savepoints_.begin(), savepoints_.end(), is_it))
@@ -236,6 +249,8 @@ scripted_server::answer scripted_server::run_rollback(const sql_statement& state
     while (!is_it(savepoints_.back())) savepoints_.pop_back();
     settings_ = savepoints_.back().settings;
     pending_.resize(savepoints_.back().pending);
+    wanted_ = savepoints_.back().wanted;
+    temporary_ = savepoints_.back().temporary;
     state_ = transaction::open;
     return result;
 }
@@ -280,7 +295,8 @@ scripted_server::answer scripted_server::run_select(const sql_statement& stateme
     for (const target& each : targets_of(statement)) {
         values arguments;
         for (const sql_statement::token& argument : each.arguments) {
-            if (argument.what == kind::other) arguments.push_back(parameters.at(std::stoul(argument.text.substr(1)) - 1));
+            if (argument.what == kind::other)
+                arguments.push_back(parameters.at(std::stoul(argument.text.substr(1)) - 1));
             else if (argument.what == kind::word && argument.text == "null") arguments.emplace_back(std::nullopt);
             else arguments.emplace_back(argument.text);
         }

@@ -53,6 +53,7 @@ void session_world::give_back(world_server& server, session_actions::release how
         replace(server);
         return;
     }
+    if (!server.process->channels().empty()) FAIL_CHECK("a server was given back that listens");
     if (server.process->has_temporary_tables()) FAIL_CHECK("a server was given back with temporary tables");
 }
 
@@ -202,15 +203,18 @@ void session_driver::say_last_words() {
 
 void session_driver::lose_server(std::string_view words) {
     server->said.clear();
+    const bool ended = conversation.ended();
     conversation.on_server_lost(words, "test-1");
     flush();
     (void)act();
-    if (server != nullptr) world_.give_back(*std::exchange(server, nullptr), session_actions::release::discard);
+    if (ended && server != nullptr)
+        world_.give_back(*std::exchange(server, nullptr), session_actions::release::discard);
 }
 
 bool session_driver::act() {
     const session_actions asked = conversation.take_actions();
     bool changed = false;
+    listens_later |= asked.listen_later;
     if (asked.take_back) {
         unread_.insert(0, conversation.take_requests_back());
         changed = true;

@@ -110,6 +110,8 @@ public:
     std::size_t first_server_piece = 0;
     /// No server is to be had: requests wait.
     bool starved = false;
+    /// It has asked for another try to listen, after a pause.
+    bool listens_later = false;
     /// The server to be given next, whatever the turn (noise).
     world_server* only = nullptr;
 

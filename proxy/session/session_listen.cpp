@@ -1,0 +1,128 @@
+// LISTEN outlives its server (recovery.md 2.7): the channels are known here, in the transaction's own time, and when the
+// server is lost the next one is asked to listen to them before anything else, also if the client is waiting for nothing
+// but notifications. Those sent meanwhile are lost, and the client is told so. Never silently: what is not known for sure
+// ends the session as any other pinned state does. Also what else dies with its transaction. See session.hpp.
+#include "protocol/wire.hpp"
+
+#include "proxy/policy/client_errors.hpp"
+#include "proxy/session/session.hpp"
+#include "proxy/sql/statement_effects.hpp"
+
+#include <algorithm>
+
+namespace pgsteady {
+
+namespace {
+
+constexpr auto listens = static_cast<std::uint32_t>(pin_reason::listen);
+std::string quote_channel(std::string_view name) {
+    std::string quoted = "\"";
+    for (const char c : name) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+    return quoted + '"';
+}
+
+}  // namespace
+
+/// A statement with effects has completed: what it says of channels counts when its transaction commits.
+void session::note_channels(const statement_effects& effects) {
+    if (effects.listens.empty() && effects.unlistens.empty() && !effects.unlisten_all) return;
+    listening_state& ledger = more().listening;
+    const bool several = effects.statements > 1;
+    // Which of them lasts, or which came first, is not followed there.
+    if (several && (effects.transaction_control || effects.unlisten_all)) ledger.unknown = true;
+    std::vector<std::pair<std::size_t, channel_change>> ordered;
+    for (const named_step& each : effects.listens) ordered.push_back({each.statement, {each.name, true}});
+    for (const named_step& each : effects.unlistens) ordered.push_back({each.statement, {each.name, false}});
+    std::stable_sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    if (effects.unlisten_all) ledger.changes.push_back({{}, false});
+    for (auto& [statement, change] : ordered) {
+        if (!is_ascii(change.name) && !is_utf8_encoding(client_encoding())) ledger.unknown = true;
+        ledger.changes.push_back(std::move(change));
+    }
+    if (ledger.changes.size() > listening_state::max_channels) ledger.unknown = true;
+    if (ledger.unknown) ledger.changes.clear();
+}
+
+/// A request is complete, and perhaps the transaction: LISTEN and UNLISTEN follow it, as on PostgreSQL.
+void session::settle_channels(char before, char status) {
+    listening_state& ledger = extra_->listening;
+    if (ledger.changes.empty()) return;
+    if (committed_within_ && (last_tag_ != 'C' || error_in_request_)) ledger.unknown = true;
+    if (status == 'T' && last_tag_ == 'R') ledger.unknown = true;                 // to a savepoint before or behind it?
+    if (before != 'I' && status == 'I' && last_tag_ == 0) ledger.unknown = true;  // it ended before or behind it?
+    if (status != 'I' && last_tag_ != 'C') return;
+    const bool committed = !error_in_request_ && (before == 'I' || last_tag_ == 'C');
+    if (committed && !ledger.unknown) apply_channels();
+    ledger.changes.clear();
+    if (ledger.channels.empty() && !ledger.unknown) pins_ &= ~listens;
+}
+
+void session::apply_channels() {
+    listening_state& ledger = extra_->listening;
+    for (const channel_change& each : ledger.changes) {
+        if (each.name.empty()) ledger.channels.clear();
+        else if (each.listens) ledger.channels.insert(each.name);
+        else ledger.channels.erase(each.name);
+    }
+    if (ledger.channels.size() > listening_state::max_channels) ledger.unknown = true;
+}
+
+void session::forget_channels() {
+    if (extra_ != nullptr) extra_->listening = {};
+    relisten_ = false;
+}
+
+/// The transaction is over: what it had made is there to stay, or is gone.
+void session::settle_pins(bool committed) {
+    if (!committed) pins_ &= ~pins_of_transaction_;
+    pins_of_transaction_ = 0;
+}
+
+/// The server is lost. Returns what cannot be brought to another one.
+std::uint32_t session::pins_that_are_lost() {
+    if (link_->transaction_status != 'I' && !commit_was_sent()) settle_pins(false);
+    if ((pins_ & listens) == 0) return pins_;
+    listening_state& ledger = more().listening;
+    if (!pool_.recovers || ledger.unknown) return pins_;
+    ledger.changes.clear();
+    relisten_ = !ledger.channels.empty();
+    if (!relisten_) pins_ &= ~listens;
+    return pins_ & ~listens;
+}
+
+/// The next server is asked for without the client doing anything: it may be waiting for notifications for ever.
+void session::want_listening() {
+    if (!relisten_ || link_ != nullptr || waiting_ || refused_ || lost_transaction_ || phase_ != phase::ready) return;
+    need_ = server_need::primary;
+    only_listens_ = true;
+    wait_for_server();
+}
+
+/// Right behind the settings, before the client's next statement.
+void session::listen_again() {
+    if (restore_needed()) (void)restore();
+    std::string sql;
+    for (const std::string& each : extra_->listening.channels)
+        sql += (sql.empty() ? "LISTEN " : "; LISTEN ") + quote_channel(each);
+    link_->notes.push_back({reply_note::about::listening, {}, nullptr, nullptr, nullptr, 0});
+    link_->tracker.push(owed::query, true);
+    link_->unnamed_token = 0;
+    tables_.to_server.copy(query_frame(sql));
+    relistening_ = true;
+}
+
+void session::on_listening(outcome how) {
+    relistening_ = error_in_request_ = false;
+    if (how != outcome::done) {
+        end(client_errors::session_lost(describe_pins(listens), link_->last_words,
+                                        incident_of("LISTEN was refused by the next server")),
+            end_reason::server_lost);
+        return detach(session_actions::release::discard);
+    }
+    relisten_ = false;
+    std::string out;
+    append_notice_response(out, client_errors::notifications_lost(extra_->listening.incident));
+    tables_.to_client.copy(out);
+}
+
+}  // namespace pgsteady
