@@ -1,9 +1,12 @@
 #include "admin/admin_server.hpp"
 
+#include "admin/documents.hpp"
 #include "admin/http_server.hpp"
+#include "admin/json_text.hpp"
 #include "admin/page_routes.hpp"
 #include "admin/printable.hpp"
 #include "admin/routes.hpp"
+#include "admin/webhook.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -84,22 +87,26 @@ public:
           alarmed_(std::move(to.alarm)),
           run_(std::move(to.run)),
           configuration_(std::move(to.configuration)),
-          watch_(std::move(to.take_snapshot), std::move(to.take_readiness), limits.snapshot_age),
+          watch_([this, take = std::move(to.take_snapshot)] { return with_webhook(take()); }, std::move(to.take_readiness),
+                 limits.snapshot_age),
           feed_({.listeners = limits.listeners, .bytes = limits.listener_bytes}),
           router_(all_routes(), rules_, {watch_, alarm_, past_, feed_, run_, configuration_}),
           sampling_(loop_),
           showing_(loop_),
           picture_interval_(limits.picture_interval),
+          webhook_(loop_, [this](std::string line) { warn_(std::move(line)); }),
           server_(loop_, limits,
                   {[this](const request& head) { return screen(head); },
                    [this](const request& from) { return answer(from); }}) {
         past_.tell({.entry = [this](const journal_entry& entry) { feed_.tell(entry); },
                     .moment_completed = [this](const moment& completed) { feed_.tell(completed); }});
         feed_.on_first([this] { showing_.cancel(); });
+        webhook_.follow(to.alerts);
     }
 
     [[nodiscard]] std::string start();
     [[nodiscard]] std::uint16_t port() const { return server_.port(); }
+    void follow(const config::admin_settings& settings, const config::alert_settings& alerts);
     void stop();
 
 private:
@@ -109,6 +116,7 @@ private:
     [[nodiscard]] asio::awaitable<void> show_pictures();
     void judge();
     void look(bool show);
+    [[nodiscard]] snapshot with_webhook(snapshot taken) const;
     [[nodiscard]] std::optional<response> screen(const request& head);
     [[nodiscard]] asio::awaitable<response> answer(const request& from);
     [[nodiscard]] asio::awaitable<response> carry_out(slow_work what, std::string& problem);
@@ -132,6 +140,7 @@ private:
     asio::steady_timer sampling_;
     asio::steady_timer showing_;
     std::chrono::milliseconds picture_interval_;
+    webhook webhook_;
     http_server server_;
     std::size_t slow_ = 0;  ///< slow commands in progress
     bool closing_ = false;
@@ -164,6 +173,13 @@ void admin_server::machinery::stop() {
     slow_thread_->join();
 }
 
+void admin_server::machinery::follow(const config::admin_settings& settings, const config::alert_settings& alerts) {
+    asio::post(loop_, [this, rules = access_rules(settings), alerts]() mutable {
+        router_.set_rules(std::move(rules));
+        webhook_.follow(alerts);
+    });
+}
+
 /// Ends when nothing is left to wait for, which close() brings about.
 void admin_server::machinery::run() {
     for (;;) {
@@ -181,6 +197,7 @@ void admin_server::machinery::close() {
     sampling_.cancel();
     feed_.end();
     showing_.cancel();
+    webhook_.close();
     server_.close();
 }
 
@@ -231,12 +248,20 @@ void admin_server::machinery::judge() {
         if (before.contains(key)) continue;
         past_.alert_began(each);
         if (alarmed_) alarmed_("alert: " + key + " (" + std::string(to_string(each.level)) + "): " + each.advice);
+        webhook_.tell(json_text(webhook_document("raised", each, seen)));
     }
     for (const auto& [key, each] : before) {
         if (after.contains(key)) continue;
         past_.alert_over(each, seen.taken_at);
         if (alarmed_) alarmed_("alert is over: " + key);
+        webhook_.tell(json_text(webhook_document("resolved", each, seen)));
     }
+}
+
+snapshot admin_server::machinery::with_webhook(snapshot taken) const {
+    const webhook_counts& counts = webhook_.counts();
+    taken.webhook = {{"delivered", counts.delivered}, {"failed", counts.failed}, {"dropped", counts.dropped}};
+    return taken;
 }
 
 std::optional<response> admin_server::machinery::screen(const request& head) {
@@ -311,6 +336,10 @@ admin_server::~admin_server() {
 std::string admin_server::start() { return machinery_->start(); }
 
 std::uint16_t admin_server::port() const { return machinery_->port(); }
+
+void admin_server::follow(const config::admin_settings& settings, const config::alert_settings& alerts) {
+    machinery_->follow(settings, alerts);
+}
 
 void admin_server::stop() { machinery_->stop(); }
 

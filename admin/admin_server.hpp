@@ -48,6 +48,8 @@ public:
         std::function<void(const std::string& line)> warn;
         /// Optional: an alert has begun or is over.
         std::function<void(const std::string& line)> alarm{};
+        /// Who is told of alerts.
+        config::alert_settings alerts{};
         /// Orders of operators. One that is missing is answered with a 500.
         commands run{};
         /// The configuration in use; secrets are not in it. Missing: that path is answered with a 500.
@@ -63,6 +65,8 @@ public:
     [[nodiscard]] std::string start();
     /// The port that was bound; 0 before start().
     [[nodiscard]] std::uint16_t port() const;
+    /// Other tokens and another webhook count from now on. Thread-safe; address, port and TLS stay as they are.
+    void follow(const config::admin_settings& settings, const config::alert_settings& alerts);
     /// Closes everything and joins the thread. Idempotent; not from a hook.
     void stop();
 

@@ -32,6 +32,24 @@ void alerts::see(const observation& seen, alert what, bool raise, bool keep) {
 
 void alerts::judge(const observation& seen) {
     seen_.clear();
+    judge_service(seen);
+    judge_requests(seen);
+    judge_pools(seen);
+    judge_backends(seen);
+    judge_configuration(seen);
+    for (auto at = active_.begin(); at != active_.end();) {
+        if (seen_.contains(at->first)) {
+            ++at;
+            continue;
+        }
+        at->second.until = seen.taken_at;
+        resolved_.push_front(std::move(at->second));
+        if (resolved_.size() > most_resolved) resolved_.pop_back();
+        at = active_.erase(at);
+    }
+}
+
+void alerts::judge_service(const observation& seen) {
     const snapshot& now = seen.now;
     const double failures = now.consecutive_failures;
     see(seen, {.name = "connection_failures", .about = {}, .value = failures, .threshold = limits_.failures,
@@ -45,22 +63,37 @@ void alerts::judge(const observation& seen) {
     see(seen, {.name = "two_primaries", .about = {}, .level = alert_level::critical, .value = now.two_primaries ? 1.0 : 0.0, .threshold = 1,
                .advice = "two backends take writes; stop the one that is not wanted, writes are refused until then"},
         now.two_primaries, false);
+}
+
+void alerts::judge_requests(const observation& seen) {
     const bool enough = seen.recent.requests >= limits_.success_least;
     see(seen, {.name = "success_rate", .about = {}, .value = seen.recent.success_percent, .threshold = limits_.success_percent,
                .advice = "see query_metrics of /metrics by operation, and the log"},
         enough && seen.recent.success_percent < limits_.success_percent,
         enough && seen.recent.success_percent < limits_.success_clear);
-    judge_pools(seen);
-    judge_backends(seen);
-    for (auto at = active_.begin(); at != active_.end();) {
-        if (seen_.contains(at->first)) {
-            ++at;
-            continue;
-        }
-        at->second.until = seen.taken_at;
-        resolved_.push_front(std::move(at->second));
-        if (resolved_.size() > most_resolved) resolved_.pop_back();
-        at = active_.erase(at);
+    const auto in_doubt = static_cast<double>(seen.now.in_doubt_unresolved);
+    see(seen, {.name = "in_doubt_commit", .about = {}, .level = alert_level::critical, .value = in_doubt, .threshold = 1,
+               .advice = "the outcome of a COMMIT is not known; its incident in the log names client and server: look for "
+                         "its effects before it is done again"},
+        in_doubt >= 1, false);
+}
+
+/// Files: the configuration, and the certificates that it names.
+void alerts::judge_configuration(const observation& seen) {
+    const reload_status& reload = seen.now.reload;
+    see(seen, {.name = "reload_failed", .about = {}, .value = reload.last_failed ? 1.0 : 0.0, .threshold = 1,
+               .advice = "the configuration was rejected and the one in use stays; pgsteady --check says what is wrong with it"},
+        reload.last_failed, false);
+    for (const certificate_status& each : seen.now.certificates) {
+        const double days = std::chrono::duration<double>(each.expires - seen.taken_at).count() / 86'400;
+        const bool expired = days <= 0;
+        const auto judge_one = [&](const char* name, alert_level level, double threshold, bool raise) {
+            see(seen, {.name = name, .about = each.key, .level = level, .value = days, .threshold = threshold,
+                       .advice = "put a new certificate and its key in place and reload; connections keep the old one until they end"},
+                raise, false);
+        };
+        judge_one("certificate_expired", alert_level::critical, 0, expired);
+        judge_one("certificate_expiry", alert_level::warning, limits_.certificate_days, !expired && days < limits_.certificate_days);
     }
 }
 

@@ -38,6 +38,7 @@ struct alert_thresholds {
     std::uint64_t success_least = 20;  ///< requests of the last minute below which a rate says nothing
     double lag_seconds = 30;
     double lag_clear = 15;
+    double certificate_days = 14;  ///< before a certificate expires
 };
 
 class alerts {
@@ -57,6 +58,9 @@ public:
 private:
     /// `raise` and `keep`: the condition to begin and to go on.
     void see(const observation& seen, alert what, bool raise, bool keep);
+    void judge_service(const observation& seen);
+    void judge_requests(const observation& seen);
+    void judge_configuration(const observation& seen);
     void judge_pools(const observation& seen);
     void judge_backends(const observation& seen);
 

@@ -208,6 +208,25 @@ reply post_breaker_reset(const request& from, const route_context& context) {
     return carry_out(context, [&run = context.run, order] { return run.force_breaker(order); });
 }
 
+reply post_reload(const request& from, const route_context& context) {
+    if (const auto refused = refusal_of_any_key(from)) return *refused;
+    auto result = std::make_shared<reload_outcome>();
+    return slow_work{
+        .work = [result, &run = context.run, who = from.peer] { *result = run.reload(who + " with the operate token"); },
+        .finish = [result, &watch = context.watch] {
+            watch.forget();
+            json::object more;
+            for (const auto& [key, list] : {std::pair{"needs_restart", &result->needs_restart}, std::pair{"warnings", &result->warnings}}) {
+                json::array shown;
+                for (const std::string& each : *list) shown.push_back(json_string(each));
+                more[key] = std::move(shown);
+            }
+            response made = answer_of(result->did, std::move(more));
+            made.audit.clear();  // whoever reloads writes the line: it may be a signal
+            return made;
+        }};
+}
+
 reply post_hold(const request& from, const route_context& context) {
     if (const auto refused = refusal_of_any_key(from)) return *refused;
     return carry_out(context, [&run = context.run] { return run.hold(true); });

@@ -10,6 +10,7 @@ namespace pgsteady::admin {
 
 [[nodiscard]] reply post_recover(const request& from, const route_context& context);
 [[nodiscard]] reply post_breaker_reset(const request& from, const route_context& context);
+[[nodiscard]] reply post_reload(const request& from, const route_context& context);
 [[nodiscard]] reply post_hold(const request& from, const route_context& context);
 [[nodiscard]] reply post_resume(const request& from, const route_context& context);
 [[nodiscard]] reply post_switchover(const request& from, const route_context& context);

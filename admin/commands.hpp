@@ -41,6 +41,13 @@ struct outcome {
     std::vector<change> changes{};
 };
 
+/// Loading the configuration again: all of it or, when `did.what` is invalid, none of it.
+struct reload_outcome {
+    outcome did{};  ///< its problems name file, line and key
+    std::vector<std::string> needs_restart{};  ///< keys whose new values wait
+    std::vector<std::string> warnings{};
+};
+
 /// Absent: stays. `pool`: the name of a pool, or of a database for all of its pools; absent: all, and those to come.
 struct retry_order {
     std::optional<std::uint32_t> max_retries{};
@@ -160,6 +167,7 @@ struct commands {
     std::function<std::vector<server_status>()> servers;
     std::function<outcome(std::uint64_t id)> end_session;
     std::function<outcome()> recover;
+    std::function<reload_outcome(const std::string& who)> reload;
     std::function<outcome(const breaker_order&)> force_breaker;
     std::function<outcome(bool on)> hold;  ///< false: resume, which also ends a switchover
     std::function<std::optional<std::vector<test_result>>(const test_order&)> test_connection;  ///< nothing: no such target

@@ -194,6 +194,16 @@ struct connection_sums {
 
 }  // namespace
 
+json::object webhook_document(std::string_view event, const alert& of, const observation& seen) {
+    return {{"source", "pgsteady"},
+            {"version", text(seen.now.version)},
+            {"event", text(event)},
+            {"time", text(utc(seen.taken_at))},
+            {"mode", text(to_string(seen.now.mode))},
+            {"state", text(to_string(seen.now.state))},
+            {"alert", alert_document(of)}};
+}
+
 json::object alerts_document(const alerts& all, bool with_resolved) {
     json::array active;
     for (const alert& each : all.active()) active.push_back(alert_document(each));

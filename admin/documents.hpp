@@ -9,6 +9,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace pgsteady::admin {
 
@@ -25,6 +26,9 @@ namespace pgsteady::admin {
 
 /// Active alerts, and those that are over if asked for.
 [[nodiscard]] boost::json::object alerts_document(const alerts& all, bool with_resolved);
+
+/// What alerts.webhook_url is told: `event` is raised or resolved.
+[[nodiscard]] boost::json::object webhook_document(std::string_view event, const alert& of, const observation& seen);
 
 /// Share of its capacity, overflow included, that a pool is using: 0 to 1.
 [[nodiscard]] double utilisation(const pool_status& pool);

@@ -297,7 +297,10 @@ void add_recovery(exposition& to, const snapshot& now) {
     add_outcomes(to, "pgsteady_recoveries_total", "What lost servers led to: requests sent again, answered, or not.", now.retries);
     add_outcomes(to, "pgsteady_replays_total", "Transactions replayed, by how that ended.", now.replays);
     add_outcomes(to, "pgsteady_in_doubt_total", "Commits whose outcome was in doubt, by what was found.", now.in_doubt);
+    to.gauge("pgsteady_in_doubt_unresolved", "Commits whose outcome is still being looked for.",
+             static_cast<double>(now.in_doubt_unresolved));
     add_outcomes(to, "pgsteady_holds_total", "Requests that were held, by how that ended.", now.holds);
+    add_outcomes(to, "pgsteady_webhook_messages_total", "Messages about alerts, by what became of them.", now.webhook);
     to.begin(kind::Histogram, "pgsteady_recovery_seconds",
              "From the loss of a server to the full answer of the request that it had.");
     to.add({}, now.recovery_seconds);

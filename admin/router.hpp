@@ -57,6 +57,8 @@ public:
     router(std::span<const route> table, access_rules rules, const route_tools& tools)
         : table_(table), rules_(std::move(rules)), tools_(tools) {}
 
+    void set_rules(access_rules rules) { rules_ = std::move(rules); }
+
     /// The refusal that the head of a request deserves, if any.
     [[nodiscard]] std::optional<response> refusal(const request& head) const;
 

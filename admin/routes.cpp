@@ -104,6 +104,8 @@ constexpr route table[] = {
     {"POST", "/api/v1/pools/{name}/resume", role::operate, post_pool_resume, "ends a pause", "Outcome"},
     {"POST", "/api/v1/pools/{name}/reconnect", role::operate, post_pool_reconnect,
      "servers that are open now are closed as soon as they are free", "Outcome"},
+    {"POST", "/api/v1/reload", role::operate, post_reload,
+     "loads the configuration again, all of it or nothing; says what changed and what needs a restart", "Reload"},
     {"POST", "/api/v1/hold", role::operate, post_hold, "new transactions and writes wait until resume", "Outcome"},
     {"POST", "/api/v1/resume", role::operate, post_resume, "ends a hold or a switchover", "Outcome"},
     {"POST", "/api/v1/switchover", role::operate, post_switchover,

@@ -288,6 +288,7 @@ struct snapshot {
     std::vector<outcome_total> retries;
     std::vector<outcome_total> replays;
     std::vector<outcome_total> in_doubt;
+    std::uint64_t in_doubt_unresolved = 0;  ///< commits of which nobody knows yet, as far as that can still be found out
     std::vector<retry_total> retry_classes;
     std::vector<outcome_total> holds;  ///< requests that were held: served, timed_out, ended
     histogram recovery_seconds;        ///< from the loss of a server to the full answer of what it was doing
@@ -295,6 +296,7 @@ struct snapshot {
     std::vector<tls_total> tls;
     reload_status reload;
     std::vector<certificate_status> certificates;
+    std::vector<outcome_total> webhook;  ///< messages about alerts; filled by the admin port itself
 };
 
 /// What /readyz and a supervisor ask. Cheap to take: no worker is asked.

@@ -382,10 +382,18 @@ struct log_settings {
     log_level level = log_level::info;
     log_format format = log_format::text;
     bool statements = false;         // parameters never
+    milliseconds slow_statement{0};  // statements that took so long are logged, without their constants
     bool connections = true;         // one line per client end, with its reason
     std::uint32_t rate_limit = 100;  // lines per second and kind
 
     bool operator==(const log_settings&) const = default;
+};
+
+struct alert_settings {
+    std::string webhook_url;
+    milliseconds webhook_timeout{5'000};
+
+    bool operator==(const alert_settings&) const = default;
 };
 
 struct settings : policies {
@@ -403,6 +411,7 @@ struct settings : policies {
     hold_settings hold;
     switchover_settings switchover;
     log_settings log;
+    alert_settings alerts;
     std::map<std::string, database_settings, std::less<>> databases;
     std::map<std::string, user_settings, std::less<>> users;
 

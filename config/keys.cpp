@@ -421,9 +421,17 @@ constexpr std::array all_keys{
     older(row<&s::log, &log_settings::statements>("log.statements", flag(),
                                                   "Logs every statement, its parameters never."),
           "DB_ECHO"),
+    row<&s::log, &log_settings::slow_statement>("log.slow_statement", duration(),
+                                                "Statements that take so long are logged without their constants. 0: none."),
     row<&s::log, &log_settings::connections>("log.connections", flag(), "One line per client end, with its reason."),
     row<&s::log, &log_settings::rate_limit>("log.rate_limit", count(0, 1'000'000),
                                             "Lines per second of one kind; the rest is counted. 0: no limit."),
+    row<&s::alerts, &alert_settings::webhook_url>(
+        "alerts.webhook_url", secret(),
+        "http or https address that is told, in JSON, of each alert that begins or ends. Empty: nobody is."),
+    row<&s::alerts, &alert_settings::webhook_timeout>(
+        "alerts.webhook_timeout", duration(1 * ms, 5 * min),
+        "It must have answered by then; a message is tried four times within half a minute."),
 };
 
 template <auto First>
@@ -496,6 +504,7 @@ constexpr std::array all_sections{
     section{"hold", "Statements that wait for a server to come back."},
     section{"switchover", "Planned change of the primary."},
     section{"log", "Lines on standard error."},
+    section{"alerts", "Telling others what is wrong."},
 };
 
 }  // namespace

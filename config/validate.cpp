@@ -1,6 +1,7 @@
 // The rules, one function per section. A rule names the key to change.
 #include "config/validate.hpp"
 
+#include "config/http_url.hpp"
 #include "config/load.hpp"
 #include "config/value.hpp"
 
@@ -31,6 +32,7 @@ public:
         check_monitor();
         check_databases();
         check_users();
+        check_alerts();
         return std::move(found_);
     }
 
@@ -54,6 +56,14 @@ private:
         if (cert_file.empty() != key_file.empty())
             error(section + (cert_file.empty() ? ".cert_file" : ".key_file"),
                   "is missing: a certificate and its key are given together");
+    }
+
+    void check_alerts() {
+        const alert_settings& alerts = all_.alerts;
+        if (!alerts.webhook_url.empty() && !parse_http_url(alerts.webhook_url))
+            error("alerts.webhook_url", "is no address that begins with http:// or https://, without a user and without blanks");
+        if (!alerts.webhook_url.empty() && alerts.webhook_timeout.count() == 0)
+            error("alerts.webhook_timeout", "cannot be off: a receiver that never answers would keep all that follows");
     }
 
     void check_listen() {

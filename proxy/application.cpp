@@ -1,6 +1,7 @@
 // See application.hpp.
 #include "proxy/application.hpp"
 
+#include "config/print.hpp"
 #include "proxy/snapshot_builder.hpp"
 #include "proxy/tls_contexts.hpp"
 #include "proxy/worker/log.hpp"
@@ -20,42 +21,44 @@ std::size_t worker_count(const config::settings& settings) {
     return std::max(1U, std::thread::hardware_concurrency());
 }
 
-application::application(std::shared_ptr<const config::settings> settings)
-    : settings_(std::move(settings)), state_(settings_, worker_count(*settings_)) {}
+application::application(std::shared_ptr<const config::settings> settings, std::function<config::load_result()> load)
+    : state_(settings, worker_count(*settings)),
+      reload_(state_, {std::move(load), [this](const config::load_result& now) { follow_settings(now); }}) {}
 
 application::~application() { stop(); }
 
-std::vector<std::string> application::load_certificates() {
-    net::tls_context_result clients = client_tls_context(settings_->listen.tls);
-    net::tls_context_result servers = server_tls_context(settings_->backends.tls);
-    std::vector<std::string> problems = std::move(clients.problems);
-    problems.insert(problems.end(), servers.problems.begin(), servers.problems.end());
-    state_.client_tls = std::move(clients.context);
-    state_.server_tls = std::move(servers.context);
-    return problems;
+void application::follow_settings(const config::load_result& now) {
+    explain(config::effective(now));
+    if (admin_ != nullptr) admin_->follow(now.settings.admin, now.settings.alerts);
 }
 
 std::vector<std::string> application::start() {
-    std::vector<std::string> problems = load_certificates();
-    const std::size_t count = worker_count(*settings_);
+    const config::settings& settings = state_.settings();
+    tls_context_pair contexts = tls_contexts(settings);
+    std::vector<std::string> problems = std::move(contexts.problems);
+    state_.client_tls.put(std::move(contexts.clients));
+    state_.server_tls.put(std::move(contexts.servers));
+    const std::size_t count = worker_count(settings);
     for (std::size_t i = 0; i < count; ++i) {
         workers_.push_back(std::make_unique<worker>(state_, static_cast<unsigned>(i)));
         state_.workers.push_back(workers_.back().get());
     }
     state_.derive_verifiers();
-    if (settings_->admin.enabled && problems.empty()) {
+    if (settings.admin.enabled && problems.empty()) {
         admin::admin_server::hooks hooks;
         hooks.take_snapshot = [this] { return take_snapshot(); };
         hooks.take_readiness = [this] { return take_readiness(); };
         hooks.warn = [](const std::string& line) { log::warning("admin: {}", line); };
         hooks.alarm = [](const std::string& line) { log::warning("{}", line); };
+        hooks.alerts = settings.alerts;
         hooks.run = commands_.hooks();
-        hooks.configuration = [this] { return explained_; };
-        admin_ = std::make_unique<admin::admin_server>(settings_->admin, std::move(hooks));
+        hooks.configuration = [this] { return explained(); };
+        hooks.run.reload = [this](const std::string& who) { return reload_.run(who); };
+        admin_ = std::make_unique<admin::admin_server>(settings.admin, std::move(hooks));
         if (std::string problem = admin_->start(); !problem.empty()) problems.push_back(std::move(problem));
     }
     // Last, so that whoever gets through here finds everything else there.
-    if (std::string problem = workers_.front()->listen(settings_->listen); !problem.empty())
+    if (std::string problem = workers_.front()->listen(settings.listen); !problem.empty())
         problems.push_back(std::move(problem));
     if (!problems.empty()) return problems;
     start_console();
@@ -69,14 +72,15 @@ void application::start_console() {
     console_hooks hooks;
     hooks.take_snapshot = [this] { return take_snapshot(); };
     hooks.run = commands_.hooks();
-    hooks.settings = [this] { return settings_; };
+    hooks.settings = [this] { return state_.settings_to_keep(); };
+    hooks.reload = [this] { return reload_.run("an operator on the console").did; };
     hooks.signing_in = [this] { return state_.unauthenticated.used(); };
     hooks.shut_down = [] { (void)::kill(::getpid(), SIGTERM); };  // as from outside: main() drains
     hooks.set_log_level = log::set_level;
     hooks.listen_port = [port = port()] { return port; };
     console_ = std::make_unique<console_server>(std::move(hooks));
     state_.enter_console = [this](console_arrival who) { console_->take(std::move(who)); };
-    if (!console_is_closed(*settings_)) console_->start();
+    if (!console_is_closed(state_.settings())) console_->start();
 }
 
 std::uint16_t application::port() const { return workers_.empty() ? std::uint16_t{0} : workers_.front()->port(); }
@@ -86,7 +90,7 @@ void application::drain(const std::atomic<int>& hurry) {
     state_.draining = true;
     for (const auto& each : workers_) each->stop_listening();
     for (const auto& each : workers_) each->drain(false);
-    const auto deadline = std::chrono::steady_clock::now() + settings_->shutdown.drain_timeout;
+    const auto deadline = std::chrono::steady_clock::now() + state_.settings().shutdown.drain_timeout;
     const auto work_left = [this] {
         std::uint64_t left = 0;
         for (const auto& each : workers_) {
@@ -129,10 +133,14 @@ admin::readiness application::take_readiness() const {
 }
 
 admin::snapshot application::take_snapshot() const {
-    snapshot_sources from{*settings_, state_, workers_};
+    snapshot_sources from{state_.settings(), state_, workers_};
     admin::snapshot all = build_snapshot(from);
     all.uptime = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
     all.draining = state_.draining;
+    all.reload = reload_.status();
+    all.certificates = reload_.certificates();
+    for (admin::event_status& each : reload_.events()) all.events.push_back(std::move(each));
+    std::stable_sort(all.events.begin(), all.events.end(), [](const auto& a, const auto& b) { return a.when < b.when; });
     if (const auto last = commands_.last_switchover())
         all.switchover = admin::switchover_status{std::string(to_string(last->at)), last->cluster, last->since, last->sentence};
     return all;

@@ -7,12 +7,15 @@
 #include "config/print.hpp"
 #include "proxy/console_server.hpp"
 #include "proxy/operator_commands.hpp"
+#include "proxy/reload.hpp"
 #include "proxy/worker/proxy_state.hpp"
 #include "proxy/worker/worker.hpp"
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,11 +24,15 @@ namespace pgsteady {
 
 class application {
 public:
-    explicit application(std::shared_ptr<const config::settings> settings);
+    /// `load`: reads the configuration again, for reload().
+    explicit application(std::shared_ptr<const config::settings> settings, std::function<config::load_result()> load);
     ~application();
 
-    /// What the admin port shows as the configuration; before start().
-    void explain(std::vector<config::effective_value> values) { explained_ = std::move(values); }
+    /// What the admin port shows as the configuration. Thread-safe.
+    void explain(std::vector<config::effective_value> values) {
+        const std::scoped_lock lock(explained_mutex_);
+        explained_ = std::move(values);
+    }
 
     /// Opens the listeners and starts all threads. Never waits for a backend (P52).
     /// Every problem that prevents it; empty: running.
@@ -36,19 +43,28 @@ public:
     void drain(const std::atomic<int>& hurry);
     void stop();
 
+    /// Loads the configuration again and follows it; what came of it is in the log. Thread-safe.
+    void reload(const std::string& who) { (void)reload_.run(who); }
+
     [[nodiscard]] std::uint16_t port() const;
     [[nodiscard]] std::uint16_t admin_port() const;
 
 private:
-    [[nodiscard]] std::vector<std::string> load_certificates();
     [[nodiscard]] admin::snapshot take_snapshot() const;
     [[nodiscard]] admin::readiness take_readiness() const;
     void start_console();
 
-    std::shared_ptr<const config::settings> settings_;
+    void follow_settings(const config::load_result& now);
+    [[nodiscard]] std::vector<config::effective_value> explained() const {
+        const std::scoped_lock lock(explained_mutex_);
+        return explained_;
+    }
+
     proxy_state state_;
+    configuration_reload reload_;
     std::vector<std::unique_ptr<worker>> workers_;
     operator_commands commands_{state_};
+    mutable std::mutex explained_mutex_;
     std::vector<config::effective_value> explained_;
     std::unique_ptr<admin::admin_server> admin_;
     std::unique_ptr<console_server> console_;

@@ -39,18 +39,14 @@ void print_problems(const config::load_result& loaded) {
     for (const config::problem& each : loaded.problems) fmt::print(stderr, "{}\n", config::describe(each));
 }
 
-/// SIGHUP: says what is wrong with the file as it is now. The configuration in use stays.
-void judge_file(const std::optional<std::filesystem::path>& file) {
-    const config::load_result now = config::load(file, config::process_environment());
-    for (const config::problem& each : now.problems) log::warning("reload: {}", config::describe(each));
-    if (!now.ok()) log::error("reload: the configuration has errors; the one in use stays");
-    else log::warning("reload is not supported yet: the configuration is valid, and takes effect at the next start");
-}
-
-void wait_for_stop(const std::optional<std::filesystem::path>& file) {
+void wait_for_stop(application& product) {
     while (stop_requests == 0) {
         const unsigned seen = signals_taken;
-        if (reload_requested.exchange(false)) judge_file(file);
+        if (reload_requested.exchange(false)) {
+            notify_service_manager("RELOADING=1");
+            product.reload("SIGHUP");
+            notify_service_manager("READY=1");
+        }
         if (stop_requests == 0) signals_taken.wait(seen);
     }
 }
@@ -66,7 +62,7 @@ int run(const config::load_result& loaded, const std::optional<std::filesystem::
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
     std::signal(SIGPIPE, SIG_IGN);
 
-    application product(settings);
+    application product(settings, [file] { return config::load(file, config::process_environment()); });
     product.explain(config::effective(loaded));
     if (const std::vector<std::string> problems = product.start(); !problems.empty()) {
         for (const std::string& each : problems) log::error("cannot start: {}", each);
@@ -77,7 +73,7 @@ int run(const config::load_result& loaded, const std::optional<std::filesystem::
     notify_service_manager("READY=1");
 
     std::thread(watch_signals, set).detach();
-    wait_for_stop(file);
+    wait_for_stop(product);
     log::info("draining: no new clients; open transactions may finish");
     notify_service_manager("STOPPING=1");
     product.drain(stop_requests);

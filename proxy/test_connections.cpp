@@ -118,7 +118,7 @@ void test_some(proxy_state& state, const admin::test_order& order, const std::ve
         asking.push_back({&each, nullptr});
         if (!each.who || !state.servers.try_take()) continue;
         server_question::settings what{each.host, *each.who, order.query, order.free_query, patience};
-        asking.back().asked = std::make_unique<server_question>(loop, state.settings(), state.server_tls, std::move(what));
+        asking.back().asked = std::make_unique<server_question>(loop, state.settings(), state.server_tls.get(), std::move(what));
         asking.back().asked->begin();
     }
     const auto busy = [](const one& each) { return each.asked != nullptr && !each.asked->over(); };

@@ -1,6 +1,8 @@
 // See tls_contexts.hpp.
 #include "proxy/tls_contexts.hpp"
 
+#include <utility>
+
 namespace pgsteady {
 
 namespace {
@@ -33,6 +35,14 @@ net::tls_context_result server_tls_context(const config::server_tls_settings& fr
     if (from.sslmode == config::server_tls_mode::verify_ca) how.verify = net::tls_client_settings::verification::ca;
     if (from.sslmode == config::server_tls_mode::verify_full) how.verify = net::tls_client_settings::verification::full;
     return net::tls_context::client(how);
+}
+
+tls_context_pair tls_contexts(const config::settings& from) {
+    net::tls_context_result clients = client_tls_context(from.listen.tls);
+    net::tls_context_result servers = server_tls_context(from.backends.tls);
+    tls_context_pair result{std::move(clients.context), std::move(servers.context), std::move(clients.problems)};
+    result.problems.insert(result.problems.end(), servers.problems.begin(), servers.problems.end());
+    return result;
 }
 
 }  // namespace pgsteady

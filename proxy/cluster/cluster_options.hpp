@@ -26,7 +26,8 @@ struct cluster_options {
     std::chrono::milliseconds hold_timeout{30'000};
 
     server_login::tls_mode tls = server_login::tls_mode::prefer;
-    std::shared_ptr<const net::tls_context> tls_context{};
+    /// Asked at each handshake: certificates change. Unset or null: no TLS.
+    std::function<std::shared_ptr<const net::tls_context>()> tls_context{};
     net::dial_options dial{};
 
     /// Asked at each dial; nothing: roles come from pools alone (D10). `refused`: so many sign-ins were refused in a row;

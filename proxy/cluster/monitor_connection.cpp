@@ -122,7 +122,8 @@ void monitor_connection::sign_in() {
         case server_login::step::start_tls:
             if (!in_.empty())  // bytes in clear behind the S (P2)
                 return fail(failure_kind::protocol_violation, "unexpected data before the TLS handshake");
-            if (options_.tls_context == nullptr || !stream_->start_tls_client(*options_.tls_context, host_.host))
+            if (const auto context = options_.tls_context ? options_.tls_context() : nullptr;
+                context == nullptr || !stream_->start_tls_client(*context, host_.host))
                 return fail(failure_kind::tls_failed, "TLS: " + stream_->handshake_problem());
             state_ = state::handshaking;
             return shake_hands();

@@ -96,6 +96,11 @@ void watched_cluster::set_switches(bool breaker, bool read_only) {
     on_loop([=, this](cluster_policy& policy) { policy.set_switches(breaker, read_only, now()); });
 }
 
+void watched_cluster::set_rules(const config::breaker_settings& breaker, const config::read_only_settings& read_only,
+                                std::chrono::milliseconds hold_timeout) {
+    on_loop([=, this](cluster_policy& policy) { policy.set_rules(breaker, read_only, hold_timeout, now()); });
+}
+
 // ------------------------------------------------------------------------------------------ on the loop
 
 moment watched_cluster::now() { return {loop_->now(), std::uniform_real_distribution<double>(0.0, 1.0)(chance_)}; }

@@ -81,8 +81,18 @@ bool cluster_policy::force(std::string_view scope, breaker_force how, const mome
 }
 
 void cluster_policy::set_switches(bool breaker, bool read_only, const moment& at) {
-    rules_.breaker.enabled = breaker;
-    rules_.read_only.enabled = read_only;
+    config::breaker_settings breakers = rules_.breaker;
+    config::read_only_settings reads = rules_.read_only;
+    breakers.enabled = breaker;
+    reads.enabled = read_only;
+    set_rules(breakers, reads, rules_.hold_timeout, at);
+}
+
+void cluster_policy::set_rules(const config::breaker_settings& breaker, const config::read_only_settings& read_only,
+                               std::chrono::milliseconds hold_timeout, const moment& at) {
+    rules_.breaker = breaker;
+    rules_.read_only = read_only;
+    rules_.hold_timeout = hold_timeout;
     for (host_watch& each : hosts_) each.set_breaker_rules(rules_.breaker, at);
 }
 

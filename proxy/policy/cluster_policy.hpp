@@ -61,6 +61,9 @@ public:
     /// False: there is no such scope.
     bool force(std::string_view scope, breaker_force how, const moment& at);
     void set_switches(bool breaker, bool read_only, const moment& at);
+    /// What the configuration says now.
+    void set_rules(const config::breaker_settings& breaker, const config::read_only_settings& read_only,
+                   std::chrono::milliseconds hold_timeout, const moment& at);
 
     // ------------------------------------------------------------------------------- what follows
 

@@ -150,6 +150,8 @@ public:
     [[nodiscard]] pooled_server* longest_idle() const { return idle_.empty() ? nullptr : idle_.front(); }
     /// Every idle server, removed.
     [[nodiscard]] std::vector<pooled_server*> take_all_idle();
+    /// From now on; what is open or waits keeps what it was given.
+    void set_rules(const pool_rules& rules) { rules_ = rules; }
     /// For those who begin to wait from now on.
     void set_hold_timeout(pool_duration limit) { rules_.hold_timeout = limit; }
     /// Servers of any other generation are closed as soon as they are free. The number is the same in all parts of a

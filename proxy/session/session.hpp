@@ -160,6 +160,11 @@ public:
     [[nodiscard]] retry_limits limits() const;
     [[nodiscard]] bool keeps_result_back() const { return extra_ != nullptr && !extra_->withheld.empty(); }
     [[nodiscard]] request_report take_report();
+    /// While it is on, the texts of requests that are completed are at hand (log.slow_statement): turned on by who knows
+    /// that the one in progress is slow, so that others cost nothing.
+    void remember_texts(bool on) { remembering_texts_ = on; }
+    /// What they executed, as their clients wrote it; empty if it is not known.
+    [[nodiscard]] std::string take_texts();
 
     // State, for the shell, status and tests.
     [[nodiscard]] server_link* link() const { return link_; }
@@ -269,6 +274,7 @@ private:
     void on_ready_frame(std::string_view frame, bool forward);
     void settle_transaction(char status);
     void finish_request(char status);
+    void remember_finished_texts();
     bool is_farewell(std::string_view body);
     void note_failing_parse();
     void note_unnamed_gone();
@@ -372,6 +378,7 @@ private:
     bool lost_ends_ = false;         // the statement parsed last in it is ROLLBACK or COMMIT
     bool lost_commits_ = false;      // its end is a COMMIT that is as good as done
     bool error_in_request_ = false;  // since the last ReadyForQuery
+    bool remembering_texts_ = false;
     bool delivered_ = false;         // something of the current request reached the client
     bool touched_ = false;           // the ledger changed in the open transaction
     bool perhaps_kept_ = false;      // and a COMMIT stood in the same string: losing the server may not undo it
@@ -463,6 +470,7 @@ private:
         token_scanner scanner;
         std::vector<std::pair<std::string, std::string>> former_names;  // server's and client's, of statements undone
         std::string withheld;                                           // the unfinished result (D26)
+        std::string finished_texts;  // see remember_texts()
         std::string taken_back;
         settings_ptr chosen;      // what the lost transaction had set, if its COMMIT turns out to be done
         std::string late_notice;  // goes before the tag of a COMMIT that is answered here

@@ -104,6 +104,19 @@ statement_text session::text_lookup() const {
     return [this](std::string_view name) { return text_of_statement(name); };
 }
 
+/// Of the request that is complete now: the first of those that are kept without an answer.
+void session::remember_finished_texts() {
+    std::vector<sent_request> sent;
+    if (!link_->kept_complete || !split_requests(link_->kept_requests, link_->kept_answered, text_lookup(), sent) || sent.empty())
+        return;
+    std::string& all = more().finished_texts;
+    for (const std::string& each : sent.front().texts) all += (all.empty() ? "" : "; ") + each;
+}
+
+std::string session::take_texts() {
+    return extra_ != nullptr ? std::exchange(extra_->finished_texts, {}) : std::string();
+}
+
 /// The requests that have no answer, if they are all known. False: they are not.
 bool session::unanswered(std::vector<sent_request>& sent) const {
     const server_link& link = *link_;

@@ -352,6 +352,7 @@ void session::finish_request(char status) {
     attempts_ = 0;
     rows_ = copied_ = 0;
     conflict_ = copying_out_ = needs_primary_ = false;
+    if (remembering_texts_) remember_finished_texts();
     file_kept(status);
     if (link_->tracker.empty() && !redoing_) guarding_ = false;
     if (status != 'I' && pool_.mode == session_mode::statement)

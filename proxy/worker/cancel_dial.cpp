@@ -58,8 +58,8 @@ void cancel_dial::on_readable() {
     const net::io_result got = stream_->read({bytes.data(), step_ == step::tls_answer ? 1U : bytes.size()});
     if (got.result == net::io_result::kind::would_block) return;
     if (!got.ok() || step_ != step::tls_answer) return finish();
-    if (bytes[0] != 'S' || worker_.shared().server_tls == nullptr ||
-        !stream_->start_tls_client(*worker_.shared().server_tls, target_->host().host))
+    const auto context = worker_.shared().server_tls.get();
+    if (bytes[0] != 'S' || context == nullptr || !stream_->start_tls_client(*context, target_->host().host))
         return finish();
     step_ = step::handshake;
     on_readable();

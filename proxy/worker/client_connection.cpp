@@ -1,4 +1,6 @@
 // See client_connection.hpp. Sign-in is in client_sign_in.cpp.
+#include "proxy/session/redact.hpp"
+#include "proxy/sql/normalized.hpp"
 #include "proxy/worker/client_connection.hpp"
 
 #include "proxy/policy/client_errors.hpp"
@@ -282,7 +284,10 @@ void client_connection::notice(const error_fields& what) {
 void client_connection::server_bytes(std::string_view in, std::size_t& used) {
     last_activity_ = worker_.loop().now();
     if (first_byte_at_ == pool_time{}) first_byte_at_ = last_activity_;
+    const bool slow = pool_->slow_after.count() > 0 && is_slow(last_activity_);
+    if (slow) session_->remember_texts(true);
     used = session_->on_server_bytes(in);
+    if (slow) session_->remember_texts(false);
     flush();
     watch_result();
     count_requests();
@@ -338,6 +343,7 @@ void client_connection::count_requests() {
         failed_since_ = {};
     }
     count_durations(done, now);
+    if (pool_->slow_after.count() > 0 && is_slow(now)) log_slow(now);
     // What a pipeline still has in it begins where this one ends.
     active_since_ = session_->busy() || session_->waiting() ? now : pool_time{};
     first_byte_at_ = {};
@@ -365,6 +371,21 @@ void client_connection::count_durations(const request_report& done, pool_time no
 void client_connection::count_retries(retry_outcome outcome, std::uint64_t times) {
     worker_.counters().retry_causes[static_cast<std::size_t>(retried_because_)][static_cast<std::size_t>(outcome)].add(
         times);
+}
+
+bool client_connection::is_slow(pool_time now) const {
+    return active_since_ != pool_time{} && now - active_since_ >= pool_->slow_after;
+}
+
+/// D39: without constants; what PostgreSQL's grammar does not know has no text here.
+void client_connection::log_slow(pool_time now) {
+    const auto milliseconds = [](pool_duration time) { return std::chrono::duration<double, std::milli>(time).count(); };
+    const std::string texts = session_->take_texts();
+    const std::string shown = redacted(normalized_statement(texts));
+    log::warning("slow statement: {:.1f} ms, the last {:.1f} of them its result; client {} ({}@{}) on {}: {}",
+                 milliseconds(now - active_since_), first_byte_at_ != pool_time{} ? milliseconds(now - first_byte_at_) : 0.0, serial_,
+                 user_, database_, server_ != nullptr ? server_->link.backend_name : std::string("a server that is gone"),
+                 shown.empty() ? fmt::format("(a text of {} bytes that cannot be shown)", texts.size()) : shown);
 }
 
 void client_connection::note_transaction(pool_time now) {
@@ -441,7 +462,7 @@ void client_connection::kill(const error_fields& why, end_reason reason) {
 }
 
 bool client_connection::has_timeouts() const {
-    return pool_ != nullptr && session_ != nullptr && limits_of(pool_->shared->plan.policies.timeouts).any();
+    return pool_ != nullptr && session_ != nullptr && limits_of(pool_->timeouts).any();
 }
 
 void client_connection::check_timeouts(pool_time now) {
@@ -454,7 +475,7 @@ void client_connection::check_timeouts(pool_time now) {
     doing.request_since = active_since_;
     doing.last_activity = last_activity_;
     doing.transaction_since = transaction_since_;
-    switch (judge_timeouts(limits_of(pool_->shared->plan.policies.timeouts), doing, now)) {
+    switch (judge_timeouts(limits_of(pool_->timeouts), doing, now)) {
         case timeout_verdict::none: return;
         case timeout_verdict::cancel_statement:
             if (!std::exchange(statement_cancelled_, true)) worker_.cancel_on_server(*server_);

@@ -113,6 +113,8 @@ private:
     void count_durations(const request_report& done, pool_time now);
     void count_retries(retry_outcome outcome, std::uint64_t times);
     void note_transaction(pool_time now);
+    [[nodiscard]] bool is_slow(pool_time now) const;
+    void log_slow(pool_time now);
     void take_requests_back(const session_actions& asked);
     void end_pause();
     void watch_result();

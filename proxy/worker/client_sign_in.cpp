@@ -24,7 +24,7 @@ bool client_connection::begin(int fd) {
     const config::settings& all = worker_.shared().settings();
     const bool is_unix = peer_is_unix();
     client_login::settings how;
-    how.tls_available = worker_.shared().client_tls != nullptr && !is_unix;
+    how.tls_available = worker_.shared().client_tls.get() != nullptr && !is_unix;
     how.tls_required = all.listen.tls.required() && !is_unix;
     how.is_loopback_or_unix = stream_->peer_is_local();
     how.mock_secret = worker_.shared().mock_secret;
@@ -85,7 +85,8 @@ void client_connection::login_step(client_login::step step, std::string& out) {
 /// The stream goes to the helper and comes back encrypted, or broken (D40).
 void client_connection::begin_handshake() {
     handshaking_ = true;
-    if (!stream_->start_tls_server(*worker_.shared().client_tls)) return close(end_reason::login_failed);
+    const auto context = worker_.shared().client_tls.get();  // null: it was taken away a moment ago
+    if (context == nullptr || !stream_->start_tls_server(*context)) return close(end_reason::login_failed);
     stream_->set_handler(nullptr);
     stream_->leave_loop();
     worker_.shared().helper.shake_hands(

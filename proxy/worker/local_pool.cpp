@@ -20,19 +20,10 @@ namespace {
 pool_facts facts_of(const config::settings& all, const pool_plan& plan) {
     pool_facts facts;
     facts.mode = plan.mode;
-    facts.prepared_bytes = plan.policies.pool.prepared_statements;
     facts.keep_bytes = all.limits.request_keep;
     facts.session_bytes = all.limits.session_memory;
-    facts.journal_bytes = plan.policies.replay.max_transaction;
     facts.max_message = static_cast<std::uint32_t>(std::min<std::uint64_t>(all.limits.max_message, frame_length_limit));
-    facts.pin_opaque = plan.policies.pool.opaque_functions_are == config::opaque_functions::pin;
     return facts;
-}
-
-/// Standbys' servers are opened when reads need them, and not kept for later.
-pool_rules standby_rules(pool_rules rules) {
-    rules.min_size = 0;
-    return rules;
 }
 
 }  // namespace
@@ -44,13 +35,13 @@ local_pool::local_pool(worker& at, std::shared_ptr<shared_pool> from)
       worker_(at),
       view_(shared->backends_of->view()),
       primaries_(server_need::primary, shared->primaries,
-                 rules_of(shared->plan, at.shared().settings().connect.backoff), at.shared().servers),
+                 rules_of(shared->live.get()->pool, at.shared().settings().connect.backoff), at.shared().servers),
       standbys_(server_need::read_only, shared->standbys,
-                standby_rules(rules_of(shared->plan, at.shared().settings().connect.backoff)), at.shared().servers) {
+                rules_of(shared->live.get()->pool, at.shared().settings().connect.backoff), at.shared().servers) {
     facts.service = view_->mode;
     primaries_.core.set_generation(shared->generation);
     standbys_.core.set_generation(shared->generation);
-    follow_live_policies();
+    take_settings();
 }
 
 local_pool::~local_pool() = default;

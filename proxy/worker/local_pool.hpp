@@ -39,6 +39,8 @@ public:
     /// keeps its permit until then, so that abandoned queries never add up to more than the pool's size.
     void abandon(server_connection& server);
 
+    /// Another configuration counts from now on (follow_settings.cpp).
+    void follow_settings();
     /// What an operator has changed since counts from now on: looked at when a client begins to wait and at a failure.
     void follow_live_policies();
 
@@ -120,6 +122,9 @@ public:
     const std::shared_ptr<shared_pool> shared;
     pool_facts facts;
     pool_counters& counts;        ///< of this pool on this worker
+    config::timeout_settings timeouts;
+    std::string reset_query;      ///< of session mode
+    pool_duration slow_after{};   ///< log.slow_statement; 0: off
     std::uint64_t checkouts = 0;  ///< totals, like the next three
     std::uint64_t checkins = 0;
     std::uint64_t waits = 0;
@@ -137,6 +142,7 @@ public:
     std::string last_problem;  ///< why servers cannot be had, for the error that waiters get
 
 private:
+    void take_settings();
     /// This worker's part of a server_group.
     struct group {
         group(server_need kind, server_group& all, const pool_rules& rules, permit_counter& process)

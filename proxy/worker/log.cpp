@@ -1,9 +1,12 @@
 // See log.hpp.
 #include "proxy/worker/log.hpp"
 
+#include "admin/printable.hpp"
+
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <atomic>
 #include <chrono>
 #include <map>
 #include <mutex>
@@ -32,7 +35,7 @@ struct state {
     std::mutex mutex;
     std::map<std::string, kind_state, std::less<>> kinds;  // one entry per format string: bounded by the source
     std::uint32_t limit = 100;
-    bool json = false;
+    std::atomic<bool> json = false;
 };
 
 state& shared() {
@@ -48,6 +51,17 @@ std::string json_escaped(std::string_view text) {
         else out += each;
     }
     return out;
+}
+
+/// `"message":"..."`, and before it the incident that the line begins with, so that it can be searched for.
+std::string json_members(std::string_view line) {
+    constexpr std::string_view word = "incident ";
+    std::string result;
+    const std::size_t end = line.find(':');
+    if (line.starts_with(word) && end != std::string_view::npos)
+        result = R"("incident":")" + json_escaped(line.substr(word.size(), end - word.size())) + R"(",)";
+    // Names are what clients make them: not always UTF-8.
+    return result + R"("message":")" + json_escaped(admin::printable(line, 16 * 1024)) + '"';
 }
 
 /// Whether this line may be written; tells how many of its kind were left out before it.
@@ -75,17 +89,19 @@ bool within_limit(std::string_view kind, std::uint64_t& left_out) {
 
 void set_up(const config::log_settings& settings) {
     state& all = shared();
-    {
-        const std::scoped_lock lock(all.mutex);
-        all.limit = settings.rate_limit;
-        all.json = settings.format == config::log_format::json;
-    }
-    auto logger = std::make_shared<spdlog::logger>("pgsteady", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    const std::scoped_lock lock(all.mutex);
+    all.limit = settings.rate_limit;
+    all.json = settings.format == config::log_format::json;
+    // Never another logger: other threads may be writing with this one.
+    static const std::shared_ptr<spdlog::logger> logger = [] {
+        auto made = std::make_shared<spdlog::logger>("pgsteady", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+        made->flush_on(spdlog::level::trace);
+        spdlog::set_default_logger(made);
+        return made;
+    }();
     logger->set_level(to_spdlog(settings.level));
-    logger->flush_on(spdlog::level::trace);
-    logger->set_pattern(all.json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":"%v"})"
+    logger->set_pattern(all.json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v})"
                                  : "%Y-%m-%d %H:%M:%S.%e %^%-7l%$ %v");
-    spdlog::set_default_logger(std::move(logger));
 }
 
 void set_level(config::log_level level) { spdlog::default_logger()->set_level(to_spdlog(level)); }
@@ -96,7 +112,7 @@ void write(config::log_level level, std::string_view kind, std::string line) {
     std::uint64_t left_out = 0;
     if (!within_limit(kind, left_out)) return;
     if (left_out > 0) line += fmt::format(" ({} similar lines left out)", left_out);
-    if (shared().json) line = json_escaped(line);
+    if (shared().json) line = json_members(line);
     else
         for (char& each : line)  // one event, one line, whatever a client put into a name
             if (static_cast<unsigned char>(each) < 0x20) each = ' ';

@@ -12,6 +12,7 @@
 
 namespace pgsteady::log {
 
+/// At the start, and when the configuration has changed.
 void set_up(const config::log_settings& settings);
 
 /// From now on, until set_up() is called again.

@@ -90,8 +90,7 @@ client_login::credentials console_credentials_of(const config::settings& all, st
     return credentials_by(by_md5 ? config::auth_method::md5 : config::auth_method::scram_sha_256, all, user);
 }
 
-pool_rules rules_of(const pool_plan& plan, const config::connect_backoff_settings& redial) {
-    const config::pool_settings& from = plan.policies.pool;
+pool_rules rules_of(const config::pool_settings& from, const config::connect_backoff_settings& redial) {
     pool_rules rules;
     rules.size = from.size;
     rules.max_overflow = from.max_overflow;

@@ -42,7 +42,8 @@ struct pool_plan {
 /// The same for the console: always by what the configuration says of its own users, whatever auth.method is.
 [[nodiscard]] client_login::credentials console_credentials_of(const config::settings& all, std::string_view user);
 
-[[nodiscard]] pool_rules rules_of(const pool_plan& plan, const config::connect_backoff_settings& redial);
+/// `min_size` is kept as it is: 0 for pools that the configuration does not name.
+[[nodiscard]] pool_rules rules_of(const config::pool_settings& from, const config::connect_backoff_settings& redial);
 [[nodiscard]] session_mode session_mode_of(config::pool_mode mode);
 
 }  // namespace pgsteady

@@ -122,22 +122,23 @@ proxy_state::proxy_state(std::shared_ptr<const config::settings> all, std::size_
       sources(all->auth.passthrough),
       mock_secret(random_bytes(32)),
       helper(all->limits.max_handshakes),
-      settings_(std::move(all)) {
+      settings_(all.get()),
+      settings_owner_(std::move(all)) {
     workers.reserve(workers_count);
 }
 
 proxy_state::pool_answer proxy_state::pool_for(std::string_view database, std::string_view user) {
-    std::optional<pool_plan> plan = plan_pool(*settings_, database, user);
+    std::optional<pool_plan> plan = plan_pool(settings(), database, user);
     if (!plan) return {};
     const std::scoped_lock lock(mutex_);
     const auto at = pools_.find(plan->key());
     if (at != pools_.end()) return {at->second};
     const auto is_automatic = [](const auto& each) { return !each.second->plan.named; };
-    if (!plan->named && settings_->auto_pools.max != 0) {
+    if (!plan->named && settings().auto_pools.max != 0) {
         // Those that no worker has a part of any more make room.
         std::erase_if(pools_, [&](const auto& each) { return is_automatic(each) && each.second.use_count() == 1; });
         const auto automatic = std::count_if(pools_.begin(), pools_.end(), is_automatic);
-        if (static_cast<std::size_t>(automatic) >= settings_->auto_pools.max) return {nullptr, true};
+        if (static_cast<std::size_t>(automatic) >= settings().auto_pools.max) return {nullptr, true};
     }
     const std::string key = plan->key();
     std::shared_ptr<cluster> backends = cluster_here(plan->hosts);
@@ -177,7 +178,7 @@ std::vector<proxy_state::changed_pool> proxy_state::change_policies(const policy
 
 config::policies proxy_state::policies_to_come() const {
     const std::scoped_lock lock(mutex_);
-    config::policies result = *settings_;
+    config::policies result = settings();
     change_of_all_.apply_to(result);
     return result;
 }
@@ -216,14 +217,14 @@ std::shared_ptr<cluster> proxy_state::cluster_here(const std::vector<config::hos
     if (known != nullptr) return known;
     cluster_options how;
     how.hosts = hosts;
-    how.monitor = settings_->monitor;
-    how.backoff = settings_->connect.backoff;
-    how.breaker = settings_->breaker;
-    how.read_only = settings_->read_only;
-    how.hold_timeout = settings_->pool.hold_timeout;
-    how.tls = tls_mode_of(settings_->backends.tls.sslmode);
-    how.tls_context = server_tls;
-    how.dial = dial_options_of(settings_->connect);
+    how.monitor = settings().monitor;
+    how.backoff = settings().connect.backoff;
+    how.breaker = settings().breaker;
+    how.read_only = settings().read_only;
+    how.hold_timeout = settings().pool.hold_timeout;
+    how.tls = tls_mode_of(settings().backends.tls.sslmode);
+    how.tls_context = [this] { return server_tls.get(); };
+    how.dial = dial_options_of(settings().connect);
     how.login = [this, hosts](std::size_t refused) { return login_for(hosts, refused); };
     how.random_bytes = random_bytes;
     how.tell = tell_of;
@@ -243,8 +244,8 @@ std::vector<std::shared_ptr<cluster>> proxy_state::clusters() const {
 
 /// The monitor's own account, else the backends', else what the pools of these hosts sign in with, in turn (D10).
 std::optional<monitor_login> proxy_state::login_for(const std::vector<config::host_port>& hosts, std::size_t refused) const {
-    const config::monitor_settings& own = settings_->monitor;
-    const config::backend_settings& backends = settings_->backends;
+    const config::monitor_settings& own = settings().monitor;
+    const config::backend_settings& backends = settings().backends;
     std::string database = own.database.empty() ? backends.database : own.database;
     if (database.empty()) database = "postgres";
     if (!own.user.empty()) return monitor_login{own.user, own.password, database};
@@ -259,8 +260,8 @@ std::optional<monitor_login> proxy_state::login_for(const std::vector<config::ho
 }
 
 void proxy_state::start_monitor() {
-    if (!settings_->backends.hosts.empty()) (void)cluster_for(settings_->backends.hosts);
-    for (const auto& [name, database] : settings_->databases)
+    if (!settings().backends.hosts.empty()) (void)cluster_for(settings().backends.hosts);
+    for (const auto& [name, database] : settings().databases)
         if (!database.hosts.empty()) (void)cluster_for(database.hosts);
     monitor_.start();
 }
@@ -268,20 +269,19 @@ void proxy_state::start_monitor() {
 // ------------------------------------------------------------------------------------------ clients
 
 void proxy_state::derive_verifiers() {
-    const bool all_need_one = settings_->auth.method == config::auth_method::scram_sha_256;
-    for (const auto& [name, user] : settings_->users)
-        if ((all_need_one || console_role_of(*settings_, name) != console_role::nobody) && user.verifier.empty() &&
-            !user.password.empty())
-            verifiers_.emplace(name, make_scram_verifier(user.password, random_bytes(16), 4096));
+    verifier_map made = verifiers_for(settings());
+    const std::scoped_lock lock(mutex_);
+    verifiers_ = std::move(made);
 }
 
 std::optional<scram_verifier> proxy_state::verifier_of(std::string_view user) const {
+    const std::scoped_lock lock(mutex_);
     const auto at = verifiers_.find(user);
     return at != verifiers_.end() ? std::optional(at->second) : std::nullopt;
 }
 
 bool proxy_state::admit(const std::string& user, const std::string& database, std::string& cap) {
-    const std::optional<config::route> way = config::resolve(*settings_, database, user);
+    const std::optional<config::route> way = config::resolve(settings(), database, user);
     const std::uint32_t per_user = way ? way->max_clients_of_user : 0;
     const std::uint32_t per_database = way ? way->max_clients_of_database : 0;
     const std::scoped_lock lock(mutex_);

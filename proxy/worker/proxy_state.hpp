@@ -36,7 +36,7 @@ class worker;
 /// The servers of one kind of a pool, as all workers see them: the primary's, or the standbys' that reads are served by
 /// while there is no primary.
 struct server_group {
-    server_group(std::uint32_t most, std::size_t workers) : full_size(most), permits(most), parts(workers) {}
+    server_group(std::uint32_t most, std::size_t workers) : permits(most), full_size(most), parts(workers) {}
 
     /// What the others may know of one worker's part. Lines of their own: the first is written at every checkout, the
     /// second is read by all at every checkin and changes only when somebody waits.
@@ -45,8 +45,8 @@ struct server_group {
         alignas(64) std::atomic<std::int64_t> waiting_since{0};  ///< of the first waiter, on the steady clock; 0: nobody waits
     };
 
-    const std::uint32_t full_size;
     permit_counter permits;
+    std::atomic<std::uint32_t> full_size;  ///< what permits are limited to when servers have room
     std::vector<part_state> parts;  ///< by worker
     /// Until then, on the steady clock, fewer permits are given, since the server was full (53300); 0: all are.
     std::atomic<std::int64_t> crowded_until{0};
@@ -97,11 +97,38 @@ private:
     pool_time verified_at_{};
 };
 
+/// The context that new connections begin with. Thread-safe; read once per handshake.
+class current_tls {
+public:
+    /// Null: no TLS.
+    [[nodiscard]] std::shared_ptr<const net::tls_context> get() const {
+        const std::scoped_lock lock(mutex_);
+        return now_;
+    }
+    void put(std::shared_ptr<const net::tls_context> next) {
+        const std::scoped_lock lock(mutex_);
+        now_ = std::move(next);
+    }
+
+private:
+    mutable std::mutex mutex_;
+    std::shared_ptr<const net::tls_context> now_;
+};
+
 class proxy_state {
 public:
     proxy_state(std::shared_ptr<const config::settings> all, std::size_t workers);
 
-    [[nodiscard]] const config::settings& settings() const { return *settings_; }
+    /// Those in force. Good for minutes, even if others replace them; not to be kept for longer.
+    [[nodiscard]] const config::settings& settings() const { return *settings_.load(std::memory_order_acquire); }
+    /// The same, to be kept.
+    [[nodiscard]] std::shared_ptr<const config::settings> settings_to_keep() const {
+        const std::scoped_lock lock(mutex_);
+        return settings_owner_;
+    }
+    /// Everything follows `next` from now on (follow_settings.cpp); sockets and threads are as they are. Not on a worker's
+    /// thread, one at a time. Names pools that cannot follow: their servers would be others.
+    [[nodiscard]] std::vector<std::string> replace_settings(std::shared_ptr<const config::settings> next);
 
     struct pool_answer {
         std::shared_ptr<shared_pool> pool;
@@ -130,7 +157,8 @@ public:
     /// When it returns, no worker gets a letter about a cluster any more.
     void stop_monitor() { monitor_.stop(); }
 
-    /// Derives the verifiers of configured users that have plain passwords: a PBKDF2 each, so before listening (D40).
+    /// Derives the verifiers of configured users that have plain passwords: a PBKDF2 each, so before listening (D40), and again
+    /// with replace_settings().
     void derive_verifiers();
     /// Null: no such user, or none that could sign in by SCRAM.
     [[nodiscard]] std::optional<scram_verifier> verifier_of(std::string_view user) const;
@@ -151,25 +179,30 @@ public:
     /// Takes clients of the console; thread-safe, set before the first worker starts. Empty: there is no console.
     std::function<void(console_arrival)> enter_console;
     std::atomic<bool> draining{false};
-    std::shared_ptr<const net::tls_context> client_tls;
-    std::shared_ptr<const net::tls_context> server_tls;
+    current_tls client_tls;
+    current_tls server_tls;
     std::string mock_secret;          ///< salts of unknown users (P13)
     std::vector<worker*> workers;
     helper_thread helper;
 
 private:
+    using verifier_map = std::map<std::string, scram_verifier, std::less<>>;
+    [[nodiscard]] verifier_map verifiers_for(const config::settings& next) const;
+    [[nodiscard]] static bool follow(shared_pool& pool, const config::settings& next);
     [[nodiscard]] std::shared_ptr<cluster> cluster_here(const std::vector<config::host_port>& hosts);
     [[nodiscard]] std::optional<monitor_login> login_for(const std::vector<config::host_port>& hosts, std::size_t refused) const;
 
-    std::shared_ptr<const config::settings> settings_;
+    std::atomic<const config::settings*> settings_;
     mutable std::mutex mutex_;
+    std::shared_ptr<const config::settings> settings_owner_;  // of what settings_ points to
+    std::vector<std::pair<std::chrono::steady_clock::time_point, std::shared_ptr<const config::settings>>> former_;
     std::unordered_map<std::string, std::shared_ptr<shared_pool>> pools_;
     std::uint64_t pools_made_ = 0;
     policy_change change_of_all_;
     std::map<std::string, policy_change> change_of_pool_;  // by key; what all pools got is in it, too
     std::map<std::string, std::uint32_t, std::less<>> clients_of_user_;
     std::map<std::string, std::uint32_t, std::less<>> clients_of_database_;
-    std::map<std::string, scram_verifier, std::less<>> verifiers_;  // complete before the first worker starts
+    verifier_map verifiers_;
     std::map<std::string, std::shared_ptr<cluster>> clusters_;      // by the hosts' addresses; guarded by mutex_
     monitor monitor_;  // the last member: its thread ends before anything that it calls
 };

@@ -177,7 +177,7 @@ void server_connection::login_step(server_login::step step) {
 
 /// The stream goes to the helper and comes back encrypted, or broken (D40).
 void server_connection::begin_handshake() {
-    const std::shared_ptr<const net::tls_context> context = worker_->shared().server_tls;
+    const std::shared_ptr<const net::tls_context> context = worker_->shared().server_tls.get();
     if (context == nullptr || !stream_->start_tls_client(*context, host_.host))
         return fail_open(cannot_connect("TLS to " + link.backend_name + ": " + stream_->handshake_problem(),
                                         failure_kind::tls_failed));
@@ -498,7 +498,7 @@ void server_connection::errand(std::string_view sql, phase during) {
     send(query_frame(sql));
 }
 
-void server_connection::start_reset() { errand(pool_->shared->plan.policies.pool.reset_query, phase::resetting); }
+void server_connection::start_reset() { errand(pool_->reset_query, phase::resetting); }
 void server_connection::start_probe() { errand("", phase::probing); }
 void server_connection::start_barrier() { errand("", phase::barrier); }
 void server_connection::cool_down() { phase_ = phase::cooling; }

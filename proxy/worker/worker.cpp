@@ -4,7 +4,6 @@
 #include "protocol/constant_time.hpp"
 #include "protocol/wire.hpp"
 #include "proxy/policy/client_errors.hpp"
-#include "proxy/session/redact.hpp"
 #include "proxy/sql/statement_effects.hpp"
 #include "proxy/worker/cancel_dial.hpp"
 #include "proxy/worker/log.hpp"
@@ -37,10 +36,7 @@ worker::worker(proxy_state& shared, unsigned index)
         return number;
     };
     tables_.may_retry = [this] { return budget_.take(loop_.now(), counters_.statements.get()); };
-    if (shared.settings().log.statements)
-        tables_.on_statement = [](std::int32_t client_pid, std::string_view text) {
-            log::info("statement of client process {}: {}", client_pid, redacted(text));
-        };
+    log_statements(shared.settings().log.statements);
 }
 
 worker::~worker() {
@@ -317,7 +313,7 @@ std::chrono::milliseconds worker::tick_interval() const {
                limits.transaction.count() > 0 || limits.client_idle.count() > 0;
     };
     for (const auto& [key, pool] : pools_)
-        if (precise(pool->shared->plan.policies.timeouts)) return 100ms;
+        if (precise(pool->timeouts)) return 100ms;
     return 500ms;
 }
 

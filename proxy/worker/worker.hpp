@@ -45,6 +45,8 @@ public:
     void join();
     void post(std::function<void()> letter) { loop_.post(std::move(letter)); }
     [[nodiscard]] std::future<worker_snapshot> ask_snapshot();
+    /// By letter: other settings are in force (follow_settings.cpp).
+    void follow_settings();
     /// Clients of this cluster's pools that are in a transaction or wait for a reply.
     [[nodiscard]] std::future<std::size_t> ask_open_work(const cluster* of);
     /// At most so many clients, as they are.
@@ -116,6 +118,7 @@ private:
     void cancel_here(std::int32_t pid, const std::string& key);
     void end_cancel(cancel_dial* done);
     void warm_up();
+    void log_statements(bool on);
     void drop_unused_pools(bool at_once);
     [[nodiscard]] std::chrono::milliseconds tick_interval() const;
     [[nodiscard]] worker_snapshot take_snapshot();

@@ -246,6 +246,13 @@ struct running_server {
             said += "recover ";
             return outcome{.did = {"probing db1:5432"}};
         };
+        result.reload = [this](const std::string& who) {
+            const std::lock_guard lock(mutex);
+            said += "reload by " + who + ' ';
+            if (reload_problem.empty())
+                return reload_outcome{.did = {.changes = {{"configuration", "pool.size", "20", "30"}}}, .needs_restart = {"listen.port"}};
+            return reload_outcome{.did = {.what = verdict::invalid, .problems = {{"pool.siez", reload_problem}}}};
+        };
         result.force_breaker = [this](const breaker_order& order) {
             const std::lock_guard lock(mutex);
             said += "breaker " + std::to_string(static_cast<int>(order.action)) + ' ' + order.scope + ' ';
@@ -323,6 +330,7 @@ struct running_server {
     std::mutex mutex;
     std::string warnings;
     std::string audited;
+    std::string reload_problem;  ///< empty: a reload succeeds
     std::string said;  ///< which commands were given, in order
     std::optional<retry_order> retry;
     std::optional<switch_order> switches;

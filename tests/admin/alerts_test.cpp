@@ -112,6 +112,42 @@ TEST_CASE("Lag is judged by backend, and an alert whose subject is gone ends") {
     CHECK(all.active().empty());
 }
 
+TEST_CASE("A rejected configuration and a commit in doubt are told until they are mended") {
+    alerts all;
+    observation seen = calm();
+    seen.now.reload.last_failed = true;
+    seen.now.in_doubt_unresolved = 2;
+    all.judge(seen);
+    REQUIRE(names_of(all) == names{"in_doubt_commit", "reload_failed"});
+    CHECK(all.active()[0].level == alert_level::critical);
+    CHECK(all.active()[0].value == 2);
+    seen.now.reload.last_failed = false;
+    seen.now.in_doubt_unresolved = 0;
+    all.judge(seen);
+    CHECK(all.active().empty());
+}
+
+TEST_CASE("A certificate is warned of two weeks ahead, and critical once it has expired") {
+    alerts all;
+    observation seen = calm();
+    const auto days = [](int count) { return std::chrono::hours(24 * count); };
+    seen.now.certificates = {{"listen.tls.cert_file", seen.taken_at + days(15)}, {"backends.tls.cert_file", seen.taken_at + days(400)}};
+    all.judge(seen);
+    CHECK(all.active().empty());
+    seen.taken_at += days(2);
+    all.judge(seen);
+    REQUIRE(names_of(all) == names{"certificate_expiry"});
+    CHECK(all.active()[0].about == "listen.tls.cert_file");
+    CHECK(all.active()[0].value == doctest::Approx(13));
+    seen.taken_at += days(13);
+    all.judge(seen);
+    CHECK(names_of(all) == names{"certificate_expired"});
+    seen.now.certificates[0].expires = seen.taken_at + days(90);
+    all.judge(seen);
+    CHECK(all.active().empty());
+    CHECK(all.resolved().size() == 2);
+}
+
 TEST_CASE("What is kept of the past is bounded") {
     alerts all;
     observation seen = calm();

@@ -274,3 +274,21 @@ TEST_CASE("Sessions are listed for readers and ended by operators") {
     CHECK(at.order("DELETE", "/api/v1/sessions/8", "").status == 404);
     CHECK(at.order("DELETE", "/api/v1/sessions/7x", "").status == 404);
 }
+
+TEST_CASE("A reload answers with what changed and what waits, or with all problems and nothing done") {
+    running_server at(with_tokens());
+    CHECK(at.ask("POST", "/api/v1/reload").status == 401);
+    CHECK(at.order("POST", "/api/v1/reload", R"({"force": true})").status == 422);
+    CHECK(at.said.empty());
+    const http_reply done = at.order("POST", "/api/v1/reload", "");
+    REQUIRE(done.status == 200);
+    CHECK(done.json().at_pointer("/changes/0/what") == "pool.size");
+    CHECK(done.json().at_pointer("/needs_restart/0") == "listen.port");
+    CHECK(done.json().at("warnings").as_array().empty());
+    CHECK(at.said == "reload by 127.0.0.1 with the operate token ");
+    CHECK(at.audited.empty());  // whoever reloads writes the line
+    at.reload_problem = "proxy.yaml:3: error: pool.siez: unknown key";
+    const http_reply refused = at.order("POST", "/api/v1/reload", "{}");
+    CHECK(refused.status == 422);
+    CHECK(refused.body.find("proxy.yaml:3: error: pool.siez: unknown key") != std::string::npos);
+}

@@ -238,15 +238,21 @@ TEST_CASE("Counters by pool wait until every worker has answered, so that they n
     CHECK(metrics_text(seen).find("db_connections_active{") != std::string::npos);
 }
 
-TEST_CASE("Every metric that the rule file names exists") {
-    std::ifstream file(std::string(PGSTEADY_SOURCE_DIR) + "/deploy/prometheus-alerts.yaml");
-    REQUIRE(file.good());
-    const std::string rules(std::istreambuf_iterator<char>(file), {});
+TEST_CASE("Every metric that the rules and the Grafana dashboard name exists") {
     std::set<std::string> known;
     for (const family& each : families_of(metrics_text(full_observation()))) known.insert(each.name);
-    const std::regex name("\\b(db|pgsteady)_[a-z_]+");
-    std::size_t found = 0;
-    for (auto at = std::sregex_iterator(rules.begin(), rules.end(), name); at != std::sregex_iterator(); ++at, ++found)
-        CHECK_MESSAGE(known.contains(at->str()), at->str());
-    CHECK(found >= 6);
+    for (const auto& [name, least] : {std::pair{"prometheus-alerts.yaml", 9}, std::pair{"grafana/pgsteady.json", 35}}) {
+        std::ifstream file(std::string(PGSTEADY_SOURCE_DIR) + "/deploy/" + name);
+        REQUIRE(file.good());
+        const std::string text(std::istreambuf_iterator<char>(file), {});
+        const std::regex metric("\\b(db|pgsteady)_[a-z_]+");
+        std::set<std::string> named;
+        for (auto at = std::sregex_iterator(text.begin(), text.end(), metric); at != std::sregex_iterator(); ++at) {
+            std::string found = at->str();
+            if (found.ends_with("_bucket")) found.erase(found.size() - 7);
+            CHECK_MESSAGE(known.contains(found), name << ": " << found);
+            named.insert(found);
+        }
+        CHECK(named.size() >= static_cast<std::size_t>(least));
+    }
 }

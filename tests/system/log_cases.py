@@ -74,4 +74,30 @@ def garbage_does_not_flood(bench):
         assert len(proxy.log_text().splitlines()) < 150, proxy.log_tail(10)
 
 
-CASES = [one_line_per_end, failed_logins_are_told, json_lines, secrets_stay_out, garbage_does_not_flood]
+def slow_statements(bench):
+    """log.slow_statement: how long, whose, and the text without its constants (D39), also of a prepared statement."""
+    with bench.proxy(log={"slow_statement": "50ms"}) as proxy, proxy.connect(DATABASE) as client:
+        client.query("select 'quick-constant'")
+        client.query("select pg_sleep(0.08), 'slow-constant'")
+        eventually(lambda: "slow statement: " in proxy.log_text(), "the slow statement is in the log")
+        line = next(line for line in proxy.log_text().splitlines() if "slow statement: " in line)
+        assert f"(app@{DATABASE})" in line and "select pg_sleep($1), $2" in line, line
+        client.send(msg.parse("slow", "select pg_sleep(0.09)") + msg.sync())
+        client.read_result()
+        client.send(msg.bind("", "slow") + msg.execute("") + msg.sync())
+        client.read_result()
+        eventually(lambda: proxy.log_text().count("slow statement: ") == 2, "so is the prepared one")
+        assert "constant" not in proxy.log_text()
+
+
+def incidents_can_be_found(bench):
+    """The number in the error that a client gets is a member of its own in JSON lines."""
+    with bench.proxy(log={"format": "json"}, pool={"size": 1, "hold_timeout": "1s"}) as proxy, proxy.connect(DATABASE) as client:
+        client.query("begin")
+        told = json.dumps(proxy.refused(DATABASE))
+        lines = [json.loads(line) for line in proxy.log_text().splitlines()]
+        known = {line["incident"] for line in lines if "incident" in line}
+        assert any(each in told for each in known), (known, told)
+
+
+CASES = [slow_statements, incidents_can_be_found, one_line_per_end, failed_logins_are_told, json_lines, secrets_stay_out, garbage_does_not_flood]

@@ -42,7 +42,7 @@ ROOMS = [
     Room("proxy/console/*",    "proxy/console protocol config admin/snapshot.hpp admin/commands.hpp admin/printable.hpp",
                                                                                           "fmt",              True),
     Room("admin/*",            "admin config protocol/error_response.hpp protocol/sqlstate.hpp",
-                                                                                          "boost prometheus fmt libcrypto",
+                                                                                          "boost prometheus fmt libcrypto libssl",
                                                                                                               False),
     Room("proxy/*",            "*",                                                       "*",                False),
     Room("bench/*",            "*",                                                       "*",                False),
