@@ -3,7 +3,9 @@
 import json
 import re
 import socket
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from bench import DATABASE
 from lib.cluster import PASSWORD
@@ -97,4 +99,38 @@ def no_secret_in_any_answer(bench):
             assert secret not in proxy.log_text(), secret
 
 
-CASES = [tokens_and_roles, other_hosts_and_origins, large_and_slow_bodies, a_thousand_idle_connections, no_secret_in_any_answer]
+class _Receiver(BaseHTTPRequestHandler):
+    """What a webhook posts to: the first message is refused, the others are taken."""
+
+    def do_POST(self):
+        self.server.messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(500 if len(self.server.messages) == 1 else 204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def alerts_reach_the_webhook(bench):
+    """A rejected configuration is told, again after a refusal, and so is its end."""
+    with HTTPServer(("127.0.0.1", 0), _Receiver) as receiver:
+        receiver.messages = []
+        threading.Thread(target=receiver.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{receiver.server_port}/told?key=hook-secret"
+        with bench.proxy(admin={"operate_token": OPERATE}, alerts={"webhook_url": address}) as proxy:
+            good = proxy.file.read_text()
+            proxy.file.write_text("pool: {siez: 3}")
+            assert proxy.http("/api/v1/reload", "POST", "{}", {**JSON, **_bearer(OPERATE)})[0] == 422
+            eventually(lambda: len(receiver.messages) >= 2, "the alert is told, and told again", 20)
+            assert receiver.messages[0] == receiver.messages[1], receiver.messages
+            told = receiver.messages[1]
+            assert (told["source"], told["event"], told["alert"]["name"]) == ("pgsteady", "raised", "reload_failed"), told
+            proxy.file.write_text(good)
+            assert proxy.http("/api/v1/reload", "POST", "{}", {**JSON, **_bearer(OPERATE)})[0] == 200
+            eventually(lambda: receiver.messages[-1]["event"] == "resolved", "so is its end", 20)
+            assert 'pgsteady_webhook_messages_total{outcome="delivered"} 2' in proxy.http("/metrics")[2]
+            assert "hook-secret" not in proxy.log_text()
+        receiver.shutdown()
+
+
+CASES = [alerts_reach_the_webhook, tokens_and_roles, other_hosts_and_origins, large_and_slow_bodies, a_thousand_idle_connections, no_secret_in_any_answer]
