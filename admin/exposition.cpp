@@ -67,7 +67,8 @@ void exposition::write(std::uint64_t value) {
 }
 
 void exposition::write(double value) {
-    if (value >= 0 && value < largest_whole && value == std::floor(value)) return write(static_cast<std::uint64_t>(value));
+    if (value >= 0 && value < largest_whole && value == std::floor(value))
+        return write(static_cast<std::uint64_t>(value));
     std::array<char, 40> digits;
     const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
     if (std::isnan(value)) out_ += "NaN\n";
@@ -82,7 +83,8 @@ std::string_view exposition::bound(double value) {
     char* const digits = at;
     at = std::to_chars(digits, bound_ + sizeof bound_ - 4, value).ptr;
     const std::string_view written(digits, static_cast<std::size_t>(at - digits));
-    if (format_ == metric_format::openmetrics && written.find_first_of(".e") == std::string_view::npos) *at++ = '.', *at++ = '0';
+    if (format_ == metric_format::openmetrics && written.find_first_of(".e") == std::string_view::npos)
+        *at++ = '.', *at++ = '0';
     *at++ = '"';
     return {bound_, static_cast<std::size_t>(at - bound_)};
 }

@@ -56,7 +56,8 @@ void add_operations(exposition& to, const snapshot& now) {
     std::vector<std::string> labels;
     for (const operation_totals& each : now.operations)
         labels.push_back(label("operation", each.operation) + ',' + label("status", each.status));
-    to.begin(kind::Histogram, "db_query_duration_seconds", "From a request's first byte at the proxy to the end of its reply.");
+    to.begin(kind::Histogram, "db_query_duration_seconds",
+             "From a request's first byte at the proxy to the end of its reply.");
     for (std::size_t at = 0; at < labels.size(); ++at) to.add(labels[at], now.operations[at].seconds);
     to.begin(kind::Counter, "db_query_total", "Requests by operation and how they ended.");
     for (std::size_t at = 0; at < labels.size(); ++at) to.add(labels[at], now.operations[at].count);
@@ -65,14 +66,18 @@ void add_operations(exposition& to, const snapshot& now) {
 void add_breaker(exposition& to, const snapshot& now) {
     to.begin(kind::Gauge, "db_circuit_breaker_state", "1 for the state that the circuit breaker is in.");
     add_states(to, "state", breaker_state_names, now.breaker.state);
-    to.count("db_circuit_breaker_failures_total", "Failures that the circuit breaker has counted.", now.breaker.failures_total);
-    to.count("pgsteady_circuit_breaker_trips_total", "How often the circuit breaker has opened.", now.breaker.trips_total);
+    to.count("db_circuit_breaker_failures_total", "Failures that the circuit breaker has counted.",
+             now.breaker.failures_total);
+    to.count("pgsteady_circuit_breaker_trips_total", "How often the circuit breaker has opened.",
+             now.breaker.trips_total);
     std::vector<std::string> labels;
     for (const breaker_status& each : now.breaker_scopes) labels.push_back(label("scope", printable(each.scope)));
     to.begin(kind::Gauge, "pgsteady_breaker_state", "By what a breaker guards: 0 closed, 1 half open, 2 open.");
     for (std::size_t at = 0; at < labels.size(); ++at) {
         const breaker_state state = now.breaker_scopes[at].state;
-        to.add(labels[at], std::uint64_t{state == breaker_state::open ? 2U : state == breaker_state::half_open ? 1U : 0U});
+        to.add(labels[at], std::uint64_t{state == breaker_state::open        ? 2U
+                                         : state == breaker_state::half_open ? 1U
+                                                                             : 0U});
     }
     to.begin(kind::Counter, "pgsteady_breaker_trips_total", "How often it has opened, by what it guards.");
     for (std::size_t at = 0; at < labels.size(); ++at) to.add(labels[at], now.breaker_scopes[at].trips_total);
@@ -108,13 +113,15 @@ void add_process(exposition& to, const snapshot& now) {
     to.begin(kind::Gauge, "pgsteady_worker_answered", "1 if the worker thread answered in time for this page.");
     for (const worker_status& each : now.workers)
         to.add(label("worker", std::to_string(each.index)), std::uint64_t{each.answered});
-    to.begin(kind::Counter, "pgsteady_config_reloads_total", "Times that the configuration was loaded again, by outcome.");
+    to.begin(kind::Counter, "pgsteady_config_reloads_total",
+             "Times that the configuration was loaded again, by outcome.");
     to.add(label("outcome", "applied"), now.reload.applied);
     to.add(label("outcome", "unchanged"), now.reload.unchanged);
     to.add(label("outcome", "rejected"), now.reload.rejected);
     to.gauge("pgsteady_config_last_reload_successful", "0 after a configuration was rejected, until one is accepted.",
              now.reload.last_failed ? 0 : 1);
-    to.begin(kind::Gauge, "pgsteady_config_last_reload_timestamp_seconds", "When the configuration was last loaded again.");
+    to.begin(kind::Gauge, "pgsteady_config_last_reload_timestamp_seconds",
+             "When the configuration was last loaded again.");
     if (now.reload.last != std::chrono::system_clock::time_point{}) to.add({}, unix_seconds(now.reload.last));
 }
 
@@ -125,7 +132,8 @@ void add_tls(exposition& to, const snapshot& now) {
         to.add(side + label("result", "success"), each.handshakes);
         to.add(side + label("result", "failure"), each.failed);
     }
-    to.begin(kind::Gauge, "pgsteady_tls_certificate_expiry_timestamp_seconds", "When a certificate that is shown expires.");
+    to.begin(kind::Gauge, "pgsteady_tls_certificate_expiry_timestamp_seconds",
+             "When a certificate that is shown expires.");
     for (const certificate_status& each : now.certificates) to.add(label("key", each.key), unix_seconds(each.expires));
 }
 
@@ -233,10 +241,10 @@ void add_pool_durations(exposition& to, const std::vector<labelled_pool>& pools)
                 to.add(each.label + ',' + label("operation", one.operation), one.*which);
         }
     };
-    add_operations_of("pgsteady_pool_first_byte_seconds", "From a request's first byte at the proxy to the first of its reply.",
-                      &by_operation::first_byte);
-    add_operations_of("pgsteady_pool_request_seconds", "From a request's first byte at the proxy to the end of its reply.",
-                      &by_operation::total);
+    add_operations_of("pgsteady_pool_first_byte_seconds",
+                      "From a request's first byte at the proxy to the first of its reply.", &by_operation::first_byte);
+    add_operations_of("pgsteady_pool_request_seconds",
+                      "From a request's first byte at the proxy to the end of its reply.", &by_operation::total);
     std::uint64_t without = 0;
     for (const labelled_pool& each : pools) without += each.pool->durations ? 0 : 1;
     to.gauge("pgsteady_pools_without_histograms", "Pools beyond admin.histogram_pools.", static_cast<double>(without));
@@ -294,7 +302,8 @@ void add_recovery(exposition& to, const snapshot& now) {
     to.begin(kind::Counter, "pgsteady_retries_total", "Requests sent again, by why and by how that ended.");
     for (const retry_total& each : now.retry_classes)
         to.add(label("class", each.cause) + ',' + label("outcome", each.outcome), each.count);
-    add_outcomes(to, "pgsteady_recoveries_total", "What lost servers led to: requests sent again, answered, or not.", now.retries);
+    add_outcomes(to, "pgsteady_recoveries_total", "What lost servers led to: requests sent again, answered, or not.",
+                 now.retries);
     add_outcomes(to, "pgsteady_replays_total", "Transactions replayed, by how that ended.", now.replays);
     add_outcomes(to, "pgsteady_in_doubt_total", "Commits whose outcome was in doubt, by what was found.", now.in_doubt);
     to.gauge("pgsteady_in_doubt_unresolved", "Commits whose outcome is still being looked for.",

@@ -43,7 +43,8 @@ std::optional<http_url> parse_http_url(std::string_view text) {
     if (result.host.empty()) return std::nullopt;
     if (skip(authority, ":")) {
         const auto [read, error] = std::from_chars(authority.data(), authority.data() + authority.size(), result.port);
-        if (error != std::errc{} || read != authority.data() + authority.size() || result.port == 0) return std::nullopt;
+        if (error != std::errc{} || read != authority.data() + authority.size() || result.port == 0)
+            return std::nullopt;
     } else if (!authority.empty()) {
         return std::nullopt;
     }

@@ -26,8 +26,9 @@ using std::chrono::system_clock;
 }
 
 [[nodiscard]] std::string shown(system_clock::time_point expires) {
-    return expires == system_clock::time_point{} ? std::string("none")
-                                                 : fmt::format("expires {:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(system_clock::to_time_t(expires)));
+    return expires == system_clock::time_point{}
+               ? std::string("none")
+               : fmt::format("expires {:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(system_clock::to_time_t(expires)));
 }
 
 /// For the log and the list of events; the answer has the whole of it.

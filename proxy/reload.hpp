@@ -3,9 +3,10 @@
 // reads files and waits for nobody. Owned by the application.
 #pragma once
 
+#include "config/load.hpp"
+
 #include "admin/commands.hpp"
 #include "admin/snapshot.hpp"
-#include "config/load.hpp"
 #include "proxy/worker/proxy_state.hpp"
 
 #include <chrono>

@@ -15,16 +15,28 @@ namespace {
 /// Whole sections end with a dot. Sockets, threads and what servers are: none of it can change under those who use it.
 constexpr std::array kept_sections{std::string_view("listen.keepalive."), std::string_view("monitor."),
                                    std::string_view("admin.tls.")};
-constexpr std::array kept_keys{
-    std::string_view("workers"), std::string_view("listen.host"), std::string_view("listen.port"),
-    std::string_view("listen.unix_socket_dir"), std::string_view("listen.backlog"), std::string_view("backends.hosts"),
-    std::string_view("backends.port"), std::string_view("backends.user"), std::string_view("backends.database"),
-    std::string_view("backends.tls.sslmode"), std::string_view("auth.method"),
-    std::string_view("auth.passthrough.max_tries_per_minute"), std::string_view("auth.passthrough.max_concurrent"),
-    std::string_view("limits.max_handshakes"), std::string_view("limits.max_message"),
-    std::string_view("limits.request_keep"), std::string_view("limits.session_memory"), std::string_view("pool.mode"),
-    std::string_view("hold.ramp"), std::string_view("admin.enabled"), std::string_view("admin.host"),
-    std::string_view("admin.port")};
+constexpr std::array kept_keys{std::string_view("workers"),
+                               std::string_view("listen.host"),
+                               std::string_view("listen.port"),
+                               std::string_view("listen.unix_socket_dir"),
+                               std::string_view("listen.backlog"),
+                               std::string_view("backends.hosts"),
+                               std::string_view("backends.port"),
+                               std::string_view("backends.user"),
+                               std::string_view("backends.database"),
+                               std::string_view("backends.tls.sslmode"),
+                               std::string_view("auth.method"),
+                               std::string_view("auth.passthrough.max_tries_per_minute"),
+                               std::string_view("auth.passthrough.max_concurrent"),
+                               std::string_view("limits.max_handshakes"),
+                               std::string_view("limits.max_message"),
+                               std::string_view("limits.request_keep"),
+                               std::string_view("limits.session_memory"),
+                               std::string_view("pool.mode"),
+                               std::string_view("hold.ramp"),
+                               std::string_view("admin.enabled"),
+                               std::string_view("admin.host"),
+                               std::string_view("admin.port")};
 /// Of monitor: asked for at each sign-in of the monitor.
 constexpr std::array asked_each_time{std::string_view("monitor.user"), std::string_view("monitor.password"),
                                      std::string_view("monitor.password_file"), std::string_view("monitor.database")};
@@ -76,7 +88,8 @@ public:
     }
 
 private:
-    void compare(std::string path, const config::value_rule& rule, const config::slot& was, const config::slot& is, bool kept) {
+    void compare(std::string path, const config::value_rule& rule, const config::slot& was, const config::slot& is,
+                 bool kept) {
         if (config::format(was, rule) == config::format(is, rule)) return;
         if (kept) {
             copy(is, was);
@@ -105,7 +118,8 @@ private:
     void compare_rows(std::string_view title, const std::string& name, std::span<const config::entry_key<Entry>> rows,
                       Entry& was, Entry& is, const List& kept) {
         for (const auto& row : rows)
-            compare(config::entry_path(title, name, row.name), row.rule, row.find(was), row.find(is), has(kept, row.name));
+            compare(config::entry_path(title, name, row.name), row.rule, row.find(was), row.find(is),
+                    has(kept, row.name));
     }
 
     /// An entry's policies are complete: what merely follows the global value is told once, there.

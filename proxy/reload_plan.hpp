@@ -2,8 +2,9 @@
 // and the settings that result. It decides nothing else and changes nothing. Pure; secrets are compared, never shown.
 #pragma once
 
-#include "admin/commands.hpp"
 #include "config/config.hpp"
+
+#include "admin/commands.hpp"
 
 #include <string>
 #include <string_view>
@@ -12,8 +13,8 @@
 namespace pgsteady {
 
 struct reload_plan {
-    config::settings next;                   ///< the new values of what can change, the values in use of everything else
-    std::vector<admin::change> changes{};    ///< what `next` differs in
+    config::settings next;                 ///< the new values of what can change, the values in use of everything else
+    std::vector<admin::change> changes{};  ///< what `next` differs in
     std::vector<std::string> needs_restart{};  ///< keys whose new values wait for one
 };
 

@@ -20,8 +20,9 @@ constexpr std::chrono::minutes settings_kept{10};
 
 /// Where servers are and as whom they are signed in to: what a pool that exists cannot change.
 [[nodiscard]] bool same_servers(const pool_plan& one, const pool_plan& other) {
-    return one.hosts == other.hosts && one.server_database == other.server_database && one.server_user == other.server_user &&
-           one.server_verifier == other.server_verifier && one.mode == other.mode;
+    return one.hosts == other.hosts && one.server_database == other.server_database &&
+           one.server_user == other.server_user && one.server_verifier == other.server_verifier &&
+           one.mode == other.mode;
 }
 
 /// Standbys' servers are opened when reads need them, and not kept for later.
@@ -41,7 +42,8 @@ proxy_state::verifier_map proxy_state::verifiers_for(const config::settings& nex
         if (!user.verifier.empty() || user.password.empty()) continue;
         if (!all_need_one && console_role_of(next, name) == console_role::nobody) continue;
         const auto before = now.users.find(name);
-        const auto known = before != now.users.end() && before->second.password == user.password ? verifier_of(name) : std::nullopt;
+        const auto known =
+            before != now.users.end() && before->second.password == user.password ? verifier_of(name) : std::nullopt;
         result.emplace(name, known ? *known : make_scram_verifier(user.password, random_bytes(16), 4096));
     }
     return result;

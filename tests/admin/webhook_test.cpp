@@ -24,7 +24,8 @@ constexpr webhook::pauses soon{1ms, 1ms, 1ms};
 /// Answers one connection after the other with the next of its statuses; keeps what it was sent. 0: says nothing.
 class receiver {
 public:
-    explicit receiver(std::vector<unsigned> statuses) : fd_(::socket(AF_INET, SOCK_STREAM, 0)), statuses_(std::move(statuses)) {
+    explicit receiver(std::vector<unsigned> statuses)
+        : fd_(::socket(AF_INET, SOCK_STREAM, 0)), statuses_(std::move(statuses)) {
         sockaddr_in at{};
         at.sin_family = AF_INET;
         at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -43,7 +44,9 @@ public:
     receiver(const receiver&) = delete;
     receiver& operator=(const receiver&) = delete;
 
-    [[nodiscard]] std::string address() const { return "http://127.0.0.1:" + std::to_string(port_) + "/hook?key=address-secret"; }
+    [[nodiscard]] std::string address() const {
+        return "http://127.0.0.1:" + std::to_string(port_) + "/hook?key=address-secret";
+    }
     [[nodiscard]] std::vector<std::string> got() {
         const std::lock_guard lock(mutex_);
         return got_;

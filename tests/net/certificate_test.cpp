@@ -2,16 +2,15 @@
 #include "proxy/net/certificate.hpp"
 
 #include <doctest/doctest.h>
-
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-
-#include <unistd.h>
 
 using namespace pgsteady;
 

@@ -6,9 +6,11 @@
 using namespace pgsteady;
 
 TEST_CASE("Constants become parameters, and the rest stays as it was written") {
-    CHECK(normalized_statement("SELECT a FROM t WHERE b = 'x' AND c > 17.5") == "SELECT a FROM t WHERE b = $1 AND c > $2");
+    CHECK(normalized_statement("SELECT a FROM t WHERE b = 'x' AND c > 17.5") ==
+          "SELECT a FROM t WHERE b = $1 AND c > $2");
     CHECK(normalized_statement("select 1; select 'two'").find("two") == std::string::npos);
-    CHECK(normalized_statement("insert into t values (1, 'secret-value', $$dollar secret$$)").find("secret") == std::string::npos);
+    CHECK(normalized_statement("insert into t values (1, 'secret-value', $$dollar secret$$)").find("secret") ==
+          std::string::npos);
     CHECK(normalized_statement("select * from t where a = $1") == "select * from t where a = $1");
 }
 

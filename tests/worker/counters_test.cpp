@@ -27,7 +27,8 @@ TEST_CASE("A duration belongs to the first bucket whose bound it does not exceed
             CHECK_MESSAGE(duration_histogram::bucket_of(each) == bucket_by_comparison(each), each.count());
     }
     for (std::int64_t each = 1; each < 200'000'000'000; each += each / 7 + 1)
-        CHECK(duration_histogram::bucket_of(std::chrono::nanoseconds(each)) == bucket_by_comparison(std::chrono::nanoseconds(each)));
+        CHECK(duration_histogram::bucket_of(std::chrono::nanoseconds(each)) ==
+              bucket_by_comparison(std::chrono::nanoseconds(each)));
 }
 
 TEST_CASE("Counts and the sum are those of what was observed") {
