@@ -97,7 +97,12 @@ constexpr std::string_view lasting = "until the configuration is loaded again";
             {"pinned", text_or_null(of.pinned)},
             {"waits_for", text_or_null(of.waits_for)},
             {"wait_seconds", rounded(of.wait_seconds, 3)},
-            {"server", text_or_null(of.server)}};
+            {"server", text_or_null(of.server)},
+            {"server_pid", of.server_pid == 0 ? json::value(nullptr) : json::value(of.server_pid)},
+            {"application_name", json_string(of.application_name)},
+            {"tls", text_or_null(of.tls)},
+            {"age_seconds", rounded(of.age_seconds, 1)},
+            {"silent_seconds", rounded(of.silent_seconds, 1)}};
 }
 
 /// The bounds of a key of the configuration, in its own unit.

@@ -29,7 +29,7 @@ function wantedSessions() {
   const text = $("sessions-find").value.trim().toLowerCase();
   const stuck = $("sessions-stuck").checked;
   return (sessions.list || []).filter((each) => (!stuck || each.pinned || each.waits_for) &&
-    (!text || [each.session, each.user, each.database, each.peer, each.state, each.server, each.pinned, each.waits_for].join(" ").toLowerCase().includes(text)));
+    (!text || [each.session, each.user, each.database, each.application_name, each.peer, each.state, each.server, each.pinned, each.waits_for].join(" ").toLowerCase().includes(text)));
 }
 
 function whyOf(each) {
@@ -40,16 +40,20 @@ function whyOf(each) {
 function sessionView(first) {
   const state_ = badge("");
   const why = el("td");
+  const name = el("td");
+  const age = el("td.number");
   const server = el("td.mono");
   const end = el("button.button.small", {type: "button", "aria-label": `End session ${first.session}`,
     onclick: () => dialog.order("end", first.session, `${first.user}@${first.database} from ${first.peer}`)}, "End");
-  const node = el("tr", null, el("td.number", null, String(first.session)), el("td", null, `${first.user}@${first.database}`), el("td.mono", null, first.peer),
-    el("td", null, state_), why, server, el("td.end", null, end));
+  const node = el("tr", null, el("td.number", null, String(first.session)), el("td", null, `${first.user}@${first.database}`), name, el("td.mono", null, first.peer),
+    age, el("td", null, state_), why, server, el("td.end", null, end));
   return {node, update(each) {
     state_.className = `badge ${{waiting: "warn", active: "good", in_transaction: "accent"}[each.state] || ""}`;
     say(state_, words(each.state).toLowerCase());
     say(why, whyOf(each));
-    say(server, each.server || "–");
+    say(name, each.application_name);
+    say(age, seconds(each.age_seconds));
+    say(server, each.server ? `${each.server}${each.server_pid ? ` · ${each.server_pid}` : ""}` : "–");
   }};
 }
 
@@ -63,7 +67,7 @@ function drawSessions() {
     replace($("sessions"), el("p.empty", null, text));
     return;
   }
-  sessionTable = sessionTable || tableOf([["Id", "number"], ["Who"], ["From"], ["State"], ["Why"], ["Server"], [""]], []);
+  sessionTable = sessionTable || tableOf([["Id", "number"], ["Who"], ["Application"], ["From"], ["Here for", "number"], ["State"], ["Why"], ["Server"], [""]], []);
   if ($("sessions").firstChild !== sessionTable) replace($("sessions"), sessionTable);
   keep(sessionTable.tBodies[0], wanted.slice(0, sessionsShown), (each) => String(each.session), sessionView);
 }

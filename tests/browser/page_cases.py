@@ -86,8 +86,9 @@ def policy(stage):
 
 
 def hostile_names(stage):
-    """A database called like markup is shown as text."""
-    with stage.proxy() as proxy:
+    """A database and an application that are called like markup are shown as text."""
+    with stage.proxy() as proxy, proxy.connect(DATABASE, application_name=HOSTILE + "<b>app</b>") as client:
+        client.query("select 1")
         page = stage.open(proxy)
         _drawn(page, proxy)
         try:
@@ -95,7 +96,9 @@ def hostile_names(stage):
         except (ServerError, Closed):
             pass
         page.eventually("document.body.textContent.includes('onerror=alert')", "its name is shown")
-        assert page.value("document.querySelectorAll('img').length") == 0
+        page.value("document.getElementById('sessions').scrollIntoView()")
+        page.eventually("document.querySelector('#sessions').textContent.includes('<b>app</b>')", "the application's name is shown")
+        assert page.value("document.querySelectorAll('img, #sessions b').length") == 0
         _is_quiet(page, proxy)
 
 
