@@ -22,8 +22,8 @@ from lib.processes import with_death_signal
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--mute-audio",
          "--remote-debugging-pipe")
-ANSWER_SECONDS = 20
-WAIT_SECONDS = 20
+ANSWER_SECONDS = 30
+WAIT_SECONDS = 30
 
 
 def find():
