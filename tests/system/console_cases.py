@@ -11,7 +11,7 @@ from lib import messages as msg
 from lib.cluster import PASSWORD
 from lib.deadline import eventually
 from lib.processes import free_port
-from lib.proxy import clean_environment
+from lib.proxy import clean_environment, merge
 from lib.suite import Skip
 from lib.wire_client import Closed, ServerError
 
@@ -254,6 +254,20 @@ def orders_leave_an_audit_line(bench):
         assert "is in the console" not in proxy.log_text()[len(log):], "the level was not changed"
 
 
+def reload_tells_what_changed(bench):
+    """The same as SIGHUP: all or nothing, and the answer says which."""
+    with _proxy(bench) as proxy:
+        proxy.write_config(merge(proxy.config, {"pool": {"size": 3}}))
+        code, out, err = _psql(proxy, "RELOAD")
+        assert code == 0 and out.strip() == "RELOAD", (out, err)
+        assert "pool.size: 2 -> 3" in err, err
+        assert _row(_show(proxy, "CONFIG"), key="pool.size")["value"] == "3"
+        proxy.write_config(merge(proxy.config, {"pool": {"size": "many"}}))
+        code, _, err = _psql(proxy, "RELOAD")
+        assert code != 0 and "F0000" in err and "pool.size" in err, err
+        assert _row(_show(proxy, "CONFIG"), key="pool.size")["value"] == "3"
+
+
 def refusals_have_code_and_hint(bench):
     with _proxy(bench) as proxy:
         for text, code, hint in (("PAUZE", "42601", "PAUSE"), ("SHOW POOL", "42601", "SHOW POOLS"), ("SHOW FDS", "0A000", ""),
@@ -387,5 +401,5 @@ def debians_exporter_works(bench):
 CASES = (every_table_in_psql, tables_tell_the_truth, says_why_a_client_is_pinned, pause_waits_for_work_and_resume_lets_it_go_on,
          pause_of_everything_holds_pools_to_come, reconnect_and_wait_close, kill_ends_clients_until_resume, kill_client_ends_one,
          disable_refuses_new_clients, shutdown_drains, who_gets_in, stats_users_look_and_change_nothing,
-         orders_leave_an_audit_line, refusals_have_code_and_hint, a_configured_database_of_the_name_wins, over_tls,
+         orders_leave_an_audit_line, reload_tells_what_changed, refusals_have_code_and_hint, a_configured_database_of_the_name_wins, over_tls,
          counted_under_the_caps, many_commands_sent_ahead, psycopg2_reads_numbers, psycopg3_works, debians_exporter_works)
