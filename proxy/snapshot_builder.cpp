@@ -55,13 +55,15 @@ void add(admin::counter_totals& sum, const worker_counters& from) {
 void add_recoveries(admin::snapshot& all, const std::vector<std::unique_ptr<worker>>& workers) {
     std::uint64_t attempted = 0;
     std::uint64_t answered = 0;
+    std::uint64_t withheld = 0;
     std::array<std::uint64_t, 4> lost{};  // R04, R06, R07, R08
     for (const auto& each : workers) {
         attempted += each->counters().retries.get();
         answered += each->counters().recovered.get();
+        withheld += each->counters().withheld.get();
         for (std::size_t i = 0; i < lost.size(); ++i) lost[i] += each->counters().lost[i].get();
     }
-    all.retries = {{"attempted", attempted}, {"answered", answered}, {"result_lost", lost[1]}};
+    all.retries = {{"attempted", attempted}, {"answered", answered}, {"result_lost", lost[1]}, {"withheld", withheld}};
     all.replays = {{"transaction_lost", lost[0]}};
     all.in_doubt = {{"commit_unknown", lost[2]}, {"statement_unknown", lost[3]}};
 }

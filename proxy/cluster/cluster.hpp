@@ -5,6 +5,7 @@
 
 #include "config/config.hpp"
 #include "protocol/scram_common.hpp"
+#include "proxy/cluster/crash_watch.hpp"
 #include "proxy/policy/breaker.hpp"
 #include "proxy/policy/cluster_report.hpp"
 #include "proxy/policy/cluster_view.hpp"
@@ -40,6 +41,8 @@ public:
     /// One atomic load.
     [[nodiscard]] virtual std::uint64_t newest_sample() const = 0;
     virtual void report(host_report seen) = 0;
+    /// Which statements its servers crash under (D25).
+    [[nodiscard]] virtual crash_watch& crashes() = 0;
     /// So many statements wait on some worker because of this cluster: 0 slows the probes down again.
     virtual void waiting(unsigned worker, std::size_t statements) = 0;
     /// Holds writes and transactions until released (a planned switchover, maintenance).

@@ -24,8 +24,10 @@ watched_cluster::watched_cluster(std::shared_ptr<net::event_loop> loop, cluster_
     : loop_(std::move(loop)),
       options_(std::move(options)),
       addresses_(addresses_of(options_.hosts)),
+      crashes_(addresses_.size()),
       policy_(addresses_, rules_of(options_), moment{net::clock::now()}),
-      chance_(std::random_device{}()) {
+      chance_(std::random_device{}()),
+      signed_in_(addresses_.size()) {
     view_ = std::make_shared<const cluster_view>(policy_.view());
 }
 
@@ -111,14 +113,27 @@ void watched_cluster::on_outcome(std::size_t index, monitor_connection::outcome 
     const moment at = now();
     switch (what.kind) {
         case kind::touched: host.touched(at); break;
-        case kind::signed_in: host.connected(at); break;
+        case kind::signed_in:
+            signed_in_[index] = at.now;
+            host.connected(at);
+            break;
         case kind::connect_failed: host.connect_failed(what.verdict, std::move(what.words), at); break;
         case kind::answered: policy_.answered(index, std::move(what.found), at); break;
         case kind::refused: host.probe_refused(std::move(what.words), at); break;
         case kind::missed: host.missed(at); break;
-        case kind::ended: host.disconnected(what.verdict, std::move(what.words), at); break;
+        case kind::ended:
+            note_crash(index, what.verdict);
+            host.disconnected(what.verdict, std::move(what.words), at);
+            break;
     }
     settle_soon();
+}
+
+/// The monitor's own connection is a witness, too: of one busy client nobody else might be told.
+void watched_cluster::note_crash(std::size_t index, const recovery_verdict& verdict) {
+    const net::time_point opened = signed_in_[index];
+    if (verdict.name == verdict_name::server_crashed) crashes_.told_of_crash(index, opened, loop_->now());
+    else if (verdict.name == verdict_name::connection_lost) crashes_.ended_silently(index, {}, opened, loop_->now());
 }
 
 /// Conclusions are drawn once per turn, whatever has come in.

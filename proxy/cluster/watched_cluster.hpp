@@ -38,6 +38,7 @@ public:
     [[nodiscard]] view_ptr view() const override;
     [[nodiscard]] std::uint64_t newest_sample() const override { return newest_sample_.load(); }
     void report(host_report seen) override;
+    [[nodiscard]] crash_watch& crashes() override { return crashes_; }
     void waiting(unsigned worker, std::size_t statements) override;
     void hold(bool on) override;
     void recover() override;
@@ -51,6 +52,7 @@ private:
     void on_loop(std::function<void(cluster_policy&)> what);
     [[nodiscard]] moment now();
     void on_outcome(std::size_t index, monitor_connection::outcome what);
+    void note_crash(std::size_t index, const recovery_verdict& verdict);
     void settle_soon();
     void settle();
     void publish(bool changed);
@@ -61,6 +63,7 @@ private:
     const cluster_options options_;
     const std::vector<std::string> addresses_;
     std::atomic<std::uint64_t> newest_sample_{1};
+    crash_watch crashes_;
     mutable std::mutex mutex_;
     view_ptr view_;                     // guarded by mutex_
     std::deque<cluster_event> events_;  // guarded by mutex_; the oldest leave
@@ -69,6 +72,7 @@ private:
     cluster_policy policy_;
     std::vector<std::unique_ptr<monitor_connection>> connections_;  // by host; empty: not begun, or ended
     std::minstd_rand chance_;
+    std::vector<net::time_point> signed_in_;  // by host: when the monitor's own connection was
     net::timer_id timer_;
     bool settling_ = false;
 };

@@ -41,6 +41,8 @@ namespace client_errors {
 /// R09: COPY FROM STDIN was in progress. `over`: CopyDone had been sent, so the rows may be there.
 [[nodiscard]] error_fields copy_lost(std::uint64_t bytes, bool over, std::string_view last_words,
                                      std::string_view incident);
+/// R10: it is not sent again, since servers have crashed under it `crashes` times (D25).
+[[nodiscard]] error_fields withheld(std::uint32_t crashes, std::uint64_t fingerprint, std::string_view incident);
 /// R11: no server connection became free during the whole wait; `why` says what they were short of.
 [[nodiscard]] error_fields pool_exhausted(std::chrono::milliseconds waited, std::string_view incident,
                                           std::string_view why = "all server connections are in use");

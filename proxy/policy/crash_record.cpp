@@ -15,8 +15,8 @@ std::uint64_t statement_fingerprint(std::string_view text) {
     return hash;
 }
 
-void crash_record::ended_silently(std::span<const std::uint64_t> in_flight, time_point now) {
-    join(now);
+void crash_record::ended_silently(std::span<const std::uint64_t> in_flight, time_point opened, time_point now) {
+    if (!join(opened, now)) return;
     ++current_.silent;
     if (current_.silent > 1) return;
     for (const std::uint64_t fingerprint : in_flight) {
@@ -26,12 +26,9 @@ void crash_record::ended_silently(std::span<const std::uint64_t> in_flight, time
     }
 }
 
-void crash_record::told_of_crash(time_point now) {
-    join(now);
-    ++current_.told;
+void crash_record::told_of_crash(time_point opened, time_point now) {
+    if (join(opened, now)) ++current_.told;
 }
-
-void crash_record::opened() { close_inquest(); }
 
 std::uint32_t crash_record::crashes(std::uint64_t fingerprint, time_point now) {
     if (now - current_.began > one_crash) close_inquest();
@@ -46,16 +43,19 @@ bool crash_record::inquest::names(std::uint64_t fingerprint) const {
     return silent == 1 && told > 0 && std::ranges::find(in_flight, fingerprint) != in_flight.end();
 }
 
-/// What ends now belongs to the crash under inquest, or begins the next one.
-void crash_record::join(time_point now) {
+/// What ends now belongs to the crash under inquest, or begins the next one. False: to one that is closed, late news.
+bool crash_record::join(time_point opened, time_point now) {
+    if (last_crash_ && opened <= *last_crash_) return false;
     const bool none_yet = current_.silent == 0 && current_.told == 0;
-    if (!none_yet && now - current_.began <= one_crash) return;
+    if (!none_yet && opened <= current_.began && now - current_.began <= one_crash) return true;
     close_inquest();
     current_.began = now;
+    return !last_crash_ || opened > *last_crash_;
 }
 
 void crash_record::close_inquest() {
     const inquest closed = std::exchange(current_, {});
+    if (closed.told > 0) last_crash_ = closed.began;
     if (closed.silent != 1 || closed.told == 0) return;
     for (const std::uint64_t fingerprint : closed.in_flight) blame(fingerprint, closed.began);
 }

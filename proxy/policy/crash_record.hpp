@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -30,14 +31,14 @@ public:
     static constexpr std::size_t most_in_flight = 32;  ///< of one session; a crash is blamed on the first ones
 
     // A crash looks like this (recovery.md 2.2, measured): the session whose process died reads a bare end, all others read
-    // 57P02 before theirs. Two bare ends, or one without a sibling's word, name nobody.
+    // 57P02 before theirs. Two bare ends, or one without a sibling's word, name nobody. `opened`: when the connection that
+    // ended was signed in: one that is younger than a crash ends by the next one, however soon that comes, and one that is
+    // older than a crash has nothing to do with those after it.
 
-    /// A session ended without a word while these statements were in flight.
-    void ended_silently(std::span<const std::uint64_t> in_flight, time_point now);
+    /// A session ended without a word, or with a PANIC of its own, while these statements were in flight.
+    void ended_silently(std::span<const std::uint64_t> in_flight, time_point opened, time_point now);
     /// A session was told that another server process crashed (57P02).
-    void told_of_crash(time_point now);
-    /// A connection to the host was opened: what ends from now on belongs to another crash, however soon it comes.
-    void opened();
+    void told_of_crash(time_point opened, time_point now);
 
     /// How many crashes this statement was the sole victim of, of late.
     [[nodiscard]] std::uint32_t crashes(std::uint64_t fingerprint, time_point now);
@@ -62,12 +63,13 @@ private:
         [[nodiscard]] bool names(std::uint64_t fingerprint) const;
     };
 
-    void join(time_point now);
+    [[nodiscard]] bool join(time_point opened, time_point now);
     void close_inquest();
     void blame(std::uint64_t fingerprint, time_point when);
     void forget_old(time_point now);
 
     inquest current_;  // nothing has ended: began is of no meaning
+    std::optional<time_point> last_crash_;  // when the one before began, if it was one
     std::vector<entry> entries_;
 };
 

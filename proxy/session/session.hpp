@@ -36,6 +36,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -79,6 +80,8 @@ struct pool_facts {
     bool recovers = true;          ///< the kill switch `recovery.enabled`
     bool guards = true;            ///< proven reads are sent again under READ ONLY (D20)
     config::retry_settings retry;  ///< attempts, conflicts, result hold (D26)
+    /// How many crashes of a server, of late, one of these statements was the only victim of (D25). Empty: nobody knows.
+    std::function<std::uint32_t(std::span<const std::uint64_t> fingerprints)> crashes_of;
     std::chrono::milliseconds hold_timeout{30'000};
 
     /// Settings that a server of this pool has accepted, and what it then reported (P34: refreshed at each restore).
@@ -122,6 +125,7 @@ struct request_report {
     std::uint32_t pins = 0;      ///< times that a reason to keep the server came up
     std::uint32_t retries = 0;   ///< requests that are sent again
     bool wrote = false;          ///< as far as tags tell (D28)
+    std::uint32_t withheld = 0;  ///< requests that were not sent again, since servers crash under them (R10)
     std::uint32_t lost[4] = {};  ///< requests answered with R04, R06, R07, R08
     operation what = operation::other;
 };
@@ -180,6 +184,8 @@ public:
     /// Nothing is owed to the client and it is in no transaction: may be ended politely.
     [[nodiscard]] bool idle() const;
     [[nodiscard]] bool in_transaction() const;
+    /// Fingerprints of the statements that have been sent and have no answer yet.
+    [[nodiscard]] std::vector<std::uint64_t> statements_in_flight() const;
     /// The server runs something for this client (a cancel makes sense).
     [[nodiscard]] bool busy() const { return link_ != nullptr && link_->tracker.client_readies_owed() > 0; }
     [[nodiscard]] std::int32_t client_pid() const { return client_pid_; }
@@ -188,6 +194,7 @@ public:
 
 private:
     enum class phase : std::uint8_t { welcoming, ready, ended };
+    struct redo;
     enum class taken : std::uint8_t { yes, wait };  // a frame was handled, or must be offered again
 
     struct client_frame {
@@ -324,6 +331,8 @@ private:
     bool prove();
     void on_proof(outcome how);
     void refute(const error_fields& why);
+    void withhold_poison(redo& front);
+    [[nodiscard]] std::vector<std::uint64_t> fingerprints(std::string_view frames, std::uint32_t answered) const;
     void schedule(const recovery_plan& plan, std::string_view words, std::string_view incident);
     error_fields fate_error(request_fate fate, std::string_view words, std::string_view incident);
     const settings_ptr& target() const;

@@ -6,6 +6,7 @@
 #include "protocol/wire.hpp"
 
 #include "proxy/policy/client_errors.hpp"
+#include "proxy/policy/crash_record.hpp"
 #include "proxy/session/session.hpp"
 
 #include <algorithm>
@@ -122,6 +123,7 @@ session::taken session::take_again(const client_frame& frame, bool& decided) {
         return taken::yes;
     }
     const bool owes = link_ != nullptr && !link_->tracker.empty();
+    if (link_ != nullptr && pool_.crashes_of) withhold_poison(*front);
     if (front->fate == request_fate::again_read) {
         if (!guarding_ && pool_.guards) {
             if (owes) return taken::wait;
@@ -164,6 +166,35 @@ session::taken session::take_again(const client_frame& frame, bool& decided) {
     release_if_at_rest();
     return done;
 }
+
+// ------------------------------------------------------------------------------------------ poison
+
+std::vector<std::uint64_t> session::fingerprints(std::string_view frames, std::uint32_t answered) const {
+    std::vector<sent_request> sent;
+    std::vector<std::uint64_t> result;
+    if (!split_requests(frames, answered, text_lookup(), sent)) return result;
+    for (const sent_request& request : sent)
+        for (const std::string& text : request.texts) result.push_back(statement_fingerprint(text));
+    return result;
+}
+
+std::vector<std::uint64_t> session::statements_in_flight() const {
+    return link_ == nullptr ? std::vector<std::uint64_t>{} : fingerprints(link_->kept_requests, link_->kept_answered);
+}
+
+/// We do not go on crashing servers on behalf of a client: its request is answered with R10 (T22, D25). Decided as late
+/// as possible: of who else was told of the crash we may have heard only after the victim's end.
+void session::withhold_poison(redo& front) {
+    if (front.fate != request_fate::again && front.fate != request_fate::again_read) return;
+    const std::vector<std::uint64_t> texts = fingerprints(offered_.substr(0, front.bytes), 0);
+    const std::uint32_t crashes = texts.empty() ? 0 : pool_.crashes_of(texts);
+    if (crashes < crash_record::crashes_until_withheld) return;
+    front.fate = request_fate::statement_unknown;
+    front.why = client_errors::withheld(crashes, texts.front(), incident_of("withheld: servers crash under this statement"));
+    ++report_.withheld;
+}
+
+// ------------------------------------------------------------------------------------------ guard
 
 void session::begin_guard() {
     guarding_ = true;

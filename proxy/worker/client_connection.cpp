@@ -330,6 +330,7 @@ void client_connection::count_requests() {
     if (done.restores != 0) counters.restores.add(done.restores);
     if (done.pins != 0) counters.pins.add(done.pins);
     if (done.retries != 0) counters.retries.add(done.retries);
+    if (done.withheld != 0) counters.withheld.add(done.withheld);
     for (std::size_t i = 0; i < counters.lost.size(); ++i)
         if (done.lost[i] != 0) counters.lost[i].add(done.lost[i]);
     if (done.requests == 0) return;

@@ -39,6 +39,9 @@ local_pool::local_pool(worker& at, std::shared_ptr<shared_pool> from)
       standbys_(server_need::read_only, shared->standbys,
                 rules_of(shared->live.get()->pool, at.shared().settings().connect.backoff), at.shared().servers) {
     facts.service = view_->mode;
+    facts.crashes_of = [this](std::span<const std::uint64_t> statements) {
+        return shared->backends_of->crashes().crashes(statements, worker_.loop().now());
+    };
     primaries_.core.set_generation(shared->generation);
     standbys_.core.set_generation(shared->generation);
     take_settings();

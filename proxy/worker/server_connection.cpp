@@ -464,6 +464,19 @@ void server_connection::read_some() {
         });
 }
 
+/// What a crash looks like from here, for finding out which statement it was (D25).
+void server_connection::note_crash() {
+    crash_watch& crashes = pool_->shared->backends_of->crashes();
+    const pool_time now = worker_->loop().now();
+    const bool crashed = link.verdict.name == verdict_name::server_crashed;
+    const bool panics = crashed && link.last_words.starts_with("PANIC");
+    if (crashed && !panics) return crashes.told_of_crash(link.host, opened, now);
+    if (!panics && link.verdict.name != verdict_name::connection_lost) return;
+    const session* talk = client_ != nullptr ? client_->conversation() : nullptr;
+    const std::vector<std::uint64_t> in_flight = talk != nullptr ? talk->statements_in_flight() : std::vector<std::uint64_t>{};
+    crashes.ended_silently(link.host, in_flight, opened, now);
+}
+
 failure_phase server_connection::doing() const {
     if (opening()) return failure_phase::dialling;
     return client_ != nullptr ? link.doing() : failure_phase::resting;
@@ -476,6 +489,7 @@ void server_connection::on_lost(std::string_view what, failure_kind kind) {
     const std::string words = link.last_words.empty() ? std::string(what) : link.last_words;
     if (opening()) return try_next_host(cannot_connect(link.backend_name + ": " + words, link.verdict));
     pool_->report({.host = link.host, .seen = host_report::what::lost, .verdict = link.verdict, .words = words});
+    note_crash();
     if (travelling_) return close();  // no pool has it now; the one that it travels to will see
     client_connection* client = client_;
     pool_->last_problem = link.backend_name + ": " + words;

@@ -143,6 +143,7 @@ private:
     void read_some();
     void on_lost(std::string_view what, failure_kind kind);
     [[nodiscard]] failure_phase doing() const;
+    void note_crash();
     std::size_t take_unattached(std::string_view in);
     bool take_unattached_frame(char type, std::string_view body);
     void take_setup_row(std::string_view body);

@@ -40,6 +40,7 @@ TEST_CASE("recovery.md 2.14: each error has its SQLSTATE, severity, outcome and 
         {"E3a", e::committed_locally("i-7"), "01000", "WARNING", nullptr, "synchronous replication was cut short"},
         {"2.7", e::notifications_lost("i-7"), "01000", "NOTICE", nullptr, "notifications may have been lost"},
         {"R08", e::statement_unknown("words", "i-7"), "40003", "ERROR", "unknown", "completion is unknown"},
+        {"R10", e::withheld(3, 0xaf63dc4c8601ec8c, "i-7"), "57P02", "ERROR", "unknown", "in flight when the server crashed 3 times"},
         {"R11", e::pool_exhausted(30000ms, "i-7"), "53300", "ERROR", "not_executed", "no pool slot within 30000 ms"},
         {"R11", e::pool_exhausted(1s, "i-7", "the server is full"), "53300", "ERROR", "not_executed",
          "within 1000 ms (the server is full)"},
@@ -68,6 +69,10 @@ TEST_CASE("recovery.md 2.14: each error has its SQLSTATE, severity, outcome and 
 TEST_CASE("the server's last words are passed on") {
     CHECK(client_errors::statement_unknown("FATAL 57P01 bye", "i-1").detail.ends_with("server said: FATAL 57P01 bye"));
     CHECK(client_errors::statement_unknown("", "i-1").detail.find("said") == std::string::npos);
+}
+
+TEST_CASE("R10 names the statement by its fingerprint, not by its text") {
+    CHECK(client_errors::withheld(3, 0x0f63dc4c8601ec8c, "i-1").hint == "Contact the administrator; fingerprint 0f63dc4c8601ec8c.");
 }
 
 TEST_CASE("reasons for a client's end have names, each its own") {

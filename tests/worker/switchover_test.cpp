@@ -40,6 +40,7 @@ public:
     }
     [[nodiscard]] std::uint64_t newest_sample() const override { return 0; }
     void report(host_report) override {}
+    [[nodiscard]] crash_watch& crashes() override { return crashes_; }
     void waiting(unsigned, std::size_t) override {}
     void hold(bool on) override {
         held = on;
@@ -56,6 +57,7 @@ public:
 
 private:
     mutable std::mutex mutex_;
+    crash_watch crashes_{2};
     view_ptr view_;
 };
 
