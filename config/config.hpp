@@ -295,6 +295,15 @@ struct policies {
     bool operator==(const policies&) const = default;
 };
 
+/// What all pools of one cluster have in common, since they share its hosts and its monitor.
+struct cluster_values {
+    breaker_settings breaker;
+    read_only_settings read_only;
+    milliseconds hold_timeout{30'000};
+
+    bool operator==(const cluster_values&) const = default;
+};
+
 /// One entry of `databases`. Its policies are complete: what the entry left out is the global value.
 struct database_settings : policies {
     std::vector<host_port> hosts;  // empty: backends.hosts

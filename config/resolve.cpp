@@ -2,6 +2,7 @@
 #include "config/resolve.hpp"
 
 #include <algorithm>
+#include <type_traits>
 
 namespace pgsteady::config {
 namespace {
@@ -33,6 +34,33 @@ void overlay_database(route& made, const database_settings& database) {
 }
 
 }  // namespace
+
+std::vector<policies> policies_on(const settings& all, const std::vector<host_port>& hosts) {
+    std::vector<policies> found;
+    for (const auto& [name, database] : all.databases)
+        if ((database.hosts.empty() ? all.backends.hosts : database.hosts) == hosts) found.push_back(database);
+    if (found.empty() || (hosts == all.backends.hosts && all.auto_pools.enabled)) found.push_back(all);
+    return found;
+}
+
+cluster_values common_values(std::span<const policies> of) {
+    cluster_values common{of.front().breaker, of.front().read_only, of.front().pool.hold_timeout};
+    const auto smaller_but_zero = [](auto& value, auto other) {
+        using type = std::remove_reference_t<decltype(value)>;
+        if (other != type{0} && (value == type{0} || other < value)) value = other;
+    };
+    for (const policies& each : of.subspan(1)) {
+        smaller_but_zero(common.hold_timeout, each.pool.hold_timeout);
+        const bool opens_first = each.breaker.enabled && (!common.breaker.enabled ||
+                                                          each.breaker.failure_threshold < common.breaker.failure_threshold);
+        if (opens_first) common.breaker = each.breaker;
+        if (!each.read_only.enabled) continue;
+        if (!common.read_only.enabled) common.read_only = each.read_only;
+        smaller_but_zero(common.read_only.max_lag_bytes, each.read_only.max_lag_bytes);
+        smaller_but_zero(common.read_only.max_lag, each.read_only.max_lag);
+    }
+    return common;
+}
 
 std::optional<route> resolve(const settings& all, std::string_view database, std::string_view user) {
     route made;

@@ -1,12 +1,14 @@
 // What one pair of database and user gets: the entry's or the automatic policies, the user's on top.
 //
-// Pure. Precedence: user, then database, then global. Called once per sign-in or pool, not per message.
+// And what the pools of one list of hosts have in common. Pure. Precedence: user, then database, then global. Called once
+// per sign-in or pool, not per message.
 #pragma once
 
 #include "config/config.hpp"
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,5 +30,13 @@ struct route {
 
 /// Nothing when the database is not listed and auto_pools is off.
 [[nodiscard]] std::optional<route> resolve(const settings& all, std::string_view database, std::string_view user);
+
+/// The policies of all databases that live on these hosts; the global ones, if pools for databases that are not listed may.
+[[nodiscard]] std::vector<policies> policies_on(const settings& all, const std::vector<host_port>& hosts);
+
+/// What a cluster goes by whose pools have these policies: whatever makes one of them act. A switch is on if it is for
+/// anybody, waiting ends when the first one stops to wait (0, no limit, is the last), a standby is fresh enough for all,
+/// and the breaker is the one that opens first. Pools judge by their own values what the cluster then tells them. Not empty.
+[[nodiscard]] cluster_values common_values(std::span<const policies> of);
 
 }  // namespace pgsteady::config

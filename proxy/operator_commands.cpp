@@ -172,9 +172,7 @@ admin::outcome operator_commands::change_switches(const admin::switch_order& ord
     change.read_only = order.read_only;
     change.replay = order.replay;
     change.guard = order.guard;
-    admin::outcome did = change_policies(change, order.pool);
-    if (did.what == admin::verdict::done && !order.pool) tell_clusters();
-    return did;
+    return change_policies(change, order.pool);
 }
 
 /// Hosts are probed at once and pauses between dials forgotten; idle servers that do not answer are dropped.
@@ -381,7 +379,7 @@ admin::outcome operator_commands::begin_switchover(const admin::switchover_order
     what.which = found.front();
     what.name = name_of(*what.which);
     what.settings = state_.settings().switchover;
-    if (const auto patience = state_.settings().pool.hold_timeout; patience.count() > 0) what.patience = patience;
+    if (const auto patience = state_.values_of(*found.front()).hold_timeout; patience.count() > 0) what.patience = patience;
     what.open_work = [this, which = what.which.get()] { return open_work_of(state_, which); };
     what.tell = [](const switchover::status& now) {
         log::warning("switchover of {}: {}: {}", now.cluster, to_string(now.at), now.sentence);
@@ -390,13 +388,6 @@ admin::outcome operator_commands::begin_switchover(const admin::switchover_order
     if (!switchover_.begin(std::move(what)))
         return {.what = admin::verdict::not_now, .problems = {{"backend", "a switchover is in progress; /api/v1/resume ends it"}}};
     return {.what = admin::verdict::begun, .did = {"switchover of " + name + " has begun"}};
-}
-
-/// Clusters are shared by pools: what is switched for one pool alone is no affair of theirs.
-void operator_commands::tell_clusters() {
-    const config::policies now = state_.policies_to_come();
-    for (const std::shared_ptr<cluster>& each : state_.clusters())
-        each->set_switches(now.breaker.enabled, now.read_only.enabled);
 }
 
 /// All or nothing: the outcome is looked at for every pool before the first one is changed.
@@ -419,6 +410,7 @@ admin::outcome operator_commands::change_policies(const policy_change& change, c
                 .problems = {{"initial_delay", "would be longer than max_delay"}}};
     admin::outcome did;
     const auto changed = state_.change_policies(change, pool ? &keys : nullptr);
+    state_.tell_clusters();
     if (!pool) add_differences(did.changes, pools_to_come, before_to_come, state_.policies_to_come());
     for (const proxy_state::changed_pool& each : changed)
         add_differences(did.changes, pool_name_of(*each.pool), *each.before, *each.after);

@@ -37,7 +37,6 @@ private:
     [[nodiscard]] admin::outcome end_session(std::uint64_t id);
     [[nodiscard]] std::vector<admin::session_status> sessions() const;
     [[nodiscard]] std::vector<admin::server_status> servers() const;
-    void tell_clusters();
     [[nodiscard]] std::vector<std::shared_ptr<shared_pool>> pools_named(const std::string& name) const;
 
     proxy_state& state_;

@@ -51,11 +51,8 @@ public:
     virtual void recover() = 0;
     /// `scope`: a host's address, or "write".
     virtual bool force(const std::string& scope, breaker_force how) = 0;
-    /// The kill switches breaker.enabled and read_only.enabled (D1), changed while running.
-    virtual void set_switches(bool breaker, bool read_only) = 0;
-    /// What the configuration says now; the kill switches are among it.
-    virtual void set_rules(const config::breaker_settings& breaker, const config::read_only_settings& read_only,
-                           std::chrono::milliseconds hold_timeout) = 0;
+    /// What its pools have in common now (D1): changed while running.
+    virtual void set_values(const config::cluster_values& values) = 0;
     [[nodiscard]] virtual std::vector<cluster_event> recent_events() const = 0;
 };
 

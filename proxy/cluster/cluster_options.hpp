@@ -21,9 +21,7 @@ struct cluster_options {
     std::vector<config::host_port> hosts;
     config::monitor_settings monitor;
     config::connect_backoff_settings backoff;
-    config::breaker_settings breaker;
-    config::read_only_settings read_only;
-    std::chrono::milliseconds hold_timeout{30'000};
+    config::cluster_values values;
 
     server_login::tls_mode tls = server_login::tls_mode::prefer;
     /// Asked at each handshake: certificates change. Unset or null: no TLS.

@@ -15,7 +15,7 @@ std::vector<std::string> addresses_of(const std::vector<config::host_port>& host
 }
 
 cluster_rules rules_of(const cluster_options& from) {
-    return {from.monitor, from.backoff, from.breaker, from.read_only, from.hold_timeout};
+    return {from.monitor, from.backoff, from.values.breaker, from.values.read_only, from.values.hold_timeout};
 }
 
 }  // namespace
@@ -94,13 +94,8 @@ bool watched_cluster::force(const std::string& scope, breaker_force how) {
     return true;
 }
 
-void watched_cluster::set_switches(bool breaker, bool read_only) {
-    on_loop([=, this](cluster_policy& policy) { policy.set_switches(breaker, read_only, now()); });
-}
-
-void watched_cluster::set_rules(const config::breaker_settings& breaker, const config::read_only_settings& read_only,
-                                std::chrono::milliseconds hold_timeout) {
-    on_loop([=, this](cluster_policy& policy) { policy.set_rules(breaker, read_only, hold_timeout, now()); });
+void watched_cluster::set_values(const config::cluster_values& values) {
+    on_loop([=, this](cluster_policy& policy) { policy.set_values(values, now()); });
 }
 
 // ------------------------------------------------------------------------------------------ on the loop

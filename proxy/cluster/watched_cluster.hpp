@@ -43,9 +43,7 @@ public:
     void hold(bool on) override;
     void recover() override;
     bool force(const std::string& scope, breaker_force how) override;
-    void set_switches(bool breaker, bool read_only) override;
-    void set_rules(const config::breaker_settings& breaker, const config::read_only_settings& read_only,
-                   std::chrono::milliseconds hold_timeout) override;
+    void set_values(const config::cluster_values& values) override;
     [[nodiscard]] std::vector<cluster_event> recent_events() const override;
 
 private:

@@ -80,19 +80,10 @@ bool cluster_policy::force(std::string_view scope, breaker_force how, const mome
     return true;
 }
 
-void cluster_policy::set_switches(bool breaker, bool read_only, const moment& at) {
-    config::breaker_settings breakers = rules_.breaker;
-    config::read_only_settings reads = rules_.read_only;
-    breakers.enabled = breaker;
-    reads.enabled = read_only;
-    set_rules(breakers, reads, rules_.hold_timeout, at);
-}
-
-void cluster_policy::set_rules(const config::breaker_settings& breaker, const config::read_only_settings& read_only,
-                               std::chrono::milliseconds hold_timeout, const moment& at) {
-    rules_.breaker = breaker;
-    rules_.read_only = read_only;
-    rules_.hold_timeout = hold_timeout;
+void cluster_policy::set_values(const config::cluster_values& values, const moment& at) {
+    rules_.breaker = values.breaker;
+    rules_.read_only = values.read_only;
+    rules_.hold_timeout = values.hold_timeout;
     for (host_watch& each : hosts_) each.set_breaker_rules(rules_.breaker, at);
 }
 
@@ -305,28 +296,33 @@ void cluster_policy::enter(service_mode mode, std::string cause, const moment& a
     view_.cause = std::move(cause);
 }
 
+/// `cause` is what the mode will be explained with.
+write_way cluster_policy::judge_writes(std::string& cause) const {
+    const auto because = [&cause](std::string why, write_way way) {
+        cause = std::move(why);
+        return way;
+    };
+    if (held_) return because("held by an operator", write_way::held);
+    if (write_force_ == breaker_force::open) return because("an operator has closed the way for writes", write_way::off);
+    if (two_primaries_ && !(write_force_ == breaker_force::closed && primary_))
+        return because("two hosts accept writes", write_way::off);
+    if (primary_ && is_usable(*primary_)) return write_way::flow;
+    if (primary_) return because("an operator has closed the way to the primary", write_way::held);
+    if (!informed_ && !view_.deaf_since) return write_way::flow;
+    return because(cause_of_loss(), write_way::missing);
+}
+
 void cluster_policy::judge_mode(const moment& at) {
     const bool any_reachable = std::any_of(hosts_.begin(), hosts_.end(), [](const host_watch& each) {
         return !each.tried() || (each.reachable() && !each.down());
     });
-    if (any_reachable) deaf_since_ = {};
-    else if (deaf_since_ == time_point{}) deaf_since_ = at.now;
-    const bool over = rules_.hold_timeout.count() > 0;
-    if (held_) return enter(service_mode::holding, "held by an operator", at);
-    if (write_force_ == breaker_force::open) return enter(service_mode::read_only, "an operator has closed the way for writes", at);
-    if (two_primaries_ && !(write_force_ == breaker_force::closed && primary_))
-        return enter(service_mode::read_only, "two hosts accept writes", at);
-    if (primary_ && is_usable(*primary_)) return enter(service_mode::normal, {}, at);
-    if (primary_) return enter(service_mode::holding, "an operator has closed the way to the primary", at);
-    if (!informed_ && any_reachable) return enter(service_mode::normal, {}, at);
-    if (over && deaf_since_ != time_point{} && at.now - deaf_since_ >= rules_.hold_timeout)
-        return enter(service_mode::offline, cause_of_loss(), at);
-    const bool can_read = rules_.read_only.enabled && !view_.readable.empty();
-    // A host that stands alone and has never been anything but a standby is what it says.
-    const bool lone_standby = hosts_.size() == 1 && !last_primary_;
-    if (can_read && (lone_standby || (over && at.now - lost_since_ >= rules_.hold_timeout)))
-        return enter(service_mode::read_only, cause_of_loss(), at);
-    enter(service_mode::holding, cause_of_loss(), at);
+    if (any_reachable) view_.deaf_since.reset();
+    else if (!view_.deaf_since) view_.deaf_since = at.now;
+    std::string cause;
+    view_.writes = judge_writes(cause);
+    view_.lost_since = lost_since_;
+    view_.lone_standby = hosts_.size() == 1 && !last_primary_;
+    enter(judge_service(view_, waiting_rules(), at.now), std::move(cause), at);
 }
 
 void cluster_policy::judge_write() {
@@ -355,7 +351,8 @@ bool cluster_policy::conclude(const moment& at) {
     std::vector<std::size_t> readable_now = view_.readable;
     std::sort(readable_before.begin(), readable_before.end());
     std::sort(readable_now.begin(), readable_now.end());
-    const bool same = before.mode == view_.mode && before.primary == view_.primary && before.informed == view_.informed &&
+    const bool same = before.mode == view_.mode && before.writes == view_.writes && before.deaf_since == view_.deaf_since &&
+                      before.primary == view_.primary && before.informed == view_.informed &&
                       before.timeline == view_.timeline && before.two_primaries == view_.two_primaries &&
                       before.held_by_operator == view_.held_by_operator && readable_before == readable_now &&
                       std::equal(before.hosts.begin(), before.hosts.end(), view_.hosts.begin(), view_.hosts.end(), same_host);
@@ -379,10 +376,7 @@ std::optional<cluster_policy::time_point> cluster_policy::next_conclusion(time_p
         if (when > now) soonest = soonest ? std::min(*soonest, when) : when;
     };
     if (!last_primary_ && !informed_) at(begun_ + settle_for);
-    if (rules_.hold_timeout.count() > 0 && view_.mode == service_mode::holding && !held_) {
-        if (!primary_) at(lost_since_ + rules_.hold_timeout);
-        if (deaf_since_ != time_point{}) at(deaf_since_ + rules_.hold_timeout);
-    }
+    if (const auto change = next_service_change(view_, waiting_rules(), now)) at(*change);
     return soonest;
 }
 

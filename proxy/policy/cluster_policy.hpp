@@ -10,6 +10,7 @@
 #include "proxy/policy/cluster_report.hpp"
 #include "proxy/policy/cluster_view.hpp"
 #include "proxy/policy/host_watch.hpp"
+#include "proxy/policy/service.hpp"
 #include "proxy/policy/wal_samples.hpp"
 
 #include <chrono>
@@ -60,10 +61,8 @@ public:
     void recover(const moment& at);
     /// False: there is no such scope.
     bool force(std::string_view scope, breaker_force how, const moment& at);
-    void set_switches(bool breaker, bool read_only, const moment& at);
-    /// What the configuration says now.
-    void set_rules(const config::breaker_settings& breaker, const config::read_only_settings& read_only,
-                   std::chrono::milliseconds hold_timeout, const moment& at);
+    /// What operators have changed since.
+    void set_values(const config::cluster_values& values, const moment& at);
 
     // ------------------------------------------------------------------------------- what follows
 
@@ -110,6 +109,8 @@ private:
     void judge_informed(const moment& at);
     void judge_urgency(const moment& at);
     void judge_mode(const moment& at);
+    [[nodiscard]] write_way judge_writes(std::string& cause) const;
+    [[nodiscard]] service_rules waiting_rules() const { return {rules_.hold_timeout, rules_.read_only.enabled}; }
     void enter(service_mode mode, std::string cause, const moment& at);
     [[nodiscard]] std::string cause_of_loss() const;
 
@@ -139,7 +140,6 @@ private:
     std::string why_lost_;
     time_point begun_{};
     time_point lost_since_{};      // when the primary was lost, or watching began
-    time_point deaf_since_{};      // since when no host is reachable; zero: one is
     std::optional<time_point> urgent_since_;
     std::vector<replica_row> replicas_;  // as the primary saw them last
     std::string synchronous_names_;

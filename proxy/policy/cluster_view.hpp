@@ -27,6 +27,14 @@ enum class service_mode : std::uint8_t {
 enum class breaker_state : std::uint8_t { closed, open, half_open };
 [[nodiscard]] std::string_view to_string(breaker_state state);
 
+/// Where writes can go, whoever is to wait for it.
+enum class write_way : std::uint8_t {
+    flow,     ///< to the primary; or roles are not known and somebody answers
+    held,     ///< nowhere until an operator says so: they wait, however long
+    off,      ///< nowhere, and nobody is to wait: an operator said so, two primaries, storage that fails
+    missing,  ///< there is no primary: they wait for one, for a while
+};
+
 struct host_view {
     std::string address;  ///< host:port as configured
     host_role role = host_role::unknown;
@@ -66,6 +74,10 @@ struct cluster_view {
     std::vector<std::size_t> readable;     ///< standbys within the lag limit, best first
     std::uint64_t sample = 0;              ///< number of the newest sample of the primary's WAL position; they count from 1
     std::uint32_t timeline = 0;            ///< of the primary that was adopted last; a lower one is never written to
+    write_way writes = write_way::flow;
+    time_point lost_since{};               ///< when the primary was lost, or watching began; while there is none
+    std::optional<time_point> deaf_since{};  ///< since when no host answers
+    bool lone_standby = false;             ///< one host that has never been anything but a standby: it is what it says
     bool two_primaries = false;            ///< D27
     bool held_by_operator = false;
     breaker_state write = breaker_state::closed;  ///< the way for writes: closed while there is a primary to send them to

@@ -70,8 +70,7 @@ std::vector<std::string> proxy_state::replace_settings(std::shared_ptr<const con
     servers.set_limit(next->limits.max_server_connections);
     cancels.set_limit(next->limits.max_cancels);
     waiting.set_limit(next->hold.max_clients);
-    for (const std::shared_ptr<cluster>& each : clusters())
-        each->set_rules(next->breaker, next->read_only, next->pool.hold_timeout);
+    tell_clusters();
     for (worker* each : workers) each->post([each] { each->follow_settings(); });
     return stay_as_they_are;
 }

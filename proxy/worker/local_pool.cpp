@@ -33,11 +33,13 @@ local_pool::local_pool(worker& at, std::shared_ptr<shared_pool> from)
       facts(facts_of(at.shared().settings(), shared->plan)),
       counts(*shared->counts[at.index()]),
       worker_(at),
-      view_(shared->backends_of->view()),
+      seen_(shared->backends_of->view()),
+      rules_(shared->live.get()),
       primaries_(server_need::primary, shared->primaries,
                  rules_of(shared->live.get()->pool, at.shared().settings().connect.backoff), at.shared().servers),
       standbys_(server_need::read_only, shared->standbys,
                 rules_of(shared->live.get()->pool, at.shared().settings().connect.backoff), at.shared().servers) {
+    view_ = own_view();
     facts.service = view_->mode;
     facts.crashes_of = [this](std::span<const std::uint64_t> statements) {
         return shared->backends_of->crashes().crashes(statements, worker_.loop().now());
@@ -386,7 +388,8 @@ std::string local_pool::what_is_missing() const {
     return last_problem.empty() ? "no answer from the server" : last_problem;
 }
 
-void local_pool::tick(pool_time now) {
+bool local_pool::tick(pool_time now) {
+    const bool changed = follow_time();
     for (group* each : {&primaries_, &standbys_}) {
         make_room_again(*each, now);
         refuse_late(*each, now);
@@ -400,6 +403,7 @@ void local_pool::tick(pool_time now) {
     start_dials();
     ask_neighbours(primaries_);
     ask_neighbours(standbys_);
+    return changed;
 }
 
 void local_pool::refuse_late(group& of, pool_time now) {

@@ -71,7 +71,8 @@ public:
     /// pause or resume was ordered, or the generation changed: acts on what `shared` says.
     void on_orders();
 
-    void tick(pool_time now);
+    /// True: its mode has changed, by time or by order, and whoever waits is to be asked again what for.
+    [[nodiscard]] bool tick(pool_time now);
     void close_idle();
     /// Its place under limits.max_server_connections is wanted: the worker hears room_made() when it is free.
     void close_longest_idle();
@@ -178,6 +179,9 @@ private:
     [[nodiscard]] std::string what_is_missing() const;
 
     // Following the cluster.
+    [[nodiscard]] cluster::view_ptr own_view() const;
+    void take_view();
+    bool follow_time();
     void reroute_waiters();
     [[nodiscard]] bool misplaced(const server_connection& server) const;
     void drop_misplaced();
@@ -212,7 +216,9 @@ private:
     std::shared_ptr<server_connection> release(server_connection& server);
 
     worker& worker_;
-    cluster::view_ptr view_;  // never null
+    cluster::view_ptr seen_;  // of the cluster; never null
+    cluster::view_ptr view_;  // the same with this pool's own rules; never null
+    live_policies::value rules_;  // as they were looked at last; never null
     group primaries_;
     group standbys_;
     std::unordered_map<server_connection*, std::shared_ptr<server_connection>> servers_;

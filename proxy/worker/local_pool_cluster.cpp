@@ -2,6 +2,7 @@
 #include "proxy/worker/local_pool.hpp"
 
 #include "proxy/policy/client_errors.hpp"
+#include "proxy/policy/service.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/log.hpp"
 #include "proxy/worker/worker.hpp"
@@ -53,9 +54,43 @@ std::vector<std::shared_ptr<server_connection>> local_pool::all_servers() const 
     return all;
 }
 
+/// What the cluster tells, by this pool's own patience and switches (D1, D3).
+cluster::view_ptr local_pool::own_view() const {
+    const service_rules patience{rules_->pool.hold_timeout, rules_->read_only.enabled};
+    const service_mode mode = judge_service(*seen_, patience, worker_.loop().now());
+    if (mode == seen_->mode && rules_->breaker.enabled) return seen_;
+    auto own = std::make_shared<cluster_view>(*seen_);
+    if (mode != seen_->mode) own->since = view_ != nullptr && view_->mode == mode ? view_->since : worker_.loop().now();
+    own->mode = mode;
+    if (!rules_->breaker.enabled)
+        for (host_view& each : own->hosts) each.breaker = breaker_state::closed;
+    return own;
+}
+
 void local_pool::on_view(cluster::view_ptr now) {
-    if (now->version < view_->version) return;
-    const cluster::view_ptr before = std::exchange(view_, std::move(now));
+    if (now->version < seen_->version) return;
+    seen_ = std::move(now);
+    take_view();
+}
+
+/// Time alone, or an operator, may have changed what this pool makes of what is known. True: it has.
+bool local_pool::follow_time() {
+    const live_policies::value rules = shared->live.get();
+    const bool ordered = rules != rules_;
+    if (!ordered && seen_->writes != write_way::missing) return false;
+    if (ordered) {
+        rules_ = rules;
+        follow_live_policies();
+    }
+    const service_mode before = view_->mode;
+    const service_rules patience{rules_->pool.hold_timeout, rules_->read_only.enabled};
+    if (!ordered && judge_service(*seen_, patience, worker_.loop().now()) == before) return false;
+    take_view();
+    return view_->mode != before;
+}
+
+void local_pool::take_view() {
+    const cluster::view_ptr before = std::exchange(view_, own_view());
     facts.service = view_->mode;
     if (places_changed(*before, *view_)) drop_misplaced();
     end_what_is_silent();

@@ -213,15 +213,15 @@ std::shared_ptr<cluster> proxy_state::cluster_for(const std::vector<config::host
 }
 
 std::shared_ptr<cluster> proxy_state::cluster_here(const std::vector<config::host_port>& hosts) {
-    std::shared_ptr<cluster>& known = clusters_[key_of(hosts)];
+    const std::string key = key_of(hosts);
+    std::shared_ptr<cluster>& known = clusters_[key];
     if (known != nullptr) return known;
+    hosts_of_.emplace(key, hosts);
     cluster_options how;
     how.hosts = hosts;
     how.monitor = settings().monitor;
     how.backoff = settings().connect.backoff;
-    how.breaker = settings().breaker;
-    how.read_only = settings().read_only;
-    how.hold_timeout = settings().pool.hold_timeout;
+    how.values = config::common_values(config::policies_on(settings(), hosts));
     how.tls = tls_mode_of(settings().backends.tls.sslmode);
     how.tls_context = [this] { return server_tls.get(); };
     how.dial = dial_options_of(settings().connect);
@@ -240,6 +240,26 @@ std::vector<std::shared_ptr<cluster>> proxy_state::clusters() const {
     std::vector<std::shared_ptr<cluster>> all;
     for (const auto& [key, each] : clusters_) all.push_back(each);
     return all;
+}
+
+config::cluster_values proxy_state::values_of(const cluster& which) const {
+    const std::scoped_lock lock(mutex_);
+    std::vector<config::policies> all;
+    for (const auto& [key, pool] : pools_)
+        if (pool->backends_of.get() == &which) all.push_back(*pool->live.get());
+    for (const auto& [key, known] : clusters_) {
+        if (known.get() != &which) continue;
+        for (config::policies& each : config::policies_on(settings(), hosts_of_.at(key))) {
+            change_of_all_.apply_to(each);
+            all.push_back(std::move(each));
+        }
+    }
+    if (all.empty()) all.push_back(settings());
+    return config::common_values(all);
+}
+
+void proxy_state::tell_clusters() const {
+    for (const std::shared_ptr<cluster>& each : clusters()) each->set_values(values_of(*each));
 }
 
 /// The monitor's own account, else the backends', else what the pools of these hosts sign in with, in turn (D10).

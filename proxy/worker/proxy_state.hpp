@@ -152,6 +152,10 @@ public:
     /// The cluster of these hosts: one per list that the configuration has, made at its first use.
     [[nodiscard]] std::shared_ptr<cluster> cluster_for(const std::vector<config::host_port>& hosts);
     [[nodiscard]] std::vector<std::shared_ptr<cluster>> clusters() const;
+    /// What the pools of a cluster have in common now, those to come included.
+    [[nodiscard]] config::cluster_values values_of(const cluster& which) const;
+    /// Tells every cluster what its pools have in common now. After policies were changed.
+    void tell_clusters() const;
     /// Makes the clusters of all hosts that the configuration names and begins to watch. After the workers are there.
     void start_monitor();
     /// When it returns, no worker gets a letter about a cluster any more.
@@ -204,6 +208,7 @@ private:
     std::map<std::string, std::uint32_t, std::less<>> clients_of_database_;
     verifier_map verifiers_;
     std::map<std::string, std::shared_ptr<cluster>> clusters_;      // by the hosts' addresses; guarded by mutex_
+    std::map<std::string, std::vector<config::host_port>> hosts_of_;  // by the same
     monitor monitor_;  // the last member: its thread ends before anything that it calls
 };
 

@@ -357,19 +357,24 @@ ramp& worker::ramp_of(cluster* behind) {
 void worker::on_view(const cluster& whose, const cluster::view_ptr& now) {
     for (const auto& [key, pool] : pools_)
         if (pool->shared->backends_of.get() == &whose) pool->on_view(now);
-    if (now->mode != service_mode::normal) {
-        std::vector<std::shared_ptr<client_connection>> waiting;
-        for (const auto& [serial, client] : clients_)
-            if (client->queued && client->pool()->shared->backends_of.get() == &whose) waiting.push_back(client);
-        for (const auto& client : waiting) client->reconsider();
-    }
+    reconsider_waiting();
     settle();
     report_waiting();
 }
 
+/// The mode of some pool has changed: what its clients wait for may be had elsewhere now.
+void worker::reconsider_waiting() {
+    std::vector<std::shared_ptr<client_connection>> waiting;
+    for (const auto& [serial, client] : clients_)
+        if (client->queued && client->pool()->facts.service != service_mode::normal) waiting.push_back(client);
+    for (const auto& client : waiting) client->reconsider();
+}
+
 void worker::tick() {
     const pool_time now = loop_.now();
-    for (const auto& [key, pool] : pools_) pool->tick(now);
+    bool changed = false;
+    for (const auto& [key, pool] : pools_) changed |= pool->tick(now);
+    if (changed) reconsider_waiting();
     settle();
     report_waiting();
     std::vector<std::shared_ptr<client_connection>> timed;

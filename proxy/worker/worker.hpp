@@ -115,6 +115,7 @@ private:
     void arm_tick();
     void tick_soon();
     void report_waiting();
+    void reconsider_waiting();
     void cancel_here(std::int32_t pid, const std::string& key);
     void end_cancel(cancel_dial* done);
     void warm_up();

@@ -31,6 +31,62 @@ settings example() {
 
 }  // namespace
 
+TEST_CASE("a cluster goes by the values of the databases that live on its hosts, not by the global ones") {
+    settings all = example();
+    auto& app = all.databases["app"];
+    app.pool.hold_timeout = 2s;
+    app.read_only.enabled = false;
+    app.breaker.failure_threshold = 50;
+    const auto alone = policies_on(all, app.hosts);
+    REQUIRE(alone.size() == 1);
+    CHECK(common_values(alone).hold_timeout == 2s);
+    CHECK_FALSE(common_values(alone).read_only.enabled);
+    CHECK(common_values(alone).breaker.failure_threshold == 50);
+    const auto global = policies_on(all, all.backends.hosts);
+    REQUIRE(global.size() == 1);
+    CHECK(common_values(global) == cluster_values{});
+}
+
+TEST_CASE("databases that share hosts: whatever makes one of them act") {
+    settings all = example();
+    policies one = all;
+    policies other = all;
+    one.pool.hold_timeout = 0ms;
+    one.read_only.enabled = false;
+    one.read_only.max_lag = 1s;
+    one.breaker.enabled = false;
+    one.breaker.failure_threshold = 1;
+    other.pool.hold_timeout = 9s;
+    other.read_only.max_lag = 5s;
+    other.read_only.max_lag_bytes = 0;
+    other.breaker.failure_threshold = 7;
+    for (const auto& both : {std::vector{one, other}, std::vector{other, one}}) {
+        const cluster_values common = common_values(both);
+        CHECK(common.hold_timeout == 9s);
+        CHECK(common.read_only == other.read_only);  // whoever does not read has no say in how old it may be
+        CHECK(common.breaker == other.breaker);
+    }
+    one = other;
+    one.read_only.max_lag = 3s;
+    one.read_only.max_lag_bytes = 100;
+    one.breaker.failure_threshold = 6;
+    for (const auto& both : {std::vector{one, other}, std::vector{other, one}}) {
+        CHECK(common_values(both).read_only == one.read_only);
+        CHECK(common_values(both).breaker.failure_threshold == 6);
+    }
+}
+
+TEST_CASE("pools for databases that are not listed belong to the hosts that all share") {
+    settings all = example();
+    auto& second = all.databases["second"];  // without hosts of its own
+    second.pool.hold_timeout = 1s;
+    CHECK(policies_on(all, all.backends.hosts).size() == 2);
+    all.auto_pools.enabled = false;
+    const auto listed = policies_on(all, all.backends.hosts);
+    REQUIRE(listed.size() == 1);
+    CHECK(common_values(listed).hold_timeout == 1s);
+}
+
 TEST_CASE("D7: a database that is not listed gets an automatic pool that keeps nothing warm") {
     const auto made = resolve(example(), "shop", "bob");
     REQUIRE(made);

@@ -465,7 +465,6 @@ TEST_CASE("2.12: several sessions lost within a second open the host's breaker, 
 TEST_CASE(
     "2.12: half of at least twenty dials within ten seconds open a host's breaker, T23: whatever slots are exhausted") {
     story tale = pair_of_hosts();
-    tale.policy.set_switches(true, true, tale.at());
     const auto dial = [&tale](failure_kind kind) {
         const auto what = kind == failure_kind::none ? host_report::what::opened : host_report::what::open_failed;
         tale.reports({0, what, verdict_of(kind), host_role::primary, 1, "dial"});
@@ -528,7 +527,9 @@ TEST_CASE("D3: reads go to a standby at once, read-only mode begins when writes 
 
 TEST_CASE("D1: with read_only off it stays holding") {
     story tale = pair_of_hosts();
-    tale.policy.set_switches(true, false, tale.at());
+    config::cluster_values values;
+    values.read_only.enabled = false;
+    tale.policy.set_values(values, tale.at());
     tale.dies(0);
     tale.pass(1h);
     CHECK(tale.mode() == service_mode::holding);
@@ -538,6 +539,23 @@ TEST_CASE("D1: with read_only off it stays holding") {
     tale.settle();
     CHECK(tale.mode() == service_mode::read_only);
     CHECK(tale.view().readable == std::vector<std::size_t>{1});
+}
+
+TEST_CASE("D1, D3: patience that is changed while the primary is lost counts at once") {
+    story tale = pair_of_hosts();
+    tale.dies(0);
+    tale.pass(5s);
+    CHECK(tale.mode() == service_mode::holding);
+    config::cluster_values values;
+    values.hold_timeout = 2s;
+    tale.policy.set_values(values, tale.at());
+    tale.settle();
+    CHECK(tale.mode() == service_mode::read_only);
+    values.hold_timeout = 60s;
+    tale.policy.set_values(values, tale.at());
+    tale.settle();
+    CHECK(tale.mode() == service_mode::holding);
+    REQUIRE(tale.next_conclusion().has_value());
 }
 
 TEST_CASE("an operator begins read-only mode by opening the way for writes") {

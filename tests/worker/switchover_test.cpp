@@ -48,8 +48,7 @@ public:
     }
     void recover() override {}
     bool force(const std::string&, breaker_force) override { return true; }
-    void set_switches(bool, bool) override {}
-    void set_rules(const config::breaker_settings&, const config::read_only_settings&, std::chrono::milliseconds) override {}
+    void set_values(const config::cluster_values&) override {}
     [[nodiscard]] std::vector<cluster_event> recent_events() const override { return {}; }
 
     std::atomic<bool> held{false};
