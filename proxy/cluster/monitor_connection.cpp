@@ -46,7 +46,7 @@ void monitor_connection::open(std::optional<monitor_login> account) {
 }
 
 void monitor_connection::close() {
-    if (stream_ != nullptr && (state_ == state::resting || state_ == state::asking)) (void)stream_->write(terminate);
+    if (stream_ != nullptr && is_open()) (void)stream_->write(terminate);
     loop_.cancel_timer(deadline_);
     dialling_.cancel();
     stream_.reset();
@@ -67,9 +67,11 @@ void monitor_connection::arm_deadline() {
 }
 
 void monitor_connection::on_deadline() {
-    const bool asking = state_ == state::asking;
+    const bool asking = is_open();
+    outcome missed{outcome::what::missed};
+    if (state_ == state::writing) missed.attempt = write_attempt::failed;
     close();
-    if (asking) return tell_({outcome::what::missed});
+    if (asking) return tell_(std::move(missed));
     tell_({outcome::what::connect_failed, judge(failure_kind::timed_out, failure_phase::dialling),
            "it did not answer in time"});
 }
@@ -235,6 +237,13 @@ void monitor_connection::take_frame(char type, std::string_view body) {
 void monitor_connection::on_error(std::string_view body) {
     error_fields said;
     (void)parse_error_fields(body, said);
+    if (!said.is_fatal() && state_ == state::writing) {
+        // A full disk, or a statement that hung until its timeout; anything else is the account's affair.
+        const bool storage = sqlstate::is_class(said.sqlstate, "53") || said.sqlstate == sqlstate::io_error ||
+                             said.sqlstate == sqlstate::query_canceled;
+        attempt_ = storage ? write_attempt::failed : write_attempt::forbidden;
+        return;
+    }
     if (!said.is_fatal()) {
         refusal_ = said.message.empty() ? "the probe was refused" : said.message;
         return;
@@ -249,6 +258,13 @@ void monitor_connection::on_ready_for_query() {
         refusal_.clear();  // settings are comfort
         state_ = state::resting;
         return tell_({outcome::what::signed_in});
+    }
+    if (state_ == state::writing) {
+        loop_.cancel_timer(deadline_);
+        state_ = state::resting;
+        outcome tried{outcome::what::tried};
+        tried.attempt = attempt_;
+        return tell_(std::move(tried));
     }
     if (state_ != state::asking) return;
     if (!refusal_.empty() && level_ + 1 < probe_levels) {
@@ -272,7 +288,7 @@ void monitor_connection::on_ready_for_query() {
 }
 
 void monitor_connection::on_end(const net::io_result& got) {
-    const bool was_open = state_ == state::resting || state_ == state::asking;
+    const bool was_open = is_open();
     recovery_verdict verdict = last_verdict_;
     std::string words = last_words_;
     if (!verdict) {
@@ -298,6 +314,13 @@ void monitor_connection::ask() {
     send_query(probe_query(level_));
 }
 
+void monitor_connection::try_to_write() {
+    state_ = state::writing;
+    attempt_ = write_attempt::wrote;
+    arm_deadline();
+    send_query(write_probe());
+}
+
 void monitor_connection::send_query(std::string_view sql) { send(query_frame(sql)); }
 
 void monitor_connection::send(std::string_view bytes) {
@@ -305,13 +328,8 @@ void monitor_connection::send(std::string_view bytes) {
     if (stream_ != nullptr && !bytes.empty()) (void)stream_->write(bytes);
 }
 
-failure_phase monitor_connection::doing() const {
-    const bool open = state_ == state::resting || state_ == state::asking;
-    return open ? failure_phase::statement : failure_phase::dialling;
-}
-
 void monitor_connection::fail(const recovery_verdict& why, std::string words) {
-    const bool was_open = state_ == state::resting || state_ == state::asking;
+    const bool was_open = is_open();
     close();
     tell_({was_open ? outcome::what::ended : outcome::what::connect_failed, why, std::move(words)});
 }

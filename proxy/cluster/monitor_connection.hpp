@@ -14,6 +14,7 @@
 #include "proxy/net/stream.hpp"
 #include "proxy/policy/cluster_report.hpp"
 #include "proxy/policy/recovery_verdict.hpp"
+#include "proxy/policy/storage_watch.hpp"
 
 #include <chrono>
 #include <functional>
@@ -33,13 +34,15 @@ public:
             connect_failed,  ///< open(): verdict and words; closed
             answered,        ///< ask(): found
             refused,         ///< ask(): the server does not answer this query (words); it stays open
-            missed,          ///< ask(): no answer in time; closed
+            tried,           ///< try_to_write(): attempt
+            missed,          ///< ask(), try_to_write(): no answer in time; closed
             ended,           ///< the connection has ended by itself; verdict and words
         };
         what kind = what::touched;
         recovery_verdict verdict{};
         std::string words{};
         probe_result found{};
+        write_attempt attempt = write_attempt::given_up;  ///< of an attempt to write, also if the connection ended
     };
 
     monitor_connection(net::event_loop& loop, const cluster_options& options, config::host_port host,
@@ -52,11 +55,13 @@ public:
     void open(std::optional<monitor_login> account);
     /// Signed in, and nothing under way.
     void ask();
+    /// Likewise.
+    void try_to_write();
     /// Without a word to the callback. Idempotent.
     void close();
 
 private:
-    enum class state : std::uint8_t { closed, dialling, signing_in, handshaking, settling, resting, asking };
+    enum class state : std::uint8_t { closed, dialling, signing_in, handshaking, settling, resting, asking, writing };
 
     void on_readable() override { go_on(); }
     void on_writable() override { go_on(); }
@@ -79,7 +84,8 @@ private:
     void send(std::string_view bytes);
     void fail(const recovery_verdict& why, std::string words);
     void fail(failure_kind kind, std::string words) { fail(judge(kind, doing()), std::move(words)); }
-    [[nodiscard]] failure_phase doing() const;
+    [[nodiscard]] bool is_open() const { return state_ >= state::resting; }
+    [[nodiscard]] failure_phase doing() const { return is_open() ? failure_phase::statement : failure_phase::dialling; }
     void arm_deadline();
 
     net::event_loop& loop_;
@@ -100,6 +106,7 @@ private:
     recovery_verdict last_verdict_;      // the server's last words about its end
     std::string last_words_;
     net::time_point asked_at_{};
+    write_attempt attempt_ = write_attempt::wrote;
 };
 
 }  // namespace pgsteady

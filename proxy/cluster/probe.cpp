@@ -108,6 +108,12 @@ std::string_view probe_query(std::size_t level) {
     return level == 0 ? full : level == 1 ? less : least;
 }
 
+std::string_view write_probe() {
+    // Rows that are stored as they are, in a file of its own: a hundred pages are asked of the file system one by one.
+    return "CREATE TEMPORARY TABLE pgsteady_write_probe ON COMMIT DROP AS "
+           "SELECT repeat('x', 1000) AS filler FROM generate_series(1, 128)";
+}
+
 std::string probe_settings(std::chrono::milliseconds timeout) {
     return "SET application_name = 'pgsteady monitor'; SET search_path = pg_catalog; SET client_encoding = 'UTF8'; "
            "SET default_transaction_isolation = 'read committed'; SET datestyle = 'ISO'; SET timezone = 'UTC'; "

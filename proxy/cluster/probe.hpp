@@ -17,6 +17,9 @@ namespace pgsteady {
 inline constexpr std::size_t probe_levels = 3;
 [[nodiscard]] std::string_view probe_query(std::size_t level);
 
+/// Makes the primary extend a file and write WAL, and leaves nothing behind; asked only while storage is said to fail.
+[[nodiscard]] std::string_view write_probe();
+
 /// What is set once per connection. `timeout` bounds a probe on the server, so that none is left running there.
 [[nodiscard]] std::string probe_settings(std::chrono::milliseconds timeout);
 

@@ -115,8 +115,16 @@ void watched_cluster::on_outcome(std::size_t index, monitor_connection::outcome 
         case kind::connect_failed: host.connect_failed(what.verdict, std::move(what.words), at); break;
         case kind::answered: policy_.answered(index, std::move(what.found), at); break;
         case kind::refused: host.probe_refused(std::move(what.words), at); break;
-        case kind::missed: host.missed(at); break;
+        case kind::tried:
+            policy_.tried_to_write(index, what.attempt, at);
+            host.probe_refused({}, at);  // it lives, and its role stays what it was
+            break;
+        case kind::missed:
+            policy_.tried_to_write(index, what.attempt, at);
+            host.missed(at);
+            break;
         case kind::ended:
+            policy_.tried_to_write(index, what.attempt, at);
             note_crash(index, what.verdict);
             host.disconnected(what.verdict, std::move(what.words), at);
             break;
@@ -173,6 +181,10 @@ void watched_cluster::run_errand(std::size_t index, host_errand::what kind) {
         policy_.asked(index, now());
         newest_sample_ = policy_.newest_sample();  // before the question leaves: see newest_sample()
         return connections_[index]->ask();
+    }
+    if (kind == host_errand::what::try_to_write) {
+        policy_.trying_to_write(index, now());
+        return connections_[index]->try_to_write();
     }
     if (kind == host_errand::what::reconnect) {
         connections_[index]->close();

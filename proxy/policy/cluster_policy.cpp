@@ -10,7 +10,7 @@ namespace pgsteady {
 using namespace std::chrono_literals;
 
 cluster_policy::cluster_policy(const std::vector<std::string>& addresses, const cluster_rules& rules, const moment& at)
-    : rules_(rules), addresses_(addresses), standing_(addresses.size()), begun_(at.now), lost_since_(at.now) {
+    : rules_(rules), addresses_(addresses), standing_(addresses.size()), storage_(rules.breaker), begun_(at.now), lost_since_(at.now) {
     for (std::size_t i = 0; i < addresses.size(); ++i)
         hosts_.emplace_back(watch_rules{rules.monitor, rules.backoff, rules.breaker}, at.now);
     view_.since = at.now;
@@ -45,7 +45,18 @@ void cluster_policy::answered(std::size_t index, probe_result found, const momen
 }
 
 void cluster_policy::report(const host_report& seen, const moment& at) {
-    if (seen.host < hosts_.size()) hosts_[seen.host].report(seen, at);
+    if (seen.host >= hosts_.size()) return;
+    if (seen.seen != host_report::what::storage_failing) hosts_[seen.host].report(seen, at);
+    else if (primary_ == seen.host) storage_.strike(at.now, at.chance);
+}
+
+void cluster_policy::trying_to_write(std::size_t index, const moment& at) {
+    (void)storage_.begin_attempt(at.now);
+    hosts_[index].asked(at);
+}
+
+void cluster_policy::tried_to_write(std::size_t index, write_attempt how, const moment& at) {
+    if (primary_ == index) storage_.end_attempt(how, at.now, at.chance);
 }
 
 void cluster_policy::waiting(unsigned worker, std::size_t statements, const moment& at) {
@@ -58,6 +69,7 @@ void cluster_policy::hold(bool on) { held_ = on; }
 
 void cluster_policy::recover(const moment& at) {
     for (host_watch& each : hosts_) each.recover(at);
+    storage_.recover(at.now);
     if (primary_) return;
     const auto carries = [this](const host_watch& each) {
         return each.known() && same_system(each) && (each.found().timeline == 0 || each.found().timeline >= timeline_);
@@ -84,6 +96,7 @@ void cluster_policy::set_values(const config::cluster_values& values, const mome
     rules_.breaker = values.breaker;
     rules_.read_only = values.read_only;
     rules_.hold_timeout = values.hold_timeout;
+    storage_.set_rules(rules_.breaker, at.now);
     for (host_watch& each : hosts_) each.set_breaker_rules(rules_.breaker, at);
 }
 
@@ -198,6 +211,7 @@ void cluster_policy::adopt(std::size_t index, const moment& at) {
     primary_ = index;
     last_primary_ = index;
     written_.reset();
+    storage_.forget(at.now);
     if (host.found().written) written_ = without_page_header(*host.found().written);
     if (!host.found().system_identifier.empty()) system_ = host.found().system_identifier;
     if (its_timeline != 0) timeline_ = its_timeline;
@@ -306,6 +320,8 @@ write_way cluster_policy::judge_writes(std::string& cause) const {
     if (write_force_ == breaker_force::open) return because("an operator has closed the way for writes", write_way::off);
     if (two_primaries_ && !(write_force_ == breaker_force::closed && primary_))
         return because("two hosts accept writes", write_way::off);
+    if (primary_ && is_usable(*primary_) && storage_.failing() && write_force_ != breaker_force::closed)
+        return because("the storage of the primary " + addresses_[*primary_] + " fails (53100 or 58030)", write_way::failing);
     if (primary_ && is_usable(*primary_)) return write_way::flow;
     if (primary_) return because("an operator has closed the way to the primary", write_way::held);
     if (!informed_ && !view_.deaf_since) return write_way::flow;
@@ -329,12 +345,24 @@ void cluster_policy::judge_write() {
     const bool open = view_.mode == service_mode::read_only || view_.mode == service_mode::offline ||
                       (view_.mode == service_mode::holding && !view_.primary);
     if (open && view_.write == breaker_state::closed) ++view_.write_trips_total;
-    view_.write = open ? breaker_state::open : breaker_state::closed;
+    const bool probed = view_.writes == write_way::failing && storage_.state() == breaker_state::half_open;
+    view_.write = !open ? breaker_state::closed : probed ? breaker_state::half_open : breaker_state::open;
+}
+
+/// Without an account that could try, time alone opens the way again.
+void cluster_policy::judge_storage(const moment& at) {
+    const auto due = storage_.next_attempt();
+    if (due && at.now >= *due && primary_ && hosts_[*primary_].blind()) storage_.forget(at.now);
+    const bool failing = primary_ && storage_.failing();
+    if (failing && !storage_told_) tell("storage_failing", addresses_[*primary_] + ": statements meet a full or failing disk", true);
+    if (!failing && storage_told_) tell("storage_works", "writes work again, as far as is known", false);
+    storage_told_ = failing;
 }
 
 bool cluster_policy::conclude(const moment& at) {
     const cluster_view before = view_;
     watch_roles(at);
+    judge_storage(at);
     note_hosts();
     judge_informed(at);
     judge_urgency(at);
@@ -367,7 +395,11 @@ void cluster_policy::tell(std::string name, std::string sentence, bool warning) 
 }
 
 host_errand cluster_policy::next_errand(std::size_t index, time_point now) const {
-    return hosts_[index].next(now, urgent_since_);
+    const host_errand next = hosts_[index].next(now, urgent_since_);
+    const auto attempt = storage_.next_attempt();
+    const bool may_try = next.kind == host_errand::what::ask && primary_ == index && attempt;
+    // What the host is goes before what it can, and is due again after it.
+    return may_try && *attempt <= now && next.due > now ? host_errand{host_errand::what::try_to_write, now} : next;
 }
 
 std::optional<cluster_policy::time_point> cluster_policy::next_conclusion(time_point now) const {
@@ -377,6 +409,7 @@ std::optional<cluster_policy::time_point> cluster_policy::next_conclusion(time_p
     };
     if (!last_primary_ && !informed_) at(begun_ + settle_for);
     if (const auto change = next_service_change(view_, waiting_rules(), now)) at(*change);
+    if (const auto attempt = storage_.next_attempt(); attempt && primary_) at(*attempt);
     return soonest;
 }
 
@@ -474,6 +507,9 @@ void cluster_policy::fill_view() {
         fill_host(i, view_.hosts[i]);
     }
     view_.readable = readable_hosts();
+    if (!primary_ || !view_.readable.empty() || !storage_.failing()) return;
+    view_.readable = {*primary_};  // better than nothing: it shows everything
+    view_.hosts[*primary_].complete = true;
 }
 
 }  // namespace pgsteady

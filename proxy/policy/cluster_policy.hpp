@@ -11,6 +11,7 @@
 #include "proxy/policy/cluster_view.hpp"
 #include "proxy/policy/host_watch.hpp"
 #include "proxy/policy/service.hpp"
+#include "proxy/policy/storage_watch.hpp"
 #include "proxy/policy/wal_samples.hpp"
 
 #include <chrono>
@@ -50,6 +51,9 @@ public:
     /// The probe has been sent. Use these two rather than the host's own: they keep the samples (D28).
     void asked(std::size_t index, const moment& at);
     void answered(std::size_t index, probe_result found, const moment& at);
+    /// An errand to try to write: it has begun, it has ended. What it says about the host is told to that besides.
+    void trying_to_write(std::size_t index, const moment& at);
+    void tried_to_write(std::size_t index, write_attempt how, const moment& at);
 
     // ------------------------------------------------------------------------------- from pools and operators
 
@@ -110,11 +114,12 @@ private:
     void judge_urgency(const moment& at);
     void judge_mode(const moment& at);
     [[nodiscard]] write_way judge_writes(std::string& cause) const;
-    [[nodiscard]] service_rules waiting_rules() const { return {rules_.hold_timeout, rules_.read_only.enabled}; }
+    [[nodiscard]] service_rules waiting_rules() const { return {rules_.hold_timeout, rules_.read_only.enabled, rules_.breaker.enabled}; }
     void enter(service_mode mode, std::string cause, const moment& at);
     [[nodiscard]] std::string cause_of_loss() const;
 
     void judge_write();
+    void judge_storage(const moment& at);
     void fill_view();
     void fill_host(std::size_t index, host_view& to) const;
     [[nodiscard]] std::optional<std::uint64_t> lag_bytes(std::size_t index) const;
@@ -137,6 +142,8 @@ private:
     std::string system_;           // identifier of what was adopted; empty: nothing, or it is not shown
     std::uint32_t timeline_ = 0;
     bool two_primaries_ = false;
+    storage_watch storage_;        // of the primary
+    bool storage_told_ = false;
     std::string why_lost_;
     time_point begun_{};
     time_point lost_since_{};      // when the primary was lost, or watching began

@@ -31,7 +31,8 @@ enum class breaker_state : std::uint8_t { closed, open, half_open };
 enum class write_way : std::uint8_t {
     flow,     ///< to the primary; or roles are not known and somebody answers
     held,     ///< nowhere until an operator says so: they wait, however long
-    off,      ///< nowhere, and nobody is to wait: an operator said so, two primaries, storage that fails
+    off,      ///< nowhere, and nobody is to wait: an operator said so, or there are two primaries
+    failing,  ///< the primary's storage does: nobody is to write there, and it serves reads if no standby can
     missing,  ///< there is no primary: they wait for one, for a while
 };
 

@@ -209,6 +209,7 @@ void host_watch::report(const host_report& seen, const moment& at) {
             // While a server shuts down smartly, old connections live and new ones are refused.
             anew_ = anew_ || (seen.verdict.name == verdict_name::server_not_ready && link_ != link::connecting);
             break;
+        case what::storage_failing: break;  // of the way for writes
         case what::lost: session_lost(seen.verdict, at); [[fallthrough]];
         case what::not_primary:
             if (seen.seen == what::not_primary) pools_role_ = host_role::unknown;

@@ -35,6 +35,7 @@ struct host_errand {
         none,       ///< wait for what is under way
         connect,    ///< open the monitor's connection, or ask whether there is an account to open it with
         ask,        ///< send the probe
+        try_to_write,  ///< send the statement that writes
         reconnect,  ///< close the connection and open it anew: it no longer tells whether the host admits anybody
     };
     what kind = what::none;

@@ -13,6 +13,7 @@ namespace pgsteady {
 struct service_rules {
     std::chrono::milliseconds hold_timeout{30'000};  ///< 0: read-only mode does not begin by itself
     bool read_only = true;                           ///< reads may be all that is served (read_only.enabled)
+    bool breaker = true;                             ///< failures may close a way (breaker.enabled)
 };
 
 /// By everything in `seen` but its own mode.

@@ -112,7 +112,8 @@ void session::detach(session_actions::release how) {
     actions_.give_back = how;
     link_ = nullptr;
     segment_open_ = false;
-    relistening_ = restoring_ = flush_sent_ = client_flushed_ = guarding_ = proving_ = copying_out_ = conflict_ = false;
+    relistening_ = restoring_ = flush_sent_ = client_flushed_ = guarding_ = confined_ = proving_ = copying_out_ =
+        conflict_ = false;
     delivered_ = error_in_request_ = false;
     rows_ = copied_ = 0;
     effects_pending_ = names_pending_ = completed_ = 0;

@@ -111,6 +111,7 @@ struct session_actions {
     std::uint32_t attempt = 0;  ///< with take_back: how many times something was sent in vain
     bool not_primary = false;   ///< the server says that it is no primary, or not any more (25006)
     bool listen_later = false;  ///< no server was to be had to listen on: resume_listening() after a pause
+    bool storage_failing = false;  ///< the server has met a full or failing disk (53100, 58030)
     bool conflict = false;      ///< with take_back: because of 40001 or 40P01, so others are at it, too
     end_reason reason = end_reason::none;
 };
@@ -328,6 +329,7 @@ private:
     void taken_again(std::size_t bytes);
     void begin_guard();
     bool end_guard();
+    void confine();
     bool prove();
     void on_proof(outcome how);
     void refute(const error_fields& why);
@@ -402,6 +404,7 @@ private:
     bool flush_sent_ = false;        // and the server has been asked for the replies it holds back
     bool redoing_ = false;           // requests that were taken back are being taken again
     bool guarding_ = false;          // the server is to be, or is, under the READ ONLY guard (D20)
+    bool confined_ = false;          // nobody is to write, and this server could: it has extra_->guarded (2.13)
     bool proving_ = false;           // the catalogue is asked whether a statement only reads
     server_need need_ = server_need::primary;
     bool needs_primary_ = false;         // a standby has refused the request at hand

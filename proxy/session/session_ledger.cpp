@@ -25,8 +25,8 @@ bool session::restore() {
     link_->applied = target();
     const bool takes_rights = desired_->find("role") != nullptr || desired_->find("session_authorization") != nullptr;
     const bool for_proof = redoing_ && more().redos.front().fate == request_fate::commit_read;
-    if (phase_ == phase::ready && !guarding_ && !for_proof && !takes_rights && pool_.known.contains(desired_.get()))
-        return true;
+    const bool special = guarding_ || confined_ || for_proof || takes_rights;
+    if (phase_ == phase::ready && !special && pool_.known.contains(desired_.get())) return true;
     restoring_ = true;
     return false;
 }
@@ -43,7 +43,7 @@ void session::on_restored(outcome how) {
     }
     if (how == outcome::done) {
         if (pool_.known.size() >= pool_facts::known_max) pool_.known.clear();
-        pool_.known.insert_or_assign(desired_.get(), pool_facts::accepted{desired_, link_->reported});
+        if (!confined_) pool_.known.insert_or_assign(desired_.get(), pool_facts::accepted{desired_, link_->reported});
         committed_applied_ = link_->applied;
         if (phase_ == phase::welcoming) {
             believed_ = link_->reported;

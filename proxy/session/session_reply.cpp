@@ -247,6 +247,8 @@ void session::on_error_reply(std::string_view frame, bool forward) {
             more().restore_error = std::move(fields);
         return;
     }
+    if (fields.sqlstate == sqlstate::disk_full || fields.sqlstate == sqlstate::io_error)
+        actions_.storage_failing |= judge(signal_of(fields, link_->doing())).strikes_writes;
     if (guarding_ && fields.sqlstate == sqlstate::read_only_sql_transaction) return emit_error(more().guard_error);
     if (fields.sqlstate == sqlstate::read_only_sql_transaction) return on_read_only_error(frame, fields);
     conflict_ = fields.sqlstate == sqlstate::serialization_failure || fields.sqlstate == sqlstate::deadlock_detected;
@@ -265,17 +267,17 @@ void session::on_error_reply(std::string_view frame, bool forward) {
 /// to a primary, if there will be one; in read-only mode the client is told of that (R01).
 void session::on_read_only_error(std::string_view frame, error_fields& fields) {
     ++report_.errors;
-    if (!link_->standby) {
+    if (!link_->standby && !confined_) {
         actions_.not_primary = true;
         return tables_.to_client.view(frame);
     }
-    if (link_->transaction_status == 'I' && pool_.service != service_mode::read_only) needs_primary_ = conflict_ = true;
+    if (link_->transaction_status == 'I' && !confined_ && pool_.service != service_mode::read_only) needs_primary_ = conflict_ = true;
     const std::string_view said = fields.message;
     constexpr std::string_view before = "cannot execute ";
     const std::size_t end = said.find(" in a read-only transaction");
     const bool usual = said.starts_with(before) && end != std::string_view::npos;
     emit_error(client_errors::read_only(usual ? said.substr(before.size(), end - before.size()) : "the statement",
-                                        incident_of("a standby refused to write")));
+                                        incident_of("the server refused to write")));
 }
 
 /// The statement that an error speaks of has the client's name, not the shared one.

@@ -50,7 +50,7 @@ retry_limits session::limits() const {
 }
 
 /// The settings that the server must have for what is sent next.
-const settings_ptr& session::target() const { return guarding_ ? extra_->guarded : desired_; }
+const settings_ptr& session::target() const { return guarding_ || confined_ ? extra_->guarded : desired_; }
 
 error_fields session::fate_error(request_fate fate, std::string_view words, std::string_view incident) {
     switch (fate) {
@@ -206,6 +206,12 @@ bool session::end_guard() {
     if (link_ != nullptr && !link_->tracker.empty()) return false;
     guarding_ = false;
     return true;
+}
+
+/// In read-only mode a server that is no standby enforces by itself that nobody writes, and says so (2.13).
+void session::confine() {
+    confined_ = pool_.service == service_mode::read_only && pool_.recovers && !link_->standby;
+    if (confined_) more().guarded = tables_.settings.with(desired_, std::string(guard_setting), "on");
 }
 
 // ------------------------------------------------------------------------------------------ proof

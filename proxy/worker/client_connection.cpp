@@ -144,6 +144,7 @@ bool client_connection::act() {
     bool changed = false;
     if (asked.take_back) take_requests_back(asked);
     if (asked.not_primary && server_ != nullptr) pool_->not_primary(*server_);
+    if (asked.storage_failing && server_ != nullptr) pool_->storage_failing(*server_);
     if (asked.give_back != session_actions::release::no && server_ != nullptr) {
         server_connection* server = detach_server();
         if (draining_ && asked.give_back == session_actions::release::reuse) changed = false;

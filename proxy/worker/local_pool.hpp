@@ -57,6 +57,8 @@ public:
     void report(host_report seen);
     /// What was taken for the primary says that it is none (25006, a ParameterStatus): its role is looked at again (D21).
     void not_primary(const server_connection& server);
+    /// A statement has met a full or failing disk there.
+    void storage_failing(const server_connection& server);
 
     /// passthrough: signs in to a server with this password to see whether it is right; `client` is told. With a permit
     /// of the pool the connection stays and serves; a full pool delays nobody's sign-in: then it is closed at once.

@@ -33,10 +33,14 @@ void local_pool::not_primary(const server_connection& server) {
     report({.host = server.link.host, .seen = host_report::what::not_primary, .timeline = server.link.timeline, .words = {}});
 }
 
+void local_pool::storage_failing(const server_connection& server) {
+    report({.host = server.link.host, .seen = host_report::what::storage_failing, .timeline = server.link.timeline, .words = {}});
+}
+
 std::string local_pool::why_unfit(const server_connection& server) const {
     const server_link& link = server.link;
     if (server.serves() == server_need::read_only) {
-        if (!link.standby) return "is no standby any more";
+        if (!link.standby && view_->primary != link.host) return "is no standby any more";
         return is_readable(*view_, link.host) ? "" : "is not to be read from";
     }
     // Roles are discovered, never configured. A host that is alone serves what it can, whatever it is.
@@ -56,7 +60,7 @@ std::vector<std::shared_ptr<server_connection>> local_pool::all_servers() const 
 
 /// What the cluster tells, by this pool's own patience and switches (D1, D3).
 cluster::view_ptr local_pool::own_view() const {
-    const service_rules patience{rules_->pool.hold_timeout, rules_->read_only.enabled};
+    const service_rules patience{rules_->pool.hold_timeout, rules_->read_only.enabled, rules_->breaker.enabled};
     const service_mode mode = judge_service(*seen_, patience, worker_.loop().now());
     if (mode == seen_->mode && rules_->breaker.enabled) return seen_;
     auto own = std::make_shared<cluster_view>(*seen_);
@@ -83,7 +87,7 @@ bool local_pool::follow_time() {
         follow_live_policies();
     }
     const service_mode before = view_->mode;
-    const service_rules patience{rules_->pool.hold_timeout, rules_->read_only.enabled};
+    const service_rules patience{rules_->pool.hold_timeout, rules_->read_only.enabled, rules_->breaker.enabled};
     if (!ordered && judge_service(*seen_, patience, worker_.loop().now()) == before) return false;
     take_view();
     return view_->mode != before;
