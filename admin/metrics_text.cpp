@@ -313,6 +313,11 @@ void add_recovery(exposition& to, const snapshot& now) {
     to.begin(kind::Histogram, "pgsteady_recovery_seconds",
              "From the loss of a server to the full answer of the request that it had.");
     to.add({}, now.recovery_seconds);
+    to.count("pgsteady_proof_questions_total", "Questions to the catalogue whether a read only reads.",
+             now.proofs_asked);
+    to.count("pgsteady_proofs_known_total", "Reads known to only read, without a question.", now.proofs_known);
+    to.begin(kind::Gauge, "pgsteady_proof_cache_bytes", "What is remembered of the catalogue's answers.");
+    to.add({}, static_cast<double>(now.proof_cache_bytes));
 }
 
 }  // namespace

@@ -289,6 +289,9 @@ struct snapshot {
     std::vector<outcome_total> replays;
     std::vector<outcome_total> in_doubt;
     std::uint64_t in_doubt_unresolved = 0;  ///< commits of which nobody knows yet, as far as that can still be found out
+    std::uint64_t proofs_asked = 0;       ///< questions to the catalogue about reads that were to be sent again
+    std::uint64_t proofs_known = 0;       ///< reads that needed none
+    std::uint64_t proof_cache_bytes = 0;  ///< what is remembered of the answers (guard.cache)
     std::vector<retry_total> retry_classes;
     std::vector<outcome_total> holds;  ///< requests that were held: served, timed_out, ended
     histogram recovery_seconds;        ///< from the loss of a server to the full answer of what it was doing

@@ -277,6 +277,8 @@ struct replay_settings {
 
 struct guard_settings {
     bool enabled = true;
+    std::uint64_t cache = mib;       // bytes per pool and worker; 0: nothing is remembered
+    milliseconds cache_age{60'000};  // 0: likewise
 
     bool operator==(const guard_settings&) const = default;
 };

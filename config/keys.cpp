@@ -348,6 +348,14 @@ constexpr std::array all_keys{
     row<&p::guard, &guard_settings::enabled>(
         "guard.enabled", flag(),
         "Kill switch: repeat proven reads under READ ONLY, so that the server itself refuses a write (takes effect with recovery)."),
+    row<&p::guard, &guard_settings::cache>(
+        "guard.cache", size(0, gib),
+        "Memory per pool and worker for what the catalogue has said about functions, tables and views. 0: it is asked anew "
+        "for every read that is retried."),
+    row<&p::guard, &guard_settings::cache_age>(
+        "guard.cache_age", duration(100 * ms, day),
+        "How long it is believed. Changes of the schema that pass through end it at once; others are noticed by then. "
+        "0: it is asked anew."),
 
     row<&s::monitor, &monitor_settings::user>("monitor.user", text(),
                                               "Server user of the role and liveness monitor. Empty: the pool's."),

@@ -61,6 +61,8 @@ void add_recoveries(admin::snapshot& all, const std::vector<std::unique_ptr<work
         attempted += each->counters().retries.get();
         answered += each->counters().recovered.get();
         withheld += each->counters().withheld.get();
+        all.proofs_asked += each->counters().proofs_asked.get();
+        all.proofs_known += each->counters().proofs_known.get();
         for (std::size_t i = 0; i < lost.size(); ++i) lost[i] += each->counters().lost[i].get();
     }
     all.retries = {{"attempted", attempted}, {"answered", answered}, {"result_lost", lost[1]}, {"withheld", withheld}};
@@ -145,6 +147,7 @@ public:
         sum.active += row.active;
         sum.idle += row.idle;
         sum.dialling += row.dialling;
+        all_.proof_cache_bytes += row.proof_cache_bytes;
         sum.waiting += row.waiting;
         sum.oldest_wait_seconds = std::max(sum.oldest_wait_seconds, row.oldest_wait_seconds);
         sum.checkouts += row.checkouts;

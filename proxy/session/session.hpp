@@ -26,6 +26,7 @@
 #include "proxy/session/gather.hpp"
 #include "proxy/session/recovery_plan.hpp"
 #include "proxy/session/server_link.hpp"
+#include "proxy/sql/catalogue_facts.hpp"
 #include "proxy/sql/effects_cache.hpp"
 #include "proxy/sql/read_proof.hpp"
 
@@ -79,6 +80,9 @@ struct pool_facts {
     // Recovery. All of it is looked at after a failure only, but for retry.result_hold.
     bool recovers = true;          ///< the kill switch `recovery.enabled`
     bool guards = true;            ///< proven reads are sent again under READ ONLY (D20)
+    catalogue_facts catalogue;     ///< what proofs have learned; its time is set by its owner
+    /// A number that grows with every change of the database's schema that anybody's session has seen. Empty: always 0.
+    std::function<std::uint64_t()> schema_version;
     config::retry_settings retry;  ///< attempts, conflicts, result hold (D26)
     /// How many crashes of a server, of late, one of these statements was the only victim of (D25). Empty: nobody knows.
     std::function<std::uint32_t(std::span<const std::uint64_t> fingerprints)> crashes_of;
@@ -126,6 +130,9 @@ struct request_report {
     std::uint32_t pins = 0;      ///< times that a reason to keep the server came up
     std::uint32_t retries = 0;   ///< requests that are sent again
     bool wrote = false;          ///< as far as tags tell (D28)
+    bool changed_schema = false; ///< CREATE, ALTER, DROP or the like has been, or may have been, committed
+    std::uint32_t proofs_asked = 0;  ///< questions that the catalogue was asked (D20)
+    std::uint32_t proofs_known = 0;  ///< reads that were proven without one, by what was known
     std::uint32_t withheld = 0;  ///< requests that were not sent again, since servers crash under them (R10)
     std::uint32_t lost[4] = {};  ///< requests answered with R04, R06, R07, R08
     operation what = operation::other;
@@ -277,6 +284,7 @@ private:
     void on_reply(char type, std::string_view frame);
     void on_parameter_status(std::string_view frame, bool forward);
     void on_command_complete(std::string_view body);
+    void note_schema_change();
     void on_error_reply(std::string_view frame, bool forward);
     void on_read_only_error(std::string_view frame, error_fields& fields);
     void on_ready_frame(std::string_view frame, bool forward);
@@ -331,6 +339,7 @@ private:
     bool end_guard();
     void confine();
     bool prove();
+    void begin_proof(const statement_class& text);
     void on_proof(outcome how);
     void refute(const error_fields& why);
     void withhold_poison(redo& front);
@@ -396,6 +405,7 @@ private:
     bool uncertain_ = false;         // and only the server knows to what
     bool forward_large_ = false;     // the large client frame in passage goes to the server
     bool large_is_query_ = false;
+    bool schema_touched_ = false;    // by the open transaction, or the request at hand
     char last_tag_ = 0;              // 'C'ommit, 'R'ollback or 0: what the last tag was
     bool committed_within_ = false;  // a COMMIT has completed since the last ReadyForQuery
     bool sequence_used_ = false;     // since this server was attached: currval and lastval are this client's own

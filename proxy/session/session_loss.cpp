@@ -62,6 +62,7 @@ session::taken session::refuse(const client_frame& frame, const error_fields& wh
 
 void session::on_server_lost(std::string_view last_words, std::string_view incident) {
     if (link_ == nullptr || phase_ == phase::ended) return;
+    if (schema_touched_) note_schema_change();  // its COMMIT may have arrived
     const server_link& link = *link_;
     const std::string words = link.last_words.empty() ? std::string(last_words) : link.last_words;
     if (phase_ == phase::welcoming) {  // nothing was asked of it yet: another server will do

@@ -39,6 +39,13 @@ request_report::operation operation_of(std::string_view tag) {
     return op::other;
 }
 
+/// Of the tags that are none of the above: what may change functions, views or tables.
+bool may_change_schema(std::string_view tag) {
+    for (const std::string_view word : {"CREATE", "ALTER", "DROP", "DO", "CALL", "IMPORT"})
+        if (tag.starts_with(word)) return true;
+    return false;
+}
+
 }  // namespace
 
 std::size_t session::on_server_bytes(std::string_view in) {
@@ -222,6 +229,7 @@ void session::on_command_complete(std::string_view body) {
     // A block that began and ended within the request: which LISTEN stood in it is not followed.
     if (rollback && link_->transaction_status == 'I' && extra_ != nullptr && !extra_->listening.changes.empty())
         extra_->listening.unknown = true;
+    if (report_.what == request_report::operation::other && may_change_schema(tag)) schema_touched_ = true;
     if (!touched_) return;
     if (tag.starts_with("PREPARE TRANSACTION")) last_tag_ = 'C';
     if (rollback) uncertain_ = true;  // to a savepoint, perhaps; ReadyForQuery will tell
@@ -309,6 +317,7 @@ void session::on_ready_frame(std::string_view frame, bool forward) {
     if (link_->tracker.empty()) process_settled();
     if (link_ == nullptr) return;
     settle_transaction(status);
+    if (schema_touched_ && status == 'I') note_schema_change();
     if (conflict_ && repeat_conflict(status)) return;
     if (resets_ && status == 'I') {
         resets_ = false;
@@ -325,6 +334,12 @@ void session::on_ready_frame(std::string_view frame, bool forward) {
     process_settled();
     if (extra_ != nullptr) extra_->gone_names.clear();
     if (link_ != nullptr) finish_request(status);
+}
+
+/// What was learned of the catalogue may not be true any more; before the end of the transaction it was.
+void session::note_schema_change() {
+    schema_touched_ = false;
+    report_.changed_schema = true;
 }
 
 /// The ledger follows the transaction's end (P36).

@@ -190,7 +190,8 @@ void session::withhold_poison(redo& front) {
     const std::uint32_t crashes = texts.empty() ? 0 : pool_.crashes_of(texts);
     if (crashes < crash_record::crashes_until_withheld) return;
     front.fate = request_fate::statement_unknown;
-    front.why = client_errors::withheld(crashes, texts.front(), incident_of("withheld: servers crash under this statement"));
+    const std::string incident = incident_of("servers crash under statement " + fingerprint_name(texts.front()));
+    front.why = client_errors::withheld(crashes, texts.front(), incident);
     ++report_.withheld;
 }
 
@@ -222,7 +223,7 @@ bool session::prove() {
     redo& front = e.redos.front();
     if (!link_->tracker.empty()) return false;  // asked in its turn
     while (e.proven < front.reads.size()) {
-        if (e.proof == nullptr) e.proof = std::make_unique<read_proof>(front.reads[e.proven]);
+        if (e.proof == nullptr) begin_proof(front.reads[e.proven]);
         switch (e.proof->now()) {
             case read_proof::verdict::proven:
                 e.proof.reset();
@@ -235,6 +236,7 @@ bool session::prove() {
             case read_proof::verdict::ask: break;
         }
         proving_ = true;
+        ++report_.proofs_asked;
         e.proof_rows.clear();
         link_->notes.push_back({reply_note::about::proof, {}, nullptr, nullptr, nullptr, 0});
         link_->tracker.push(owed::query, true);
@@ -246,11 +248,19 @@ bool session::prove() {
     return front.decided = true;
 }
 
+void session::begin_proof(const statement_class& text) {
+    pool_.catalogue.set_version(pool_.schema_version ? pool_.schema_version() : 0);
+    const bool any_known = pool_.catalogue.size() > 0;
+    more().proof = std::make_unique<read_proof>(text, &pool_.catalogue, link_->host);
+    if (any_known && extra_->proof->now() == read_proof::verdict::proven) ++report_.proofs_known;
+}
+
 void session::on_proof(outcome how) {
     proving_ = false;
     error_in_request_ = false;
     extra& e = more();
     if (e.proof == nullptr) return;
+    pool_.catalogue.set_version(pool_.schema_version ? pool_.schema_version() : 0);
     if (how == outcome::done) e.proof->answer(e.proof_rows);
     else e.proof->failed();
     e.proof_rows.clear();

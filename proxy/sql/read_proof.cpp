@@ -6,6 +6,9 @@
 #include <utility>
 
 namespace pgsteady {
+
+using part = catalogue_facts::part;
+
 namespace {
 
 /// Which a SELECT may use without naming them: CASE, IN, USING, DISTINCT, ORDER BY, comparisons of rows.
@@ -59,15 +62,24 @@ struct read_proof::tally {
     std::size_t checks = 0;
 };
 
-read_proof::read_proof(const statement_class& text) {
+read_proof::read_proof(const statement_class& text, catalogue_facts* known, std::size_t host)
+    : facts_(text.ascii ? known : nullptr), host_(host) {
     absorb(text);
     if (now_ == verdict::refuted) return;
     if (names_ == 0 && !text.names_types && text.ascii) {
         now_ = verdict::proven;
         return;
     }
-    add(implied_operators, operators_, next_.operators);
+    add(part::operator_, implied_operators, operators_, next_.operators);
+    asks_unnamed_ = !is_known(part::unnamed, {});
+    if (now_ == verdict::refuted) return;
+    if (next_.empty() && !asks_unnamed_) now_ = verdict::proven;
+    else ask_next();
+}
+
+void read_proof::ask_next() {
     asked_ = std::exchange(next_, {});
+    if (facts_ != nullptr) version_ = facts_->version();
 }
 
 void read_proof::refute(std::string why) {
@@ -90,14 +102,14 @@ void read_proof::absorb(const statement_class& text) {
     whole_ascii_ = whole_ascii_ && text.ascii;
     std::vector<sql_name> functions;
     for (const sql_name& each : text.functions) functions.push_back(in_every_version(each));
-    add(functions, functions_, next_.functions);
-    add(text.operators, operators_, next_.operators);
-    add(text.relations, relations_, next_.relations);
-    add(text.harmless, harmless_, next_.harmless);
-    add(text.attributes, attributes_, next_.attributes);
+    add(part::function, functions, functions_, next_.functions);
+    add(part::operator_, text.operators, operators_, next_.operators);
+    add(part::relation, text.relations, relations_, next_.relations);
+    add(part::harmless, text.harmless, harmless_, next_.harmless);
+    add(part::attribute, text.attributes, attributes_, next_.attributes);
 }
 
-void read_proof::add(const std::vector<sql_name>& names, std::set<sql_name>& seen, std::vector<sql_name>& to) {
+void read_proof::add(part of, const std::vector<sql_name>& names, std::set<sql_name>& seen, std::vector<sql_name>& to) {
     for (const sql_name& each : names) {
         if (now_ == verdict::refuted) return;
         if (each.name.empty() || each.name.size() > max_name_bytes || each.schema.size() > max_name_bytes)
@@ -105,8 +117,62 @@ void read_proof::add(const std::vector<sql_name>& names, std::set<sql_name>& see
         if (!seen.insert(each).second) continue;
         if (++names_ > max_names) return refute("too many names");
         names_ascii_ = names_ascii_ && is_ascii(each.name) && is_ascii(each.schema);
-        to.push_back(each);
+        if (!is_known(of, each)) to.push_back(each);
     }
+}
+
+/// What was asked before; it is judged as if it had come with an answer, and may refute.
+bool read_proof::is_known(part of, const sql_name& name) {
+    const std::vector<catalogue_facts::row>* known = facts_ != nullptr ? facts_->find(of, host_, name) : nullptr;
+    if (known == nullptr) return false;
+    const std::vector<catalogue_facts::row> rows = *known;  // definitions lead to more names
+    for (const catalogue_facts::row& each : rows)
+        if (!apply(of, name, each)) break;
+    return true;
+}
+
+/// False if it is decided.
+bool read_proof::apply(part of, const sql_name& name, const catalogue_facts::row& fact) {
+    const auto& [said, definition] = fact;
+    switch (of) {
+        case part::function:
+        case part::operator_:
+            if (said == "ok") return true;
+            return refute((said == "missing" ? "unknown: " : "volatile: ") + name.name), false;
+        case part::relation: return judge_relation(name, said, definition);
+        case part::unnamed: return judge_definition("SELECT ", definition);  // a domain's check
+        case part::harmless:
+        case part::attribute: break;
+    }
+    return true;
+}
+
+/// Remembers an answer that refutes nothing, unless the schema has changed since it was asked for. What is missing may be
+/// created, and what is not ASCII means something else in another encoding: both are asked again.
+void read_proof::learn(const std::vector<row>& rows) {
+    if (facts_ == nullptr || facts_->version() != version_) return;
+    const auto tells = [](const row& each) {
+        return *each[2] != "missing" && is_ascii(*each[2]) && (!each[3] || is_ascii(*each[3]));
+    };
+    const auto store = [&](part of, char letter, const std::vector<sql_name>& names) {
+        std::vector<std::vector<catalogue_facts::row>> found(names.size());
+        std::vector<bool> clear(names.size(), true);
+        for (const row& each : rows) {
+            if (each[0]->front() != letter) continue;
+            const std::size_t number = *number_of(each[1]);
+            clear[number] = clear[number] && tells(each);
+            found[number].emplace_back(*each[2], each[3]);
+        }
+        for (std::size_t i = 0; i < names.size(); ++i)
+            if (clear[i] && is_ascii(names[i].name) && is_ascii(names[i].schema))
+                facts_->learn(of, host_, names[i], std::move(found[i]));
+    };
+    store(part::function, 'f', asked_.functions);
+    store(part::operator_, 'o', asked_.operators);
+    store(part::relation, 'r', asked_.relations);
+    store(part::harmless, 'h', asked_.harmless);  // no rows: they are what they seem
+    store(part::attribute, 'a', asked_.attributes);
+    if (asks_unnamed_) store(part::unnamed, 'd', {sql_name{}});
 }
 
 void read_proof::answer(const std::vector<row>& rows) {
@@ -117,11 +183,15 @@ void read_proof::answer(const std::vector<row>& rows) {
         if (!judge(each, answered)) return;
     if (!encoding_known_ || !answered.complete()) return refute("an answer with holes");
     if (!judge_encoding()) return;
-    asked_ = std::exchange(next_, {});
-    if (asked_.empty()) {
+    learn(rows);
+    asks_unnamed_ = false;
+    if (next_.empty()) {
         now_ = verdict::proven;
+        asked_ = {};
     } else if (++rounds_ >= max_rounds) {
         refute("views nested too deeply");
+    } else {
+        ask_next();
     }
 }
 
@@ -138,9 +208,7 @@ bool read_proof::judge(const row& each, tally& answered) {
     const auto named = [&](const std::vector<sql_name>& names, std::vector<bool>& marks) {
         if (*number >= names.size()) return odd();
         marks[*number] = true;
-        if (said == "ok") return true;
-        refute((said == "missing" ? "unknown: " : "volatile: ") + names[*number].name);
-        return false;
+        return apply(part::function, names[*number], {said, std::nullopt});
     };
     switch (each[0]->front()) {
         case 'e':

@@ -1,9 +1,10 @@
 // Does this text only read? statement_class says so by form; this asks the catalogue for what the form cannot say (D20):
 // volatile functions and operators, views, foreign tables, row security, casts. Pure: it writes the questions and judges
-// the answers; who asks them, when and how long an answer is believed is its owner's business.
+// the answers; who asks them, and when, is its owner's business; what is remembered of them is catalogue_facts'.
 // It must never say "proven" for what was not shown: whatever is missing, odd, too much or too deep is refuted.
 #pragma once
 
+#include "proxy/sql/catalogue_facts.hpp"
 #include "proxy/sql/statement_class.hpp"
 
 #include <cstddef>
@@ -26,8 +27,9 @@ public:
 
     using row = std::vector<std::optional<std::string>>;  ///< values as text; nothing for NULL
 
-    /// `text` need not outlive the constructor.
-    explicit read_proof(const statement_class& text);
+    /// `text` need not outlive the constructor. `known` must: what was asked before of this host is not asked again, and
+    /// what it answers is remembered there; null: everything is asked.
+    explicit read_proof(const statement_class& text, catalogue_facts* known = nullptr, std::size_t host = 0);
 
     [[nodiscard]] verdict now() const { return now_; }
 
@@ -69,12 +71,21 @@ private:
 
     void refute(std::string why);
     void absorb(const statement_class& text);
-    void add(const std::vector<sql_name>& names, std::set<sql_name>& seen, std::vector<sql_name>& to);
+    void add(catalogue_facts::part of, const std::vector<sql_name>& names, std::set<sql_name>& seen,
+             std::vector<sql_name>& to);
+    [[nodiscard]] bool is_known(catalogue_facts::part of, const sql_name& name);
+    bool apply(catalogue_facts::part of, const sql_name& name, const catalogue_facts::row& fact);
+    void ask_next();
+    void learn(const std::vector<row>& rows);
     bool judge(const row& each, tally& answered);
     bool judge_relation(const sql_name& name, std::string_view kind, const std::optional<std::string>& definition);
     bool judge_definition(std::string_view prefix, const std::optional<std::string>& sql);
     bool judge_encoding();
 
+    catalogue_facts* facts_ = nullptr;
+    std::size_t host_ = 0;
+    std::uint64_t version_ = 0;  // of the schema when the question was put
+    bool asks_unnamed_ = true;   // what the text may run without naming it
     verdict now_ = verdict::ask;
     std::string reason_;
     question asked_;

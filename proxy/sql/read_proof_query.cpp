@@ -164,7 +164,7 @@ std::string read_proof::query() const {
     std::string sql;
     if (!asked_.relations.empty()) sql += part(foreign_ancestors);
     sql += part(encodings);
-    if (rounds_ == 0) sql += part(unusual_catalogue) + part(domain_checks);
+    if (asks_unnamed_) sql += part(unusual_catalogue) + part(domain_checks);
     if (!asked_.functions.empty()) sql += part(functions_part, wanted(asked_.functions));
     if (!asked_.operators.empty()) sql += part(operators_part, wanted(asked_.operators));
     if (!asked_.relations.empty()) sql += part(relations_part, wanted(asked_.relations));

@@ -331,6 +331,9 @@ void client_connection::count_requests() {
     if (done.restores != 0) counters.restores.add(done.restores);
     if (done.pins != 0) counters.pins.add(done.pins);
     if (done.retries != 0) counters.retries.add(done.retries);
+    if (done.changed_schema) pool_->shared->schema_version.fetch_add(1, std::memory_order_relaxed);
+    if (done.proofs_asked != 0) counters.proofs_asked.add(done.proofs_asked);
+    if (done.proofs_known != 0) counters.proofs_known.add(done.proofs_known);
     if (done.withheld != 0) counters.withheld.add(done.withheld);
     for (std::size_t i = 0; i < counters.lost.size(); ++i)
         if (done.lost[i] != 0) counters.lost[i].add(done.lost[i]);

@@ -127,6 +127,8 @@ struct worker_counters {
     counter pins;
     counter statements;             ///< ReadyForQuery given to clients: what the retry budget is a share of
     counter retries;                ///< requests sent again
+    counter proofs_asked;           ///< questions to the catalogue, before reads were sent again (D20)
+    counter proofs_known;           ///< reads that were proven without one
     counter withheld;               ///< requests not sent again, since servers crash under them (R10)
     counter recovered;              ///< requests that were answered in full after that
     std::array<counter, 4> lost;    ///< requests answered with R04, R06, R07, R08; same order as request_report::lost

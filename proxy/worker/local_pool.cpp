@@ -41,6 +41,7 @@ local_pool::local_pool(worker& at, std::shared_ptr<shared_pool> from)
                 rules_of(shared->live.get()->pool, at.shared().settings().connect.backoff), at.shared().servers) {
     view_ = own_view();
     facts.service = view_->mode;
+    facts.schema_version = [this] { return shared->schema_version.load(std::memory_order_relaxed); };
     facts.crashes_of = [this](std::span<const std::uint64_t> statements) {
         return shared->backends_of->crashes().crashes(statements, worker_.loop().now());
     };
@@ -57,6 +58,7 @@ void local_pool::follow_live_policies() {
     const pool_duration patience = now->pool.hold_timeout;
     facts.recovers = now->recovery.enabled;
     facts.guards = now->guard.enabled;
+    facts.catalogue.set_limits(now->guard.cache, now->guard.cache_age);
     facts.retry = now->retry;
     facts.hold_timeout = now->pool.hold_timeout;
     primaries_.core.set_hold_timeout(patience);
@@ -389,6 +391,7 @@ std::string local_pool::what_is_missing() const {
 }
 
 bool local_pool::tick(pool_time now) {
+    facts.catalogue.set_time(now);
     const bool changed = follow_time();
     for (group* each : {&primaries_, &standbys_}) {
         make_room_again(*each, now);

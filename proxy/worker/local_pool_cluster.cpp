@@ -96,6 +96,7 @@ bool local_pool::follow_time() {
 void local_pool::take_view() {
     const cluster::view_ptr before = std::exchange(view_, own_view());
     facts.service = view_->mode;
+    if (before->primary != view_->primary || before->timeline != view_->timeline) facts.catalogue.forget();
     if (places_changed(*before, *view_)) drop_misplaced();
     end_what_is_silent();
     reroute_waiters();

@@ -1,8 +1,10 @@
 // See proxy_state.hpp.
 #include "proxy/worker/proxy_state.hpp"
 
-#include "config/resolve.hpp"
 #include "protocol/constant_time.hpp"
+
+#include "config/resolve.hpp"
+
 #include "proxy/worker/log.hpp"
 #include "proxy/worker/server_connection.hpp"
 #include "proxy/worker/worker.hpp"
@@ -56,10 +58,12 @@ std::vector<std::unique_ptr<pool_counters>> counters_for(std::size_t workers) {
 
 }  // namespace
 
-shared_pool::shared_pool(pool_plan from, std::size_t workers, std::shared_ptr<cluster> backends)
+shared_pool::shared_pool(pool_plan from, std::size_t workers, std::shared_ptr<cluster> backends,
+                         std::atomic<std::uint64_t>& version)
     : plan(std::move(from)),
       live(plan.policies),
       backends_of(std::move(backends)),
+      schema_version(version),
       primaries(plan.policies.pool.size + plan.policies.pool.max_overflow, workers),
       standbys(plan.policies.pool.size + plan.policies.pool.max_overflow, workers),
       counts(counters_for(workers)) {
@@ -142,7 +146,8 @@ proxy_state::pool_answer proxy_state::pool_for(std::string_view database, std::s
     }
     const std::string key = plan->key();
     std::shared_ptr<cluster> backends = cluster_here(plan->hosts);
-    auto made = std::make_shared<shared_pool>(std::move(*plan), workers.size(), std::move(backends));
+    std::atomic<std::uint64_t>& version = schema_version_of(*plan);
+    auto made = std::make_shared<shared_pool>(std::move(*plan), workers.size(), std::move(backends), version);
     made->number = pools_made_++;
     config::policies now = made->plan.policies;
     const auto changed = change_of_pool_.find(key);
@@ -206,6 +211,11 @@ void tell_of(const cluster_event& event) {
 }
 
 }  // namespace
+
+std::atomic<std::uint64_t>& proxy_state::schema_version_of(const pool_plan& plan) {
+    const std::size_t hash = std::hash<std::string>()(key_of(plan.hosts) + plan.server_database);
+    return schema_versions_[hash % schema_versions_.size()];
+}
 
 std::shared_ptr<cluster> proxy_state::cluster_for(const std::vector<config::host_port>& hosts) {
     const std::scoped_lock lock(mutex_);

@@ -18,6 +18,7 @@
 #include "proxy/worker/pool_plan.hpp"
 #include "proxy/worker/source_limits.hpp"
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -55,11 +56,14 @@ struct server_group {
 /// A pool as all workers see it. Created at the first sign-in, kept until the process ends or the pool is dropped.
 class shared_pool {
 public:
-    shared_pool(pool_plan plan, std::size_t workers, std::shared_ptr<cluster> backends);
+    /// `version`: schema_version of its database.
+    shared_pool(pool_plan plan, std::size_t workers, std::shared_ptr<cluster> backends, std::atomic<std::uint64_t>& version);
 
     const pool_plan plan;
     live_policies live;  ///< plan.policies with what was changed while running
     const std::shared_ptr<cluster> backends_of;  ///< the hosts of the plan, watched; never null
+    /// Grows with every change of the database's schema that a session of any of its pools has seen.
+    std::atomic<std::uint64_t>& schema_version;
     server_group primaries;
     server_group standbys;
     const std::vector<std::unique_ptr<pool_counters>> counts;  ///< by worker
@@ -193,10 +197,13 @@ private:
     using verifier_map = std::map<std::string, scram_verifier, std::less<>>;
     [[nodiscard]] verifier_map verifiers_for(const config::settings& next) const;
     [[nodiscard]] static bool follow(shared_pool& pool, const config::settings& next);
+    [[nodiscard]] std::atomic<std::uint64_t>& schema_version_of(const pool_plan& plan);
     [[nodiscard]] std::shared_ptr<cluster> cluster_here(const std::vector<config::host_port>& hosts);
     [[nodiscard]] std::optional<monitor_login> login_for(const std::vector<config::host_port>& hosts, std::size_t refused) const;
 
     std::atomic<const config::settings*> settings_;
+    /// By a hash of hosts and database: two that share one only forget more than they must.
+    std::array<std::atomic<std::uint64_t>, 256> schema_versions_{};
     mutable std::mutex mutex_;
     std::shared_ptr<const config::settings> settings_owner_;  // of what settings_ points to
     std::vector<std::pair<std::chrono::steady_clock::time_point, std::shared_ptr<const config::settings>>> former_;

@@ -27,6 +27,7 @@ struct pool_snapshot {
     double wait_seconds = 0;
     std::uint32_t consecutive_failures = 0;
     std::string last_problem;
+    std::uint64_t proof_cache_bytes = 0;
     std::uint32_t in_transaction = 0;
     std::uint32_t idle_in_transaction = 0;
     double oldest_transaction_seconds = 0;

@@ -53,6 +53,7 @@ worker_snapshot worker::take_snapshot() {
         row.bytes_out = each->served.bytes_out;
         row.executing_seconds = std::chrono::duration<double>(each->served.executing).count();
         row.attached_seconds = std::chrono::duration<double>(each->served.attached + busy.attached).count();
+        row.proof_cache_bytes = each->facts.catalogue.bytes();
         each->describe_sessions(row, mine.pinned);
     }
     return mine;
