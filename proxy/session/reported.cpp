@@ -39,10 +39,26 @@ const std::string* find_reported(const reported_list& values, std::string_view n
     return nullptr;
 }
 
+namespace {
+
+reported_ptr if_reported(reported_table& table, const reported_ptr& values, std::string_view name,
+                         std::string_view value) {
+    return find_reported(*values, name) != nullptr ? table.with(values, name, value) : values;
+}
+
+}  // namespace
+
+reported_ptr as_read_only(reported_table& table, const reported_ptr& values) {
+    return if_reported(table, values, "default_transaction_read_only", "on");
+}
+
+reported_ptr as_of_primary(reported_table& table, const reported_ptr& values) {
+    return if_reported(table, values, "in_hot_standby", "off");
+}
+
 void append_parameter_changes(std::string& out, const reported_list* believed, const reported_list& actual) {
     for (const auto& [name, value] : actual) {
         if (believed != nullptr) {
-            if (name == "in_hot_standby") continue;
             const std::string* had = find_reported(*believed, name);
             if (had != nullptr && *had == value) continue;
         }

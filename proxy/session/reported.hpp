@@ -30,8 +30,14 @@ private:
 /// The value reported for `name`, or null.
 [[nodiscard]] const std::string* find_reported(const reported_list& values, std::string_view name);
 
-/// Appends ParameterStatus messages that take a client from `believed` (may be null: nothing yet) to
-/// `actual`. `in_hot_standby` is the server's own affair and is left out unless nothing was believed (P34).
+/// What a client is told whose statements a standby serves: that nothing can be written, if the server reports on that at
+/// all (since PostgreSQL 14), so that drivers which watch it go elsewhere (recovery.md 2.13).
+[[nodiscard]] reported_ptr as_read_only(reported_table& table, const reported_ptr& values);
+/// What a client is told before anybody serves it, of values that a standby may have reported: where there is a primary,
+/// it will be that.
+[[nodiscard]] reported_ptr as_of_primary(reported_table& table, const reported_ptr& values);
+
+/// Appends ParameterStatus messages that take a client from `believed` (may be null: nothing yet) to `actual`.
 void append_parameter_changes(std::string& out, const reported_list* believed, const reported_list& actual);
 
 }  // namespace pgsteady

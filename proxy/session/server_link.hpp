@@ -88,6 +88,8 @@ struct server_link {
 
     // what it said
     reported_ptr reported;
+    reported_ptr shown_of;           ///< of a standby: what a client is told instead of these values
+    reported_ptr shown;
     recovery_verdict verdict;        ///< how the connection is ending, once it is
     bool committed_locally = false;  ///< cut short in its wait for a standby: what it was committing is committed
     std::string last_words;          ///< severity, SQLSTATE and message of a FATAL or a class 57 notice

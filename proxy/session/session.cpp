@@ -52,7 +52,8 @@ void session::begin(const parameter_list& startup) {
 void session::try_welcome() {
     const auto known = pool_.known.find(desired_.get());
     if (known == pool_.known.end()) return wait_for_server();
-    believed_ = known->second.reported;
+    believed_ = pool_.service == service_mode::read_only ? as_read_only(tables_.reported, known->second.reported)
+                                                         : as_of_primary(tables_.reported, known->second.reported);
     welcome();
 }
 
@@ -87,7 +88,7 @@ void session::on_server(server_link& link) {
     if (phase_ == phase::welcoming) {
         if (!restore_needed()) {
             pool_.known.insert_or_assign(desired_.get(), pool_facts::accepted{desired_, link.reported});
-            believed_ = link.reported;
+            believed_ = shown();
             welcome();
             release_if_at_rest();
         } else {

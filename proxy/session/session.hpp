@@ -309,6 +309,7 @@ private:
     bool restore();
     void on_restored(outcome how);
     void sync_reported();
+    const reported_ptr& shown();
     void apply_effects(const statement_effects& effects);
     void apply_settings(const statement_effects& effects);
     void apply_partly(const statement_effects& effects);

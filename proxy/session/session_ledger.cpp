@@ -46,7 +46,7 @@ void session::on_restored(outcome how) {
         if (!confined_) pool_.known.insert_or_assign(desired_.get(), pool_facts::accepted{desired_, link_->reported});
         committed_applied_ = link_->applied;
         if (phase_ == phase::welcoming) {
-            believed_ = link_->reported;
+            believed_ = shown();
             welcome();
         } else {
             sync_reported();
@@ -72,13 +72,24 @@ void session::on_restored(outcome how) {
     detach(session_actions::release::discard);
 }
 
+/// What the client is to know of its server: what that reports, and of a standby that it takes no writes (2.13).
+const reported_ptr& session::shown() {
+    if (!link_->standby) return link_->reported;
+    if (link_->shown_of != link_->reported) {
+        link_->shown_of = link_->reported;
+        link_->shown = as_read_only(tables_.reported, link_->reported);
+    }
+    return link_->shown;
+}
+
 /// Tells the client about reported values that differ from what it knows (P34).
 void session::sync_reported() {
-    if (believed_ == link_->reported) return;
+    const reported_ptr& now = shown();
+    if (believed_ == now) return;
     std::string out;
-    append_parameter_changes(out, believed_.get(), *link_->reported);
+    append_parameter_changes(out, believed_.get(), *now);
     tables_.to_client.copy(out);
-    believed_ = link_->reported;
+    believed_ = now;
 }
 
 /// How the client's texts are encoded, as far as is known; empty: not at all.

@@ -184,7 +184,7 @@ void session::on_parameter_status(std::string_view frame, bool forward) {
     if (!forward || phase_ != phase::ready) return;
     if (base_->find(lower_case(*name)) != nullptr && request_resets()) return;
     tables_.to_client.view(frame);
-    believed_ = link_->reported;
+    believed_ = link_->standby ? tables_.reported.with(believed_, *name, *value) : link_->reported;
 }
 
 bool session::request_resets() const {

@@ -636,6 +636,7 @@ void server_connection::move_to(worker& other, local_pool& pool) {
     travelling_ = false;
     link.applied = other.tables().settings.of(link.applied->entries());
     link.reported = other.tables().reported.of(*link.reported);
+    link.shown_of = link.shown = nullptr;
     if (stream_ == nullptr || !stream_->move_to(other.loop())) pool_->lost_idle(*this);  // it may have died on the way
 }
 

@@ -37,7 +37,21 @@ TEST_CASE("P34: a client hears of what differs from what it believes") {
     CHECK(told(&before, {{"a", "1"}, {"b", "3"}, {"c", "4"}}) == parameter("b", "3") + parameter("c", "4"));
 }
 
-TEST_CASE("P34: whether this server is a standby is no difference") {
+TEST_CASE("2.13: a client hears that a standby serves it, and that it does not any more") {
+    using testing::server::parameter;
     const reported_list before = {{"in_hot_standby", "off"}};
-    CHECK(told(&before, {{"in_hot_standby", "on"}}).empty());
+    const reported_list after = {{"in_hot_standby", "on"}};
+    CHECK(told(&before, after) == parameter("in_hot_standby", "on"));
+    CHECK(told(&after, before) == parameter("in_hot_standby", "off"));
+}
+
+TEST_CASE("2.13: only servers that report on it are said to be read-only") {
+    reported_table table;
+    const reported_ptr old = table.of({{"TimeZone", "UTC"}});
+    CHECK(as_read_only(table, old) == old);
+    CHECK(as_of_primary(table, old) == old);
+    const reported_ptr fresh = table.of({{"default_transaction_read_only", "off"}, {"in_hot_standby", "on"}});
+    CHECK(*find_reported(*as_read_only(table, fresh), "default_transaction_read_only") == "on");
+    CHECK(*find_reported(*as_read_only(table, fresh), "in_hot_standby") == "on");
+    CHECK(*find_reported(*as_of_primary(table, fresh), "in_hot_standby") == "off");
 }
