@@ -214,6 +214,12 @@ admin::outcome operator_commands::force_breaker(const admin::breaker_order& orde
                 targets.push_back({each, host.address, std::string(shown_breaker(host))});
     }
     admin::outcome did;
+    for (const std::shared_ptr<shared_pool>& pool : state_.pools()) {
+        if (order.scope != pool_name_of(*pool) && !(order.scope == "all" && order.action == admin::breaker_action::reset)) continue;
+        pool->fuse.force(how, std::chrono::steady_clock::now());
+        if (how == breaker_force::automatic) pool->fuse.let_in(std::chrono::steady_clock::now());
+        did.did.push_back(fmt::format("pool {}: {}", pool_name_of(*pool), to_string(how)));
+    }
     for (const target& each : targets) {
         if (!each.which->force(each.scope, how)) continue;
         did.did.push_back(fmt::format("{} of {}: {}", each.scope, name_of(*each.which), to_string(how)));

@@ -268,6 +268,14 @@ void add_cluster(admin::snapshot& all, const cluster_view& view) {
     all.state = std::max(all.state, state);
 }
 
+/// Of pools whose breaker has ever opened. One pool that nobody gets into is not the state of all.
+void add_pool_breaker(admin::snapshot& all, const shared_pool& pool) {
+    const pool_fuse::status now = pool.fuse.now();
+    if (now.trips_total == 0 && now.state == breaker_state::closed) return;
+    all.breaker_scopes.push_back({pool_name_of(pool), state_of(now.state), now.failures, all.breaker.threshold,
+                                  now.failures_total, now.trips_total});
+}
+
 /// What retries, holds, handshakes and the like have come to, over all workers.
 void add_outcomes(admin::snapshot& all, const std::vector<std::unique_ptr<worker>>& workers) {
     for (std::size_t cause = 0; cause < retry_cause_names.size(); ++cause)
@@ -346,6 +354,7 @@ admin::snapshot build_snapshot(const snapshot_sources& from) {
     all.breaker.threshold = settings.breaker.failure_threshold;
     judge_pools(all);
     for (const auto& each : from.state.clusters()) add_cluster(all, *each->view());
+    for (const auto& each : from.state.pools()) add_pool_breaker(all, *each);
     return all;
 }
 

@@ -304,6 +304,7 @@ void local_pool::opened(server_connection& server) {
     const pool_time now = worker_.loop().now();
     group& of = group_of(server);
     of.core.dial_ended(true, now, random_share());
+    shared->fuse.let_in(now);
     of.core.adopt(server, now, random_share());
     last_problem.clear();
     warming_refused_ = false;

@@ -194,6 +194,7 @@ private:
     [[nodiscard]] std::optional<dial_target> target(const group& of) const;
     void dial_failed(group& of, const open_failure& why, bool counted);
     void crowded_out(group& of);
+    void turn_away(group& of);
     void make_room_again(group& of, pool_time now);
     [[nodiscard]] bool keeps_warm() const;
     void ask_for_room();

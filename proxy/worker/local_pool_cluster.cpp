@@ -84,6 +84,7 @@ bool local_pool::follow_time() {
     if (!ordered && seen_->writes != write_way::missing) return false;
     if (ordered) {
         rules_ = rules;
+        shared->fuse.set_rules(rules_->breaker, worker_.loop().now());
         follow_live_policies();
     }
     const service_mode before = view_->mode;

@@ -71,18 +71,31 @@ void local_pool::start_dials(group& of) {
         const pool::dial_answer answer = of.core.may_dial(now, warm);
         if (answer == pool::dial_answer::no) return;
         if (answer != pool::dial_answer::yes) return ask_for_room();
+        if (!shared->fuse.may_dial(now)) {
+            of.core.dial_abandoned();
+            return turn_away(of);
+        }
         pace.started(now);
         add_server(of.serves).open(std::nullopt, *where);
     }
 }
 
+/// Nobody of this pool is let in, as servers have said: whoever waits and could only be served by a new connection hears
+/// it from us, without another sign-in.
+void local_pool::turn_away(group& of) {
+    if (of.core.open() > 0 || of.core.dialling() > 0) return;
+    if (const std::optional<error_fields> why = shared->fuse.refusal()) refuse_all(of.core.dismiss_all(), *why);
+}
+
 /// `counted`: the dial had its permits.
 void local_pool::dial_failed(group& of, const open_failure& why, bool counted) {
     const pool_time now = worker_.loop().now();
+    if (counted && !why.verdict.strikes_pool) shared->fuse.told_nothing();
     if (why.superseded) {
         if (counted) of.core.dial_abandoned();
         return;
     }
+    if (counted && why.verdict.strikes_pool) shared->fuse.refused(why.why, now, random_share());
     last_problem = why.why.sqlstate + ' ' + why.why.message;
     if (why.verdict.name == verdict_name::server_full) {
         if (counted) of.core.dial_crowded_out(now, crowded_pause);
@@ -188,6 +201,7 @@ local_pool::password_try local_pool::end_trial(server_connection& server) {
 
 void local_pool::trial_passed(server_connection& server) {
     group_of(server).core.dial_now();
+    if (shared->plan.server_user == shared->plan.user) shared->fuse.let_in(worker_.loop().now());
     client_connection* client = end_trial(server).client;
     server.close();
     forget(server, false);

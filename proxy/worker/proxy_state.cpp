@@ -64,6 +64,7 @@ shared_pool::shared_pool(pool_plan from, std::size_t workers, std::shared_ptr<cl
       live(plan.policies),
       backends_of(std::move(backends)),
       schema_version(version),
+      fuse(plan.policies.breaker),
       primaries(plan.policies.pool.size + plan.policies.pool.max_overflow, workers),
       standbys(plan.policies.pool.size + plan.policies.pool.max_overflow, workers),
       counts(counters_for(workers)) {

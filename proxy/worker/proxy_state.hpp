@@ -15,6 +15,7 @@
 #include "proxy/worker/database_marks.hpp"
 #include "proxy/worker/helper_thread.hpp"
 #include "proxy/worker/live_policies.hpp"
+#include "proxy/worker/pool_fuse.hpp"
 #include "proxy/worker/pool_plan.hpp"
 #include "proxy/worker/source_limits.hpp"
 
@@ -64,6 +65,7 @@ public:
     const std::shared_ptr<cluster> backends_of;  ///< the hosts of the plan, watched; never null
     /// Grows with every change of the database's schema that a session of any of its pools has seen.
     std::atomic<std::uint64_t>& schema_version;
+    pool_fuse fuse;
     server_group primaries;
     server_group standbys;
     const std::vector<std::unique_ptr<pool_counters>> counts;  ///< by worker

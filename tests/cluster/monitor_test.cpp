@@ -52,6 +52,8 @@ public:
     std::atomic<int> timeline{1};
     std::atomic<bool> silent{false};     ///< takes queries and does not answer
     std::atomic<bool> humble{false};     ///< refuses every query but the least
+    std::atomic<bool> full_disk{false}; ///< 53100 to whoever writes
+    std::atomic<int> writes{0};
     std::atomic<bool> not_ready{false};  ///< 57P03 to whoever signs in
     std::atomic<int> sign_ins{0};
 
@@ -130,6 +132,14 @@ private:
     std::string reply(const std::string& message) {
         if (silent || message[0] != 'Q') return {};
         if (message.find("SET ") == 5) return frame('C', std::string("SET\0", 4)) + frame('Z', "I");
+        if (message.find("pgsteady_write_probe") != std::string::npos) {
+            ++writes;
+            error_fields full = plain_error("53100", "could not extend file");
+            full.others.emplace_back('R', "mdextend");
+            std::string answer;
+            if (full_disk) append_error_response(answer, full);
+            return (full_disk ? answer : frame('C', std::string("SELECT 128\0", 11))) + frame('Z', "I");
+        }
         const bool least = message.find("SELECT pg_is_in_recovery()") == 5;
         std::string refusal;
         append_error_response(refusal, plain_error("42501", "permission denied"));
@@ -292,6 +302,23 @@ TEST_CASE("operators' orders reach the cluster from any thread") {
         });
     for (std::thread& each : threads) each.join();
     CHECK(all.becomes(primary_is(0)));
+}
+
+TEST_CASE("2.12: a primary whose disk is full is tried by the monitor until it can write again") {
+    fake_host a;
+    rig all({&a});
+    REQUIRE(all.becomes(primary_is(0)));
+    CHECK(a.writes == 0);
+    a.full_disk = true;
+    for (int i = 0; i < 3; ++i) all.watched->report({0, host_report::what::storage_failing, {}, {}, 1, {}});
+    REQUIRE(all.becomes([](const cluster_view& view) { return view.mode == service_mode::read_only; }));
+    REQUIRE(all.becomes([&](const cluster_view&) { return a.writes > 0; }));
+    CHECK(all.watched->view()->mode == service_mode::read_only);
+    a.full_disk = false;
+    all.watched->recover();  // else it is tried in two seconds
+    CHECK(all.becomes(primary_is(0)));
+    CHECK(a.writes >= 3);
+    CHECK_FALSE(all.has_told("primary_lost"));
 }
 
 TEST_CASE("a monitor that is stopped lets its clusters be asked") {

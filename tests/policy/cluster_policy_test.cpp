@@ -573,6 +573,87 @@ TEST_CASE("an operator begins read-only mode by opening the way for writes") {
     CHECK(tale.mode() == service_mode::holding);
 }
 
+TEST_CASE("2.9, 2.12: storage that fails makes it read-only, and it is left by itself once writes work again") {
+    story tale = pair_of_hosts();
+    const auto fails = [&tale](std::size_t host, int times = 1) {
+        for (int i = 0; i < times; ++i) tale.reports({host, host_report::what::storage_failing, {}, {}, 1, {}});
+    };
+    fails(1, 30);  // of a standby, or of what was the primary once
+    CHECK(tale.mode() == service_mode::normal);
+    fails(0, 2);
+    CHECK(tale.mode() == service_mode::normal);
+    fails(0);
+    CHECK(tale.mode() == service_mode::read_only);
+    CHECK(tale.view().writes == write_way::failing);
+    CHECK(tale.view().write == breaker_state::open);
+    CHECK(tale.view().cause.find("53100") != std::string::npos);
+    CHECK(tale.view().primary == optional_host(0));
+    CHECK(tale.view().readable == hosts{1});
+    CHECK(tale.told("storage_failing") == 1);
+    CHECK(tale.told("primary_lost") == 0);
+    const auto try_to_write = [&tale](write_attempt how) {
+        tale.ask(0, story::primary());
+        REQUIRE(tale.policy.next_errand(0, tale.at().now).kind == host_errand::what::try_to_write);
+        CHECK(tale.policy.next_errand(1, tale.at().now).kind == host_errand::what::ask);
+        tale.policy.trying_to_write(0, tale.at());
+        CHECK(tale.policy.next_errand(0, tale.at().now).kind == host_errand::what::none);
+        tale.policy.tried_to_write(0, how, tale.at());
+        tale.policy.host(0).probe_refused({}, tale.at());
+        tale.settle();
+    };
+    CHECK(tale.policy.next_errand(0, tale.at().now).kind == host_errand::what::ask);
+    REQUIRE(tale.next_conclusion().has_value());
+    CHECK(*tale.next_conclusion() <= 1200ms);
+    tale.pass(1200ms);
+    try_to_write(write_attempt::failed);
+    CHECK(tale.mode() == service_mode::read_only);
+    tale.pass(2400ms);
+    try_to_write(write_attempt::wrote);
+    CHECK(tale.mode() == service_mode::read_only);
+    CHECK(tale.view().write == breaker_state::half_open);
+    try_to_write(write_attempt::wrote);
+    CHECK(tale.mode() == service_mode::normal);
+    CHECK(tale.view().write == breaker_state::closed);
+    CHECK(tale.told("storage_works") == 1);
+}
+
+TEST_CASE("2.13: with storage that fails and no standby the primary itself serves reads") {
+    story tale(1);
+    tale.up(0, story::primary());
+    CHECK(tale.view().readable.empty());
+    for (int i = 0; i < 3; ++i) tale.reports({0, host_report::what::storage_failing, {}, {}, 1, {}});
+    CHECK(tale.mode() == service_mode::read_only);
+    CHECK(tale.view().readable == hosts{0});
+    CHECK(tale.view().shows_all(tale.view().hosts[0], 99));
+    SUBCASE("an operator who insists on writing may") {
+        REQUIRE(tale.policy.force("write", breaker_force::closed, tale.at()));
+        tale.settle();
+        CHECK(tale.mode() == service_mode::normal);
+    }
+    SUBCASE("D1: with read_only off nothing changes") {
+        config::cluster_values values;
+        values.read_only.enabled = false;
+        tale.policy.set_values(values, tale.at());
+        tale.settle();
+        CHECK(tale.mode() == service_mode::normal);
+    }
+    SUBCASE("when the primary is lost, that is what counts") {
+        tale.dies(0);
+        CHECK(tale.mode() == service_mode::holding);
+        CHECK(tale.view().readable.empty());
+        tale.up(0, story::primary());
+        CHECK(tale.mode() == service_mode::normal);  // adopted anew: its disk may have been seen to
+    }
+    SUBCASE("D10: without an account that could try, time alone opens the way") {
+        tale.drop(0);
+        tale.refuse(0, failure_kind::login_refused);
+        tale.reports({0, host_report::what::opened, {}, host_role::primary, 1, {}});
+        CHECK(tale.mode() == service_mode::read_only);
+        tale.pass(1200ms);
+        CHECK(tale.mode() == service_mode::normal);
+    }
+}
+
 TEST_CASE("a lone host is what it says") {
     story tale(1);
     SUBCASE("a standby from the start serves reads") {

@@ -37,6 +37,14 @@ TEST_CASE("D6: one mode for each way that writes can go") {
     }
 }
 
+TEST_CASE("D1: storage that fails is no affair of a pool that has breakers or read-only mode switched off") {
+    cluster_view view = lost();
+    view.writes = write_way::failing;
+    CHECK(judge_service(view, {}, start) == service_mode::read_only);
+    CHECK(judge_service(view, {30s, false, true}, start) == service_mode::normal);
+    CHECK(judge_service(view, {30s, true, false}, start) == service_mode::normal);
+}
+
 TEST_CASE("D1, D3: of one outage each pool makes what its own patience and switches say") {
     const cluster_view view = lost();
     const service_rules usual{30s, true};
