@@ -313,6 +313,8 @@ void add_recovery(exposition& to, const snapshot& now) {
     to.begin(kind::Histogram, "pgsteady_recovery_seconds",
              "From the loss of a server to the full answer of the request that it had.");
     to.add({}, now.recovery_seconds);
+    to.begin(kind::Counter, "pgsteady_failures_total", "Server connections lost and dials that failed, by what that meant.");
+    for (const outcome_total& each : now.failures) to.add(label("verdict", each.outcome), each.count);
     to.count("pgsteady_proof_questions_total", "Questions to the catalogue whether a read only reads.",
              now.proofs_asked);
     to.count("pgsteady_proofs_known_total", "Reads known to only read, without a question.", now.proofs_known);

@@ -289,6 +289,7 @@ struct snapshot {
     std::vector<outcome_total> replays;
     std::vector<outcome_total> in_doubt;
     std::uint64_t in_doubt_unresolved = 0;  ///< commits of which nobody knows yet, as far as that can still be found out
+    std::vector<outcome_total> failures;  ///< of server connections, by verdict; those that have occurred
     std::uint64_t proofs_asked = 0;       ///< questions to the catalogue about reads that were to be sent again
     std::uint64_t proofs_known = 0;       ///< reads that needed none
     std::uint64_t proof_cache_bytes = 0;  ///< what is remembered of the answers (guard.cache)

@@ -268,6 +268,15 @@ void add_cluster(admin::snapshot& all, const cluster_view& view) {
     all.state = std::max(all.state, state);
 }
 
+/// What befell server connections, by the verdict that log and breakers go by.
+void add_failures(admin::snapshot& all, const std::vector<std::unique_ptr<worker>>& workers) {
+    for (std::size_t verdict = 0; verdict < verdict_count; ++verdict) {
+        std::uint64_t sum = 0;
+        for (const auto& each : workers) sum += each->counters().failures[verdict].get();
+        if (sum > 0) all.failures.push_back({std::string(to_string(static_cast<verdict_name>(verdict))), sum});
+    }
+}
+
 /// Of pools whose breaker has ever opened. One pool that nobody gets into is not the state of all.
 void add_pool_breaker(admin::snapshot& all, const shared_pool& pool) {
     const pool_fuse::status now = pool.fuse.now();
@@ -331,6 +340,7 @@ admin::snapshot build_snapshot(const snapshot_sources& from) {
     add_operations(all, from.workers);
     add_outcomes(all, from.workers);
     add_recoveries(all, from.workers);
+    add_failures(all, from.workers);
     all.memory_resident_bytes = resident_bytes();
     all.memory = {{"analysed_statements", statement_cache},
                   {"waiting_clients_input", from.state.waiting_bytes.load(std::memory_order_relaxed)}};

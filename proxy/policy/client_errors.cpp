@@ -2,6 +2,7 @@
 #include "proxy/policy/client_errors.hpp"
 
 #include "protocol/sqlstate.hpp"
+#include "proxy/policy/crash_record.hpp"
 
 namespace pgsteady {
 
@@ -103,12 +104,10 @@ error_fields copy_lost(std::uint64_t bytes, bool over, std::string_view last_wor
 }
 
 error_fields withheld(std::uint32_t crashes, std::uint64_t fingerprint, std::string_view incident) {
-    constexpr std::string_view digits = "0123456789abcdef";
-    std::string name;
-    for (int shift = 60; shift >= 0; shift -= 4) name += digits[(fingerprint >> shift) & 15U];
     return plain_error(sqlstate::crash_shutdown,
                        "statement withheld: it was in flight when the server crashed " + std::to_string(crashes) + " times",
-                       detail(statement_outcome::unknown, incident), "Contact the administrator; fingerprint " + name + '.');
+                       detail(statement_outcome::unknown, incident),
+                       "Contact the administrator; fingerprint " + fingerprint_name(fingerprint) + '.');
 }
 
 error_fields pool_exhausted(std::chrono::milliseconds waited, std::string_view incident, std::string_view why) {

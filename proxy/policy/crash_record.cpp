@@ -15,6 +15,13 @@ std::uint64_t statement_fingerprint(std::string_view text) {
     return hash;
 }
 
+std::string fingerprint_name(std::uint64_t fingerprint) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string name;
+    for (int shift = 60; shift >= 0; shift -= 4) name += digits[(fingerprint >> shift) & 15U];
+    return name;
+}
+
 void crash_record::ended_silently(std::span<const std::uint64_t> in_flight, time_point opened, time_point now) {
     if (!join(opened, now)) return;
     ++current_.silent;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -16,6 +17,8 @@ namespace pgsteady {
 
 /// 64 bits of a text (FNV-1a): enough to recognise a statement that is sent again.
 [[nodiscard]] std::uint64_t statement_fingerprint(std::string_view text);
+/// As log and errors name it: sixteen hexadecimal digits.
+[[nodiscard]] std::string fingerprint_name(std::uint64_t fingerprint);
 
 class crash_record {
 public:

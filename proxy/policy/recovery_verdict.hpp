@@ -9,6 +9,7 @@
 
 #include "proxy/policy/failure.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -52,6 +53,7 @@ enum class verdict_name : std::uint8_t {
     statement_failed,   ///< the statement's own affair: never retried, trips nothing (D22, T24)
 };
 [[nodiscard]] std::string_view to_string(verdict_name name);
+inline constexpr std::size_t verdict_count = static_cast<std::size_t>(verdict_name::statement_failed) + 1;
 
 /// What a failure says about the host it came from.
 enum class host_effect : std::uint8_t {

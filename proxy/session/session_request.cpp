@@ -186,7 +186,10 @@ bool session::ready_to_send() {
         return false;
     }
     if (!link_->tracker.empty() || segment_open_) return true;
-    if (link_->transaction_status == 'I' && (confined_ || pool_.service == service_mode::read_only)) confine();
+    if (link_->transaction_status == 'I' && (confined_ || pool_.service == service_mode::read_only)) {
+        confine();
+        if (!restore_needed()) sync_reported();  // somebody before had it confined
+    }
     if (link_->transaction_status == 'I' && restore_needed() && !restore()) return false;
     return true;
 }

@@ -2,6 +2,8 @@
 // No lock, no shared cache line between workers, nothing to allocate (D41).
 #pragma once
 
+#include "proxy/policy/recovery_verdict.hpp"
+
 #include <array>
 #include <atomic>
 #include <bit>
@@ -120,6 +122,7 @@ struct worker_counters {
     counter checkins;
     counter waits;                  ///< requests that had to wait for a server
     counter wait_timeouts;
+    std::array<counter, verdict_count> failures;  ///< connections lost and dials that failed, by verdict
     counter servers_lost;           ///< while a client was attached
     counter cancels_received;
     counter cancels_forwarded;

@@ -62,8 +62,10 @@ std::vector<std::shared_ptr<server_connection>> local_pool::all_servers() const 
 cluster::view_ptr local_pool::own_view() const {
     const service_rules patience{rules_->pool.hold_timeout, rules_->read_only.enabled, rules_->breaker.enabled};
     const service_mode mode = judge_service(*seen_, patience, worker_.loop().now());
-    if (mode == seen_->mode && rules_->breaker.enabled) return seen_;
+    const bool reads = rules_->read_only.enabled || seen_->readable.empty();
+    if (mode == seen_->mode && rules_->breaker.enabled && reads) return seen_;
     auto own = std::make_shared<cluster_view>(*seen_);
+    if (!reads) own->readable.clear();
     if (mode != seen_->mode) own->since = view_ != nullptr && view_->mode == mode ? view_->since : worker_.loop().now();
     own->mode = mode;
     if (!rules_->breaker.enabled)

@@ -350,7 +350,10 @@ void server_connection::fail_open(open_failure why) {
 
 void server_connection::give_up_opening(const open_failure& why) {
     if (phase_ == phase::closed) return;
-    if (!why.superseded) worker_->counters().dials_failed.add();
+    if (!why.superseded) {
+        worker_->counters().dials_failed.add();
+        worker_->counters().failures[static_cast<std::size_t>(why.verdict.name)].add();
+    }
     close();
     pool_->open_failed(*this, why);
 }
@@ -471,7 +474,8 @@ void server_connection::note_crash() {
     const bool crashed = link.verdict.name == verdict_name::server_crashed;
     const bool panics = crashed && link.last_words.starts_with("PANIC");
     if (crashed && !panics) return crashes.told_of_crash(link.host, opened, now);
-    if (!panics && link.verdict.name != verdict_name::connection_lost) return;
+    const bool bare = link.verdict.name == verdict_name::connection_lost || link.verdict.name == verdict_name::tls_failed;
+    if (!panics && !bare) return;
     const session* talk = client_ != nullptr ? client_->conversation() : nullptr;
     const std::vector<std::uint64_t> in_flight = talk != nullptr ? talk->statements_in_flight() : std::vector<std::uint64_t>{};
     crashes.ended_silently(link.host, in_flight, opened, now);
@@ -489,6 +493,7 @@ void server_connection::on_lost(std::string_view what, failure_kind kind) {
     const std::string words = link.last_words.empty() ? std::string(what) : link.last_words;
     if (opening()) return try_next_host(cannot_connect(link.backend_name + ": " + words, link.verdict));
     pool_->report({.host = link.host, .seen = host_report::what::lost, .verdict = link.verdict, .words = words});
+    worker_->counters().failures[static_cast<std::size_t>(link.verdict.name)].add();
     note_crash();
     if (travelling_) return close();  // no pool has it now; the one that it travels to will see
     client_connection* client = client_;

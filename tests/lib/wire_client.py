@@ -249,7 +249,8 @@ class WireClient:
                 exchange = self._authenticate(frame, user, password, exchange)
             elif frame.type == "S":
                 cursor = msg.Body(frame.body)
-                self.parameters[cursor.cstring()] = cursor.cstring()
+                name, value = cursor.cstring(), cursor.cstring()
+                self.parameters[name] = value
             elif frame.type == "K":
                 self.pid, self.key = struct.unpack("!i", frame.body[:4])[0], frame.body[4:]
             elif frame.type == "E":

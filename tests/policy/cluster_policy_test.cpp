@@ -535,7 +535,7 @@ TEST_CASE("D1: with read_only off it stays holding") {
     CHECK(tale.mode() == service_mode::holding);
     CHECK_FALSE(tale.next_conclusion());  // never one that has passed: the timer would spin
     CHECK(tale.view().readable.empty());  // and reads wait, too
-    tale.policy.set_switches(true, true, tale.at());
+    tale.policy.set_values({}, tale.at());
     tale.settle();
     CHECK(tale.mode() == service_mode::read_only);
     CHECK(tale.view().readable == std::vector<std::size_t>{1});
