@@ -72,12 +72,12 @@ def terminated_monitor_changes_nothing(bench):
 def busy_pool_does_not_blind_the_monitor(bench):
     """P48: the probes have a connection of their own: with the only server of the pool taken, samples go on."""
     with bench.proxy(pool={"size": 1, "max_overflow": 0}) as proxy, proxy.connect(DATABASE) as client:
-        eventually(lambda: role(proxy, bench.cluster) == "primary", "the primary is found")
+        eventually(lambda: role(proxy, bench.cluster.port) == "primary", "the primary is found")
         client.query("begin")
         probed = lambda: bench.sql("select max(query_start) from pg_stat_activity where usename = 'watcher'")  # noqa: E731
         before = probed()
         eventually(lambda: probed() != before, "probes go on")
-        assert role(proxy, bench.cluster) == "primary"
+        assert role(proxy, bench.cluster.port) == "primary"
         client.query("commit")
 
 
