@@ -41,7 +41,9 @@ class Killer:
         while not self._over.wait(0.02):
             try:
                 rows = self._cluster.sql("select pid from pg_stat_activity where usename = 'app' and state = 'active' "
-                                         f"and query = $${POISON}$$")
+                                         f"and query = $${POISON}$$ "
+                                         # Without a witness nobody can tell a crash from a connection that broke.
+                                         "and exists (select from pg_stat_activity where usename = 'watcher' and state = 'idle')")
             except Exception:  # it is in recovery
                 continue
             for (pid,) in rows:
