@@ -275,6 +275,7 @@ json::object status_document(const observation& seen) {
             {"retries", outcomes_document(now.retries)},
             {"replay", outcomes_document(now.replays)},
             {"in_doubt", outcomes_document(now.in_doubt)},
+            {"fences", outcomes_document(now.fences)},
             {"events", events_document(now)},
             {"workers", workers_document(now)}};
 }

@@ -320,6 +320,8 @@ void add_recovery(exposition& to, const snapshot& now) {
     to.count("pgsteady_proofs_known_total", "Reads known to only read, without a question.", now.proofs_known);
     to.begin(kind::Gauge, "pgsteady_proof_cache_bytes", "What is remembered of the catalogue's answers.");
     to.add({}, static_cast<double>(now.proof_cache_bytes));
+    add_outcomes(to, "pgsteady_fences_total",
+                 "Server processes of lost connections that were brought to their end, by what became of that.", now.fences);
 }
 
 }  // namespace

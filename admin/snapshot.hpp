@@ -301,6 +301,7 @@ struct snapshot {
     reload_status reload;
     std::vector<certificate_status> certificates;
     std::vector<outcome_total> webhook;  ///< messages about alerts; filled by the admin port itself
+    std::vector<outcome_total> fences;
 };
 
 /// What /readyz and a supervisor ask. Cheap to take: no worker is asked.

@@ -382,6 +382,17 @@ struct hold_settings {
     bool operator==(const hold_settings&) const = default;
 };
 
+/// The end of what a lost connection may still be doing on its server (D24).
+struct fence_settings {
+    bool enabled = true;
+    milliseconds timeout{10'000};         // so long the end of one backend is pursued
+    std::uint32_t max_cancels = 16;       // cancel requests for lost connections in progress
+    std::uint32_t max_pending = 1'000;    // backends whose end is pursued, per pool and worker
+    milliseconds connection_check{1'000};  // client_connection_check_interval of server sessions
+
+    bool operator==(const fence_settings&) const = default;
+};
+
 struct switchover_settings {
     milliseconds drain_timeout{5'000};
     std::string hook;  // a command that moves the primary
@@ -420,6 +431,7 @@ struct settings : policies {
     health_settings health;
     shutdown_settings shutdown;
     hold_settings hold;
+    fence_settings fence;
     switchover_settings switchover;
     log_settings log;
     alert_settings alerts;

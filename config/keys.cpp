@@ -417,6 +417,20 @@ constexpr std::array all_keys{
     row<&s::hold, &hold_settings::ramp>(
         "hold.ramp", count(1, 100'000),
         "So many connections are opened in the first 100 ms after an outage, and twice as many in each that follow."),
+    row<&s::fence, &fence_settings::enabled>(
+        "fence.enabled", flag(),
+        "Ends what a lost connection was doing on its server: reads are cancelled, writes and transactions terminated."),
+    row<&s::fence, &fence_settings::timeout>(
+        "fence.timeout", duration(100 * ms, hour), "So long the end of one such server process is pursued."),
+    row<&s::fence, &fence_settings::max_cancels>("fence.max_cancels", count(1, 10'000),
+                                                 "Cancel requests for lost connections in progress; others queue."),
+    row<&s::fence, &fence_settings::max_pending>(
+        "fence.max_pending", count(1, 1'000'000),
+        "Server processes whose end is pursued, or whose cancel queues, per pool and worker."),
+    row<&s::fence, &fence_settings::connection_check>(
+        "fence.connection_check", duration(10 * ms, hour),
+        "Server sessions look so often whether the proxy is still there while they execute (PostgreSQL 14 and later), and "
+        "probe it as connect.keepalive says. 0: they are left as they are."),
     row<&s::switchover, &switchover_settings::hook>(
         "switchover.hook", text(),
         "Command that moves the primary, run during a switchover. Empty: somebody else does."),
@@ -510,6 +524,7 @@ constexpr std::array all_sections{
     section{"admin.tls", "TLS of the admin port."},
     section{"shutdown", "Ending the process."},
     section{"hold", "Statements that wait for a server to come back."},
+    section{"fence", "Ending what lost connections leave behind on their servers."},
     section{"switchover", "Planned change of the primary."},
     section{"log", "Lines on standard error."},
     section{"alerts", "Telling others what is wrong."},

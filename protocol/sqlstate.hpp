@@ -35,6 +35,7 @@ inline constexpr std::string_view serialization_failure = "40001";
 inline constexpr std::string_view statement_completion_unknown = "40003";
 inline constexpr std::string_view deadlock_detected = "40P01";
 
+inline constexpr std::string_view insufficient_privilege = "42501";
 inline constexpr std::string_view syntax_error = "42601";
 inline constexpr std::string_view undefined_object = "42704";
 inline constexpr std::string_view duplicate_cursor = "42P03";

@@ -68,6 +68,14 @@ void add_recoveries(admin::snapshot& all, const std::vector<std::unique_ptr<work
     all.retries = {{"attempted", attempted}, {"answered", answered}, {"result_lost", lost[1]}, {"withheld", withheld}};
     all.replays = {{"transaction_lost", lost[0]}};
     all.in_doubt = {{"commit_unknown", lost[2]}, {"statement_unknown", lost[3]}};
+    admin::outcome_total cancelled{"cancelled", 0};
+    for (std::size_t i = 0; i < fence_outcomes; ++i) {
+        admin::outcome_total sum{std::string(to_string(static_cast<fence_outcome>(i))), 0};
+        for (const auto& each : workers) sum.count += each->counters().fences.at(i).get();
+        all.fences.push_back(std::move(sum));
+    }
+    for (const auto& each : workers) cancelled.count += each->counters().fence_cancels.get();
+    all.fences.push_back(std::move(cancelled));
 }
 
 void add_operations(admin::snapshot& all, const std::vector<std::unique_ptr<worker>>& workers) {

@@ -48,6 +48,11 @@ error_fields no_server(std::string_view what, std::chrono::milliseconds waited, 
                        detail(statement_outcome::not_executed, incident, last_words), "Safe to retry.");
 }
 
+error_fields role_changed(std::string_view incident) {
+    return plain_error(sqlstate::serialization_failure, "transaction rolled back: server role changed",
+                       detail(statement_outcome::rolled_back, incident), "Retry the whole transaction.");
+}
+
 error_fields queue_full(std::string_view incident) {
     return plain_error(sqlstate::too_many_connections, "proxy wait queue is full; statement was not sent",
                        detail(statement_outcome::not_executed, incident), "Safe to retry with backoff.");

@@ -50,6 +50,8 @@ namespace client_errors {
 [[nodiscard]] error_fields session_lost(std::string_view pins, std::string_view last_words, std::string_view incident);
 /// R13: the server broke the protocol; ends the session.
 [[nodiscard]] error_fields server_violation(std::string_view incident);
+/// R17: the server of the open transaction is not the primary any more.
+[[nodiscard]] error_fields role_changed(std::string_view incident);
 /// NOTICE, once, to a client that has been waiting for a while: for what (recovery.md 2.10).
 [[nodiscard]] error_fields still_waiting(std::string_view for_what, std::chrono::milliseconds so_far);
 /// NOTICE: the client listens again, on another server.

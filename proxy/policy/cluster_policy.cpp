@@ -443,6 +443,7 @@ void cluster_policy::fill_host(std::size_t index, host_view& to) const {
     to.failures_total = host.fuse().failures_total();
     to.trips_total = host.fuse().trips_total();
     to.timeline = found.timeline;
+    to.asked_at = host.found_asked_at();
     to.system_identifier = found.system_identifier;
     to.started_at = found.started_at;
     to.wal_position = found.role == host_role::standby ? found.replayed.value_or(0) : found.written.value_or(0);

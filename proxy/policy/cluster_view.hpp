@@ -49,6 +49,7 @@ struct host_view {
     std::uint64_t failures_total = 0;  ///< that its breaker has counted
     std::uint64_t trips_total = 0;     ///< how often its breaker has opened
     std::uint32_t timeline = 0;   ///< 0: not known
+    std::chrono::steady_clock::time_point asked_at{};  ///< when the question was sent whose answer says all this
     std::string system_identifier;
     std::string started_at;       ///< pg_postmaster_start_time(): part of the incarnation
     std::uint64_t wal_position = 0;  ///< primary: inserted; standby: replayed

@@ -48,6 +48,14 @@ bool is_current_primary(const cluster_view& view, std::size_t host, std::uint32_
     return view.primary ? *view.primary == host : view.held_by_operator;
 }
 
+role_news news_of(const cluster_view& view, std::size_t host, std::uint32_t timeline, cluster_view::time_point asked_at) {
+    if (!view.informed || host >= view.hosts.size()) return role_news::unknowable;
+    if (!is_current_primary(view, host, timeline)) return role_news::changed;
+    const host_view& seen = view.hosts[host];
+    const bool confirmed = view.primary == host && seen.role == host_role::primary && seen.asked_at > asked_at;
+    return confirmed ? role_news::unchanged : role_news::pending;
+}
+
 bool is_readable(const cluster_view& view, std::size_t host) {
     return reads_on_standbys(view) && std::find(view.readable.begin(), view.readable.end(), host) != view.readable.end();
 }

@@ -41,6 +41,17 @@ struct dial_target {
 /// to (D27). Also asked of a connection that has just been opened.
 [[nodiscard]] bool is_current_primary(const cluster_view& view, std::size_t host, std::uint32_t timeline);
 
+/// What the monitor says of a server that was taken for the primary's and has refused to write (D21).
+enum class role_news : std::uint8_t {
+    pending,     ///< nothing yet
+    unchanged,   ///< its host is the primary: it was the role's own setting, or the statement's
+    changed,     ///< it is the primary no more
+    unknowable,  ///< nobody watches (D10)
+};
+/// `asked_at`: when the server refused; older answers say nothing about it.
+[[nodiscard]] role_news news_of(const cluster_view& view, std::size_t host, std::uint32_t timeline,
+                                cluster_view::time_point asked_at);
+
 /// Whether standbys' servers on this host may go on being used.
 [[nodiscard]] bool is_readable(const cluster_view& view, std::size_t host);
 

@@ -58,6 +58,7 @@ struct server_link {
     std::string backend_name;  ///< host:port
     int server_version_num = 0;
     std::string started_at;  ///< pg_postmaster_start_time(), part of the incarnation
+    std::int64_t backend_started = 0;  ///< pg_stat_activity.backend_start in microseconds; 0: not known
     std::size_t host = 0;    ///< index in the cluster's list
     bool standby = false;    ///< it was in recovery when the connection was opened
     bool read_only_default =
@@ -85,6 +86,7 @@ struct server_link {
     std::uint64_t unnamed_token = 0;  ///< which client's unnamed statement it holds; 0: nobody's
     std::uint64_t only_client = 0;    ///< the one session that has used it so far (D15)
     bool used_by_others = false;      ///< more than one session has
+    bool own_settings_lost = false;   ///< settings of ours (own_settings.hpp) have perhaps been reset
 
     // what it said
     reported_ptr reported;

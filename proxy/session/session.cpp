@@ -121,6 +121,7 @@ void session::detach(session_actions::release how) {
     last_tag_ = 0;
     if (schema_touched_) note_schema_change();
     touched_ = uncertain_ = perhaps_kept_ = resets_ = ready_held_ = false;
+    role_ = role_question::none;
     if (extra_ == nullptr) return;
     extra_->portals.clear();
     extra_->lent.clear();

@@ -87,6 +87,9 @@ struct pool_facts {
     /// How many crashes of a server, of late, one of these statements was the only victim of (D25). Empty: nobody knows.
     std::function<std::uint32_t(std::span<const std::uint64_t> fingerprints)> crashes_of;
     std::chrono::milliseconds hold_timeout{30'000};
+    /// A server of this pool has refused to write lately, and the monitor found it to be the primary: the role is read-only
+    /// by its own settings, and nobody waits for the same news again (D21).
+    bool read_only_by_itself = false;
 
     /// Settings that a server of this pool has accepted, and what it then reported (P34: refreshed at each restore).
     struct accepted {
@@ -113,6 +116,7 @@ struct session_actions {
     bool take_back =
         false;  ///< take_requests_back() has bytes that stand before what the client has not been offered yet
     std::uint32_t attempt = 0;  ///< with take_back: how many times something was sent in vain
+    bool asks_role = false;     ///< the same, and nothing more of it is taken before on_role(); ask the monitor (D21)
     bool not_primary = false;   ///< the server says that it is no primary, or not any more (25006)
     bool listen_later = false;  ///< no server was to be had to listen on: resume_listening() after a pause
     bool storage_failing = false;  ///< the server has met a full or failing disk (53100, 58030)
@@ -129,6 +133,8 @@ struct request_report {
     std::uint32_t restores = 0;  ///< times that settings were brought to a server
     std::uint32_t pins = 0;      ///< times that a reason to keep the server came up
     std::uint32_t retries = 0;   ///< requests that are sent again
+    std::uint32_t reads_again = 0;  ///< and of these the reads
+    std::uint32_t commits_pending = 0;  ///< COMMITs that the catalogue is asked about
     bool wrote = false;          ///< as far as tags tell (D28)
     bool changed_schema = false; ///< CREATE, ALTER, DROP or the like has been, or may have been, committed
     std::uint32_t proofs_asked = 0;  ///< questions that the catalogue was asked (D20)
@@ -156,6 +162,10 @@ public:
     void refuse_waiting(const error_fields& why);
     /// The attached server is gone. `last_words`: what it said at the end; `incident` names it in log and error.
     void on_server_lost(std::string_view last_words, std::string_view incident);
+    /// Whether the server that refused to write is the primary no more (D21). What was not taken is then offered again.
+    void on_role(bool changed);
+    /// It takes nothing from its server before on_role().
+    [[nodiscard]] bool awaits_role() const { return role_ == role_question::asked; }
     /// The client has left: what becomes of the server is in the actions.
     void on_client_gone();
     /// Ends the session with a FATAL error.
@@ -353,6 +363,8 @@ private:
     void hold_result(std::size_t complete);
     void discard_result();
     bool repeat_conflict(char status);
+    bool waits_for_role(std::string_view frame);
+    bool refuses_writes_itself() const;
 
     // session_loss.cpp
     bool recover_requests(bool settled, std::string_view words, std::string_view incident);
@@ -418,7 +430,10 @@ private:
     bool confined_ = false;          // nobody is to write, and this server could: it has extra_->guarded (2.13)
     bool proving_ = false;           // the catalogue is asked whether a statement only reads
     server_need need_ = server_need::primary;
-    bool needs_primary_ = false;         // a standby has refused the request at hand
+    bool needs_primary_ = false;  // the request at hand was refused by a standby, or by what has become one
+    enum class role_question : std::uint8_t { none, asked, unchanged, changed };
+    role_question role_ = role_question::none;  // of a server that has just refused to write
+    bool moved_ = false;                 // the request at hand has been sent to a new primary for that, once
     std::string_view offered_;           // inside on_client_bytes(): from the frame at hand on
     bool taking_ = false;                // inside on_client_bytes()
     bool client_flushed_ = false;        // it wants what there is of the segment's answer

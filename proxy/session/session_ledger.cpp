@@ -4,6 +4,7 @@
 #include "protocol/wire.hpp"
 
 #include "proxy/policy/client_errors.hpp"
+#include "proxy/session/own_settings.hpp"
 #include "proxy/session/session.hpp"
 #include "proxy/sql/statement_effects.hpp"
 
@@ -23,6 +24,8 @@ bool session::restore() {
     ++report_.restores;
     tables_.to_server.copy(query_frame(restore_sql(changes)));
     link_->applied = target();
+    for (const setting_difference& each : changes)
+        link_->own_settings_lost |= !each.value && is_own_setting(each.name);
     const bool takes_rights = desired_->find("role") != nullptr || desired_->find("session_authorization") != nullptr;
     const bool for_proof = redoing_ && more().redos.front().fate == request_fate::commit_read;
     const bool special = guarding_ || confined_ || for_proof || takes_rights;
@@ -102,6 +105,7 @@ std::string_view session::client_encoding() const {
 
 void session::change_setting(const std::string& name, std::optional<std::string> value, bool reset) {
     if (reset) {
+        link_->own_settings_lost |= is_own_setting(name);
         resets_ = true;
         const std::string* startup = base_->find(name);
         link_->applied = tables_.settings.with(link_->applied, name, std::nullopt);
@@ -125,6 +129,7 @@ void session::apply_effects(const statement_effects& effects) {
         link_->applied = committed_applied_ = tables_.settings.none();
         link_->only_client = id_;
         link_->used_by_others = link_->names_uncertain = false;
+        link_->own_settings_lost = true;
         resets_ = true;
         return;
     }
@@ -173,6 +178,7 @@ void session::forget_deallocated(const statement_effects& effects, std::size_t c
 void session::apply_settings(const statement_effects& effects) {
     if (effects.reset_all) {
         touched_ = true;
+        link_->own_settings_lost = true;
         const settings_ptr before = desired_;
         const settings_ptr had = link_->applied;
         for (const settings_ptr& all : {before, had})

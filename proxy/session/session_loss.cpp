@@ -30,6 +30,7 @@ void session::emit_ready(char status) {
     tables_.to_client.copy(std::string_view(frame, sizeof frame));
     complete_at_ = tables_.to_client.size();
     attempts_ = 0;
+    moved_ = false;
 }
 
 void session::refuse_waiting(const error_fields& why) {

@@ -9,6 +9,7 @@
 #include "proxy/sql/statement_effects.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace pgsteady {
 
@@ -89,6 +90,7 @@ std::size_t session::on_server_bytes(std::string_view in) {
                 on_injected_frame(header.type, frame.substr(frame_header_size));
             }
         } else {
+            if (header.type == msg::error_response && waits_for_role(frame)) break;
             on_reply(header.type, frame);
         }
         if (link_ != nullptr) link_->frame_left = header.total - here;
@@ -272,11 +274,17 @@ void session::on_error_reply(std::string_view frame, bool forward) {
 }
 
 /// A standby has refused to write, or what was taken for the primary has. A request that was only taken for a read goes
-/// to a primary, if there will be one; in read-only mode the client is told of that (R01).
+/// to a primary, if there will be one; in read-only mode the client is told of that (R01). A primary that has become a
+/// standby has done nothing: the request goes to its successor, once (D21); a transaction has to begin anew (R17).
 void session::on_read_only_error(std::string_view frame, error_fields& fields) {
     ++report_.errors;
+    const role_question found = std::exchange(role_, role_question::none);
     if (!link_->standby && !confined_) {
-        actions_.not_primary = true;
+        actions_.not_primary = found == role_question::none && !refuses_writes_itself();
+        if (found != role_question::changed) return tables_.to_client.view(frame);
+        if (link_->transaction_status != 'I')
+            return emit_error(client_errors::role_changed(incident_of("the server of a transaction is not the primary any more")));
+        if (!std::exchange(moved_, true)) needs_primary_ = conflict_ = true;
         return tables_.to_client.view(frame);
     }
     if (link_->transaction_status == 'I' && !confined_ && pool_.service != service_mode::read_only) needs_primary_ = conflict_ = true;
@@ -368,7 +376,7 @@ void session::finish_request(char status) {
     completed_ = 0;
     attempts_ = 0;
     rows_ = copied_ = 0;
-    conflict_ = copying_out_ = needs_primary_ = false;
+    conflict_ = copying_out_ = needs_primary_ = moved_ = false;
     if (remembering_texts_) remember_finished_texts();
     file_kept(status);
     if (link_->tracker.empty() && !redoing_) guarding_ = false;

@@ -51,7 +51,7 @@ constexpr bool is_control(char type) {
 std::size_t session::on_client_bytes(std::string_view in) {
     std::size_t used = 0;
     taking_ = true;
-    while (used < in.size() && phase_ == phase::ready) {
+    while (used < in.size() && phase_ == phase::ready && !awaits_role()) {
         const std::string_view rest = in.substr(used);
         if (client_frame_left_ > 0) {
             used += pass_large_frame(rest);

@@ -15,6 +15,9 @@ namespace pgsteady {
 
 namespace {
 
+// An error in what begins with these may leave something behind that has been committed before it.
+constexpr token_hits may_commit_in_between = transaction_mask | token_hit::call | token_hit::do_block;
+
 constexpr std::string_view guard_setting = "default_transaction_read_only";
 
 bool passes_hold(char type) {
@@ -80,11 +83,13 @@ void session::schedule(const recovery_plan& plan, std::string_view words, std::s
         } else if (each.fate == request_fate::commit_read) {
             next.reads = each.reads;
             next.why = client_errors::commit_unknown(words, incident);
+            ++report_.commits_pending;
         } else if (each.fate != request_fate::again && each.fate != request_fate::in_lost_block &&
                    each.fate != request_fate::commit_done) {
             next.why = fate_error(each.fate, words, incident);
         }
         if (each.fate == request_fate::again || each.fate == request_fate::again_read) ++report_.retries;
+        if (each.fate == request_fate::again_read) ++report_.reads_again;
         planned.push_back(std::move(next));
         bytes += each.frames;
     }
@@ -277,7 +282,8 @@ void session::refute(const error_fields& why) {
 
 // ------------------------------------------------------------------------------------------ conflicts
 
-/// PostgreSQL itself has rolled the only request back (40001, 40P01), outside of any transaction: it may be sent again.
+/// PostgreSQL itself has rolled the only request back (40001, 40P01; 25006 of a server that must not write), outside of
+/// any transaction: it may be sent again.
 bool session::repeat_conflict(char status) {
     conflict_ = false;
     std::vector<sent_request> sent;
@@ -287,8 +293,9 @@ bool session::repeat_conflict(char status) {
                      split_requests(link_->kept_requests, link_->kept_answered, text_lookup(), sent);
     if (!may || sent.size() != 1 || sent.front().opaque || !sent.front().whole) return false;
     for (const std::string& text : sent.front().texts)
-        if (scan_tokens(text).has(transaction_mask)) return false;
-    if (tables_.may_retry && !tables_.may_retry()) return false;
+        if (scan_tokens(text).has(may_commit_in_between)) return false;
+    // What was refused by the wrong server is as good as not sent, and so no retry (recovery.md 2.11).
+    if (!needs_primary_ && tables_.may_retry && !tables_.may_retry()) return false;
     restore_names();
     tables_.to_client.cut(complete_at_);
     recovery_plan plan;
@@ -301,6 +308,33 @@ bool session::repeat_conflict(char status) {
     --report_.errors;
     rows_ = 0;
     return true;
+}
+
+// ------------------------------------------------------------------------------------------ roles
+
+/// Writes are refused since this session, or the role, wants it so, as far as is known.
+bool session::refuses_writes_itself() const {
+    if (pool_.read_only_by_itself || link_->read_only_default) return true;
+    const std::string* chosen = desired_->find(guard_setting);
+    return chosen != nullptr && *chosen != "off" && *chosen != "false" && *chosen != "0";
+}
+
+/// Whether this error is a refusal to write, of what was taken for the primary, whose reason the monitor has to tell first
+/// (D21): nothing of it is taken until then.
+bool session::waits_for_role(std::string_view frame) {
+    if (role_ != role_question::none) return awaits_role();
+    if (!pool_.recovers || phase_ != phase::ready || link_->standby || guarding_ || moved_ || refuses_writes_itself()) return false;
+    if (link_->tracker.empty() || link_->tracker.front().injected || pins_ != 0) return false;
+    error_fields fields;
+    (void)parse_error_fields(frame.substr(frame_header_size), fields);
+    if (fields.sqlstate != sqlstate::read_only_sql_transaction || fields.is_fatal()) return false;
+    role_ = role_question::asked;
+    actions_.asks_role = true;
+    return true;
+}
+
+void session::on_role(bool changed) {
+    if (awaits_role()) role_ = changed ? role_question::changed : role_question::unchanged;
 }
 
 // ------------------------------------------------------------------------------------------ result hold

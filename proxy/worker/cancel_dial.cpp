@@ -2,10 +2,11 @@
 #include "proxy/worker/cancel_dial.hpp"
 
 #include "protocol/startup.hpp"
-#include "proxy/worker/server_connection.hpp"
+
 #include "proxy/worker/worker.hpp"
 
 #include <array>
+#include <utility>
 
 namespace pgsteady {
 
@@ -15,13 +16,13 @@ namespace {
 constexpr auto patience = 10s;
 }
 
-cancel_dial::cancel_dial(worker& at, const std::shared_ptr<server_connection>& target) : worker_(at), target_(target) {}
+cancel_dial::cancel_dial(worker& at, lost_backend target, std::function<void(cancel_dial&)> over)
+    : worker_(at), target_(std::move(target)), over_(std::move(over)) {}
 
 void cancel_dial::start() {
-    target_->cancel_begun();
     const net::time_point deadline = worker_.loop().now() + patience;
     timer_ = worker_.loop().add_timer(deadline, [this] { finish(); });
-    dialling_ = net::dial(worker_.loop(), target_->host().host, target_->host().port, deadline,
+    dialling_ = net::dial(worker_.loop(), target_.address.host, target_.address.port, deadline,
                           dial_options_of(worker_.shared().settings().connect),
                           [this](net::dial_result result) { on_dialled(std::move(result)); });
 }
@@ -30,7 +31,7 @@ void cancel_dial::on_dialled(net::dial_result result) {
     if (result.fd < 0) return finish();
     stream_ = net::stream::adopt(worker_.loop(), result.fd, this, net::stream::preparation::prepared);
     if (stream_ == nullptr) return finish();
-    if (!target_->uses_tls()) return send_request();
+    if (!target_.tls) return send_request();
     std::string out;
     append_ssl_request(out);
     (void)stream_->write(out);
@@ -39,9 +40,8 @@ void cancel_dial::on_dialled(net::dial_result result) {
 
 void cancel_dial::send_request() {
     std::string out;
-    append_cancel_request(out, target_->link.backend_pid, target_->link.cancel_key);
+    append_cancel_request(out, target_.pid, target_.cancel_key);
     (void)stream_->write(out);
-    worker_.counters().cancels_forwarded.add();
     step_ = step::sent;
 }
 
@@ -59,7 +59,7 @@ void cancel_dial::on_readable() {
     if (got.result == net::io_result::kind::would_block) return;
     if (!got.ok() || step_ != step::tls_answer) return finish();
     const auto context = worker_.shared().server_tls.get();
-    if (bytes[0] != 'S' || context == nullptr || !stream_->start_tls_client(*context, target_->host().host))
+    if (bytes[0] != 'S' || context == nullptr || !stream_->start_tls_client(*context, target_.address.host))
         return finish();
     step_ = step::handshake;
     on_readable();
@@ -71,8 +71,7 @@ void cancel_dial::finish() {
     worker_.loop().cancel_timer(timer_);
     dialling_.cancel();
     if (stream_ != nullptr) stream_->close(false);
-    target_->cancel_ended();
-    worker_.end_cancel(this);
+    over_(*this);
     worker_.settle();
 }
 

@@ -1,23 +1,26 @@
-// One CancelRequest on its way to a server: dials, encrypts if the connection it concerns is encrypted
-// (P46), sends, waits until the server has closed. Until then that connection serves nobody else (P43).
-// Owned by the worker.
+// One CancelRequest on its way to a server: dials, encrypts if the connection it concerns was encrypted
+// (P46), sends, waits until the server has closed: by then the request has been carried out. Owned by the worker.
 #pragma once
 
 #include "proxy/net/dial.hpp"
 #include "proxy/net/stream.hpp"
+#include "proxy/worker/fence_list.hpp"
 
+#include <functional>
 #include <memory>
-#include <string>
 
 namespace pgsteady {
 
-class server_connection;
 class worker;
 
 class cancel_dial final : public net::stream_handler {
 public:
-    cancel_dial(worker& at, const std::shared_ptr<server_connection>& target);
+    /// `over` is called once, at the end, from the loop: sent or not.
+    cancel_dial(worker& at, lost_backend target, std::function<void(cancel_dial&)> over);
     void start();
+
+    /// The request has left.
+    [[nodiscard]] bool sent() const { return step_ == step::sent; }
 
     void on_readable() override;
     void on_writable() override { on_readable(); }
@@ -30,7 +33,8 @@ private:
     void finish();
 
     worker& worker_;
-    std::shared_ptr<server_connection> target_;
+    lost_backend target_;
+    std::function<void(cancel_dial&)> over_;
     net::dial_handle dialling_;
     std::unique_ptr<net::stream> stream_;
     net::timer_id timer_;

@@ -119,7 +119,7 @@ void client_connection::converse(std::string_view in) {
         if (in.empty() || (used == 0 && !went_on) || session_->waiting()) break;
         if (server_ != nullptr && server_->write_blocked()) break;
     }
-    count_requests();  // those that needed no server
+    (void)count_requests();  // those that needed no server
     if (active_since_ == pool_time{} && (session_->busy() || session_->waiting())) active_since_ = worker_.loop().now();
     if (in.empty()) {
         if (!pending_in_.empty()) pending_in_.clear(), pending_in_.shrink_to_fit();
@@ -145,8 +145,12 @@ bool client_connection::act() {
     if (asked.take_back) take_requests_back(asked);
     if (asked.not_primary && server_ != nullptr) pool_->not_primary(*server_);
     if (asked.storage_failing && server_ != nullptr) pool_->storage_failing(*server_);
+    if (asked.asks_role && server_ != nullptr) begin_role_wait();
     if (asked.give_back != session_actions::release::no && server_ != nullptr) {
         server_connection* server = detach_server();
+        const bool gives_up = asked.give_back == session_actions::release::discard && !server->link.verdict;
+        const bool working = asked.reason == end_reason::server_violation || !server->link.tracker.empty();
+        if (gives_up && working) pool_->fence(server->identity(), fence_need::terminate, worker_.new_incident());
         if (draining_ && asked.give_back == session_actions::release::reuse) changed = false;
         pool_->give_back(*server, asked.give_back);
         changed = true;
@@ -211,6 +215,7 @@ void client_connection::watch_result() {
             const auto alive = self.lock();
             if (alive == nullptr || alive->closed_) return;
             alive->keeping_result_ = false;
+            if (alive->awaiting_role_) return alive->watch_result();
             alive->session_->release_result();
             alive->flush();
         });
@@ -291,7 +296,7 @@ void client_connection::server_bytes(std::string_view in, std::size_t& used) {
     if (slow) session_->remember_texts(false);
     flush();
     watch_result();
-    count_requests();
+    (void)count_requests();
     (void)act();
 }
 
@@ -301,21 +306,37 @@ void client_connection::server_bytes_taken() {
 
 void client_connection::server_lost(std::string_view words) {
     const auto self = shared_from_this();
+    role_is_lost();
+    if (server_ == nullptr) return;
     const server_connection* const lost = server_;
     const std::string incident = worker_.new_incident();
     log::warning("incident {}: client {} ({}@{}) lost its server {}: {}: {}", incident, serial_, user_, database_,
                  server_->link.backend_name, to_string(server_->link.verdict.name), words);
     pool_->follow_live_policies();
+    fence_facts what{.how = server_->link.verdict.name, .working = session_->busy() || session_->in_transaction()};
+    what.may_commit = server_->link.transaction_status == 'I';
+    lost_backend whom = server_->identity();
+    const bool on_primary = server_->serves() == server_need::primary;
     session_->on_server_lost(words, incident);
     flush();
     watch_result();
-    count_requests();
+    const request_report done = count_requests();
     (void)act();
     if (server_ != nullptr && server_ == lost) {  // the session had ended already
         server_connection* server = detach_server();
         pool_->give_back(*server, session_actions::release::discard);
     }
     offer_pending();
+    if (on_primary) fence_lost(std::move(whom), what, done, incident);
+}
+
+/// What the lost server may still be doing is brought to its end, after the client has been served.
+void client_connection::fence_lost(lost_backend whom, fence_facts what, const request_report& done, std::string incident) {
+    const std::uint32_t commits = done.lost[2] + done.lost[3] + done.commits_pending;
+    const bool told_nothing = session_->ended();  // its requests had no fate
+    what.only_reads = !told_nothing && commits + done.lost[0] == 0 && done.retries == done.reads_again && what.may_commit;
+    what.may_commit = told_nothing || commits > 0;
+    pool_->fence(std::move(whom), need_of(what), std::move(incident));
 }
 
 void client_connection::server_writable() {
@@ -325,7 +346,8 @@ void client_connection::server_writable() {
     if (!closed_ && stream_->readable()) read_some();
 }
 
-void client_connection::count_requests() {
+/// What is done since the last call, counted.
+request_report client_connection::count_requests() {
     const request_report done = session_->take_report();
     worker_counters& counters = worker_.counters();
     if (done.restores != 0) counters.restores.add(done.restores);
@@ -337,7 +359,7 @@ void client_connection::count_requests() {
     if (done.withheld != 0) counters.withheld.add(done.withheld);
     for (std::size_t i = 0; i < counters.lost.size(); ++i)
         if (done.lost[i] != 0) counters.lost[i].add(done.lost[i]);
-    if (done.requests == 0) return;
+    if (done.requests == 0) return done;
     counters.statements.add(done.requests);
     if (done.wrote) wrote_at = pool_->shared->backends_of->newest_sample();
     const pool_time now = worker_.loop().now();
@@ -354,6 +376,7 @@ void client_connection::count_requests() {
     first_byte_at_ = {};
     note_transaction(now);
     statement_cancelled_ = false;
+    return done;
 }
 
 void client_connection::count_durations(const request_report& done, pool_time now) {
@@ -553,6 +576,7 @@ void client_connection::close(end_reason reason) {
     worker_.loop().cancel_timer(pause_timer_);
     worker_.loop().cancel_timer(result_timer_);
     worker_.loop().cancel_timer(listen_timer_);
+    worker_.loop().cancel_timer(role_timer_);
     if (stream_ != nullptr) {
         stream_->shutdown_write();
         stream_->close(false);

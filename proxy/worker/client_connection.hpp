@@ -9,6 +9,7 @@
 #include "proxy/pool/pool.hpp"
 #include "proxy/session/session.hpp"
 #include "proxy/worker/counters.hpp"
+#include "proxy/worker/fence_list.hpp"
 
 #include <memory>
 #include <string>
@@ -49,8 +50,10 @@ public:
     void server_bytes_taken();
     void server_lost(std::string_view words);
     void server_writable();
-    /// The client cannot take more: whoever feeds it must stop.
-    [[nodiscard]] bool write_blocked() const { return !unsent_.empty(); }
+    /// The client cannot take more, or its session waits for news of the server's role: whoever feeds it must stop.
+    [[nodiscard]] bool write_blocked() const { return !unsent_.empty() || awaiting_role_; }
+    /// The server that it waits for news of has been given up: that is news enough (D21).
+    void role_is_lost();
 
     // From the worker.
     void cancel();
@@ -109,16 +112,21 @@ private:
     void write(const gather& output);
     void send(std::string_view bytes);
     void offer_pending();
-    void count_requests();
+    request_report count_requests();
     void count_durations(const request_report& done, pool_time now);
     void count_retries(retry_outcome outcome, std::uint64_t times);
     void note_transaction(pool_time now);
     [[nodiscard]] bool is_slow(pool_time now) const;
     void log_slow(pool_time now);
+    void fence_lost(lost_backend whom, fence_facts what, const request_report& done, std::string incident);
     void take_requests_back(const session_actions& asked);
     void end_pause();
     void watch_result();
     void listen_after_pause();
+    void begin_role_wait();
+    void look_for_role();
+    void look_for_role_in(pool_duration pause);
+    void end_role_wait(bool changed);
     void close(end_reason reason);
     void close_when_flushed(end_reason reason);
     void finish_closing();
@@ -146,6 +154,8 @@ private:
     net::timer_id pause_timer_;   ///< before a request is sent again (D4)
     net::timer_id listen_timer_;  ///< until a listening client asks for a server again
     net::timer_id result_timer_;  ///< retry.result_hold_time
+    net::timer_id role_timer_;    ///< the next look at what the monitor says of the server (D21)
+    pool_time role_asked_at_{};
     std::uint32_t retried_ = 0;   ///< requests that are being sent again
     pool_time first_byte_at_{};   ///< of the reply to that request; the epoch: none has come
     pool_time transaction_since_{};
@@ -156,7 +166,8 @@ private:
     bool handshaking_ = false;
     bool pausing_ = false;
     bool keeping_result_ = false;
-    bool counted_ = true;  ///< under limits.max_clients
+    bool counted_ = true;         ///< under limits.max_clients
+    bool awaiting_role_ = false;  ///< its server has refused to write; what it says from there on is not taken yet
     bool admitted_ = false;
     bool counted_unauthenticated_ = true;
     bool draining_ = false;

@@ -134,6 +134,8 @@ struct worker_counters {
     counter proofs_known;           ///< reads that were proven without one
     counter withheld;               ///< requests not sent again, since servers crash under them (R10)
     counter recovered;              ///< requests that were answered in full after that
+    std::array<counter, 6> fences;  ///< lost server processes, by fence_outcome
+    counter fence_cancels;          ///< CancelRequests for lost connections that were sent
     std::array<counter, 4> lost;    ///< requests answered with R04, R06, R07, R08; same order as request_report::lost
     std::array<std::array<duration_histogram, 2>, operation_names.size()> requests;  ///< [1]: ended in an error
     std::array<std::array<counter, retry_outcome_names.size()>, retry_cause_names.size()> retry_causes;

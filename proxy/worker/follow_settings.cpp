@@ -69,6 +69,7 @@ std::vector<std::string> proxy_state::replace_settings(std::shared_ptr<const con
     unauthenticated.set_limit(next->limits.max_unauthenticated);
     servers.set_limit(next->limits.max_server_connections);
     cancels.set_limit(next->limits.max_cancels);
+    fences.set_limit(next->fence.max_cancels);
     waiting.set_limit(next->hold.max_clients);
     tell_clusters();
     for (worker* each : workers) each->post([each] { each->follow_settings(); });
@@ -92,6 +93,7 @@ bool proxy_state::follow(shared_pool& pool, const config::settings& next) {
         each->full_size = most;
         if (each->crowded_until == 0) each->permits.set_limit(most);
     }
+    pool.fences.set_rules(next.fence.max_pending, next.fence.timeout);
     pool.live.put(std::move(plan->policies));
     return same;
 }

@@ -267,6 +267,8 @@ void local_pool::put_idle(server_connection& server) {
     const pool_time now = worker_.loop().now();
     group& of = group_of(server);
     if (of.core.is_spent(server, now) || shared->paused.load(std::memory_order_relaxed)) return lost_idle(server);
+    if (shared->fences.any() && ask_about_lost(server)) return;
+    if (server.wants_settling(now)) return server.start_settling();
     const bool given = !withheld(of);
     if (given) {
         if (worker* neighbour = longer_waiting_neighbour(of, of.core.first_waiter()))
@@ -381,7 +383,7 @@ void local_pool::client_removed() {
 }
 
 bool local_pool::unused() const {
-    return !shared->plan.named && clients_here_ == 0 && servers_.empty() && untried_.empty() && waiting() == 0;
+    return !shared->plan.named && clients_here_ == 0 && servers_.empty() && untried_.empty() && !shared->fences.any() && waiting() == 0;
 }
 
 /// Why nothing can be had, for errors and notices.
@@ -402,6 +404,8 @@ bool local_pool::tick(pool_time now) {
     }
     give_up_tries(now);
     try_waiting_passwords();
+    pursue_lost();
+    forget_role(now);
     publish();
     asking_for_room_ = false;
     start_dials();

@@ -5,6 +5,7 @@
 
 #include "proxy/pool/pool.hpp"
 #include "proxy/session/session.hpp"
+#include "proxy/worker/fence_list.hpp"
 #include "proxy/worker/proxy_state.hpp"
 #include "proxy/worker/server_connection.hpp"
 #include "proxy/worker/snapshot.hpp"
@@ -38,6 +39,11 @@ public:
     /// A client has left while this server works for it: the query is cancelled before the connection is closed, and
     /// keeps its permit until then, so that abandoned queries never add up to more than the pool's size.
     void abandon(server_connection& server);
+    /// A connection to the primary was given up while its server worked: what it was doing is brought to its end, without
+    /// delaying anybody (recovery.md 2.8, D24). Of what is terminated, `told` hears once whether its end is confirmed; only
+    /// then may it be sent again (is_fenced()). It is called on this worker, later; never if `need` is none or cancel, or
+    /// fence.enabled is off.
+    void fence(lost_backend whom, fence_need need, std::string incident, fence_told told = {});
 
     /// Another configuration counts from now on (follow_settings.cpp).
     void follow_settings();
@@ -49,6 +55,8 @@ public:
     void open_failed(server_connection& server, const open_failure& why);
     void errand_finished(server_connection& server);
     void lost_idle(server_connection& server);
+    /// What the server answered to a question about lost backends; `problem`: the SQLSTATE of its refusal.
+    void fence_answered(std::uint64_t number, const std::vector<fence_list::row>& rows, std::string_view problem);
     /// Frees a connection that has closed. `counted`: it had been adopted.
     void forget(server_connection& server, bool counted);
     /// What a server that has just been opened lacks for what it was opened for, as the end of a sentence; empty: nothing.
@@ -59,6 +67,9 @@ public:
     void not_primary(const server_connection& server);
     /// A statement has met a full or failing disk there.
     void storage_failing(const server_connection& server);
+    /// What the monitor has found of this server's host since `asked_at`. If it is the primary, nobody of this pool waits for
+    /// the same news for a while: the role is read-only by its own settings.
+    [[nodiscard]] role_news news_of_role(const server_connection& server, pool_time asked_at);
 
     /// passthrough: signs in to a server with this password to see whether it is right; `client` is told. With a permit
     /// of the pool the connection stays and serves; a full pool delays nobody's sign-in: then it is closed at once.
@@ -95,7 +106,7 @@ public:
     [[nodiscard]] bool unused() const;
     /// When the last client left.
     [[nodiscard]] pool_time unused_since() const { return unused_since_; }
-    [[nodiscard]] bool needs_attention() const { return waiting() > 0 || !untried_.empty(); }
+    [[nodiscard]] bool needs_attention() const { return waiting() > 0 || !untried_.empty() || shared->fences.any(); }
     /// So many wait because no server of the cluster can be had, rather than because all are busy.
     [[nodiscard]] std::size_t waiting_for_cluster() const;
 
@@ -184,10 +195,17 @@ private:
     [[nodiscard]] cluster::view_ptr own_view() const;
     void take_view();
     bool follow_time();
+    void forget_role(pool_time now);
     void reroute_waiters();
     [[nodiscard]] bool misplaced(const server_connection& server) const;
     void drop_misplaced();
     void end_what_is_silent();
+
+    // The end of lost connections' backends.
+    void pursue_lost();
+    void ask_about_lost_on(std::size_t host);
+    [[nodiscard]] bool ask_about_lost(server_connection& server);
+    void tell_ended(pool_time now);
 
     // Dials.
     void start_dials(group& of);
@@ -229,6 +247,7 @@ private:
     std::deque<password_try> untried_;  // for want of limits.max_handshakes, or of a server
     std::size_t clients_here_ = 0;
     pool_time unused_since_{};
+    pool_time forget_role_at_{};    // facts.read_only_by_itself; the epoch: it is not set
     bool asking_for_room_ = false;  // at most once per tick
     bool warming_refused_ = false;  // the servers said no: min_size waits until a client has got in
 };

@@ -16,6 +16,9 @@ namespace pgsteady {
 
 namespace {
 
+/// So long a role that is read-only by itself is known as such.
+constexpr auto role_memory = std::chrono::seconds(30);
+
 /// What decides whether a server is where it should be.
 bool places_changed(const cluster_view& before, const cluster_view& now) {
     return before.mode != now.mode || before.informed != now.informed || before.primary != now.primary ||
@@ -35,6 +38,23 @@ void local_pool::not_primary(const server_connection& server) {
 
 void local_pool::storage_failing(const server_connection& server) {
     report({.host = server.link.host, .seen = host_report::what::storage_failing, .timeline = server.link.timeline, .words = {}});
+}
+
+role_news local_pool::news_of_role(const server_connection& server, pool_time asked_at) {
+    const cluster::view_ptr newest = shared->backends_of->view();
+    const role_news news = news_of(*newest, server.link.host, server.link.timeline, asked_at);
+    if (news == role_news::changed) on_view(newest);  // before its letter: nobody is to be given such a server now
+    if (news == role_news::unchanged) {
+        facts.read_only_by_itself = true;
+        forget_role_at_ = worker_.loop().now() + role_memory;
+    }
+    return news;
+}
+
+void local_pool::forget_role(pool_time now) {
+    if (forget_role_at_ == pool_time{} || now < forget_role_at_) return;
+    forget_role_at_ = {};
+    facts.read_only_by_itself = false;
 }
 
 std::string local_pool::why_unfit(const server_connection& server) const {
@@ -100,7 +120,10 @@ void local_pool::take_view() {
     const cluster::view_ptr before = std::exchange(view_, own_view());
     facts.service = view_->mode;
     if (before->primary != view_->primary || before->timeline != view_->timeline) facts.catalogue.forget();
-    if (places_changed(*before, *view_)) drop_misplaced();
+    if (places_changed(*before, *view_)) {
+        forget_role(pool_time::max());
+        drop_misplaced();
+    }
     end_what_is_silent();
     reroute_waiters();
     for (group* each : {&primaries_, &standbys_})

@@ -59,7 +59,8 @@ std::vector<std::unique_ptr<pool_counters>> counters_for(std::size_t workers) {
 }  // namespace
 
 shared_pool::shared_pool(pool_plan from, std::size_t workers, std::shared_ptr<cluster> backends,
-                         std::atomic<std::uint64_t>& version)
+                         std::atomic<std::uint64_t>& version,
+                         const config::fence_settings& fence)
     : plan(std::move(from)),
       live(plan.policies),
       backends_of(std::move(backends)),
@@ -67,6 +68,7 @@ shared_pool::shared_pool(pool_plan from, std::size_t workers, std::shared_ptr<cl
       fuse(plan.policies.breaker),
       primaries(plan.policies.pool.size + plan.policies.pool.max_overflow, workers),
       standbys(plan.policies.pool.size + plan.policies.pool.max_overflow, workers),
+      fences(fence.max_pending, fence.timeout),
       counts(counters_for(workers)) {
     secrets_.password = plan.server_password;
 }
@@ -122,6 +124,7 @@ proxy_state::proxy_state(std::shared_ptr<const config::settings> all, std::size_
       unauthenticated(all->limits.max_unauthenticated),
       servers(all->limits.max_server_connections),
       cancels(all->limits.max_cancels),
+      fences(all->fence.max_cancels),
       checks(all->limits.max_handshakes),
       waiting(all->hold.max_clients),
       sources(all->auth.passthrough),
@@ -148,7 +151,8 @@ proxy_state::pool_answer proxy_state::pool_for(std::string_view database, std::s
     const std::string key = plan->key();
     std::shared_ptr<cluster> backends = cluster_here(plan->hosts);
     std::atomic<std::uint64_t>& version = schema_version_of(*plan);
-    auto made = std::make_shared<shared_pool>(std::move(*plan), workers.size(), std::move(backends), version);
+    auto made = std::make_shared<shared_pool>(std::move(*plan), workers.size(), std::move(backends), version,
+                                              settings().fence);
     made->number = pools_made_++;
     config::policies now = made->plan.policies;
     const auto changed = change_of_pool_.find(key);

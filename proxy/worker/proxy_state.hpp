@@ -13,6 +13,7 @@
 #include "proxy/worker/console_arrival.hpp"
 #include "proxy/worker/counters.hpp"
 #include "proxy/worker/database_marks.hpp"
+#include "proxy/worker/fence_board.hpp"
 #include "proxy/worker/helper_thread.hpp"
 #include "proxy/worker/live_policies.hpp"
 #include "proxy/worker/pool_fuse.hpp"
@@ -58,7 +59,8 @@ struct server_group {
 class shared_pool {
 public:
     /// `version`: schema_version of its database.
-    shared_pool(pool_plan plan, std::size_t workers, std::shared_ptr<cluster> backends, std::atomic<std::uint64_t>& version);
+    shared_pool(pool_plan plan, std::size_t workers, std::shared_ptr<cluster> backends, std::atomic<std::uint64_t>& version,
+                const config::fence_settings& fence);
 
     const pool_plan plan;
     live_policies live;  ///< plan.policies with what was changed while running
@@ -68,6 +70,7 @@ public:
     pool_fuse fuse;
     server_group primaries;
     server_group standbys;
+    fence_board fences;                          ///< backends of lost connections to the primary
     const std::vector<std::unique_ptr<pool_counters>> counts;  ///< by worker
     [[nodiscard]] server_group& group(server_need need) { return need == server_need::primary ? primaries : standbys; }
 
@@ -181,6 +184,7 @@ public:
     permit_counter unauthenticated;
     permit_counter servers;           ///< limits.max_server_connections
     permit_counter cancels;           ///< limits.max_cancels: requests on their way to servers
+    permit_counter fences;            ///< fence.max_cancels: the same for lost connections
     permit_counter checks;            ///< passwords being tried on connections outside of any pool
     permit_counter waiting;           ///< hold.max_clients: clients that wait for a server
     std::atomic<std::uint64_t> waiting_bytes{0};  ///< what they have sent ahead: hold.max_bytes

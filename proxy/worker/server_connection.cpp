@@ -5,9 +5,9 @@
 #include "protocol/sqlstate.hpp"
 #include "protocol/wire.hpp"
 
-#include "proxy/session/commit_proof.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/local_pool.hpp"
+#include "proxy/worker/server_setup.hpp"
 #include "proxy/worker/worker.hpp"
 
 #include <array>
@@ -22,18 +22,6 @@ namespace {
 namespace msg = backend_message;
 using tls_mode = server_login::tls_mode;
 
-// Asked of every new server: is it a primary, of which incarnation and timeline, and does it let itself be written to?
-// The timeline is the one it writes now: pg_control_checkpoint() lags behind a promotion (T3).
-constexpr std::string_view setup_query =
-    "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.pg_postmaster_start_time()::pg_catalog.text, "
-    "CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN "
-    "pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8) END, "
-    "pg_catalog.current_setting('default_transaction_read_only'), "
-    "pg_catalog.current_setting('default_transaction_isolation')";
-// Where that is not allowed.
-constexpr std::string_view short_setup_query =
-    "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.pg_postmaster_start_time()::pg_catalog.text";
-
 constexpr std::string_view terminate("X\0\0\0\4", 5);
 
 constexpr std::size_t read_size = 64 * 1024;
@@ -43,13 +31,6 @@ int version_number(const parameter_list& parameters) {
     for (const auto& [name, value] : parameters)
         if (name == "server_version") return std::atoi(value.c_str()) * 10000;
     return 0;
-}
-
-/// The next column of a DataRow; empty for NULL and at the end of the row.
-std::string_view next_column(wire_reader& row) {
-    const auto size = row.i32();
-    if (!size || *size <= 0) return {};
-    return row.bytes(static_cast<std::size_t>(*size)).value_or(std::string_view());
 }
 
 open_failure cannot_connect(std::string message, const recovery_verdict& verdict) {
@@ -273,19 +254,7 @@ void server_connection::begin_setup() {
     pool_->counts.auth.observe(worker_->loop().now() - sign_in_started_);
     if (login_->scram_secret_for_cache() && !trial_) pool_->shared->learn_scram(*login_->scram_secret_for_cache());
     login_.reset();
-    errand(setup_query, phase::setting_up);
-}
-
-void server_connection::take_setup_row(std::string_view body) {
-    wire_reader row(body);
-    const auto columns = row.u16();
-    if (!columns || *columns < 2) return;
-    link.standby = next_column(row) == "t";
-    link.started_at = next_column(row);
-    const std::string timeline(next_column(row));
-    link.timeline = static_cast<std::uint32_t>(std::strtoul(timeline.c_str(), nullptr, 16));
-    link.read_only_default = next_column(row) == "on";
-    link.serializable_default = *columns < 5 || may_be_serializable(next_column(row));
+    errand(setup_query(false), phase::setting_up, own_settings());
 }
 
 void server_connection::on_setup_done() {
@@ -407,6 +376,18 @@ void server_connection::resume_reading() {
     if (stream_ != nullptr && (stream_->readable() || !pending_in_.empty())) read_some();
 }
 
+void server_connection::offer_again() {
+    if (client_ == nullptr || stream_ == nullptr) return;
+    const auto self = shared_from_this();
+    const std::shared_ptr<client_connection> client = client_->shared_from_this();
+    const std::string kept = std::exchange(pending_in_, {});
+    std::size_t used = 0;
+    client->server_bytes(kept, used);
+    if (stream_ != nullptr && used < kept.size()) pending_in_.assign(kept, used);
+    client->server_bytes_taken();
+    resume_reading();
+}
+
 void server_connection::on_readable() {
     read_some();
     worker_->settle();
@@ -508,16 +489,63 @@ void server_connection::on_lost(std::string_view what, failure_kind kind) {
 
 // ------------------------------------------------------------------------------------ without a client
 
-void server_connection::errand(std::string_view sql, phase during) {
+/// `and_then` goes with it in one write; whether it succeeds matters to nobody.
+void server_connection::errand(std::string_view sql, phase during, std::string_view and_then) {
     phase_ = during;
-    errand_failed_ = false;
-    link.notes.push_back({reply_note::about::maintenance, {}, nullptr, nullptr, nullptr, 0});
-    link.tracker.push(owed::query, true);
+    errand_failed_ = errand_answered_ = false;
+    errand_problem_.clear();
     link.unnamed_token = 0;
-    send(query_frame(sql));
+    std::string out;
+    for (const std::string_view each : {sql, and_then}) {
+        if (!out.empty() && each.empty()) break;
+        link.notes.push_back({reply_note::about::maintenance, {}, nullptr, nullptr, nullptr, 0});
+        link.tracker.push(owed::query, true);
+        out += query_frame(each);
+    }
+    send(out);
 }
 
-void server_connection::start_reset() { errand(pool_->reset_query, phase::resetting); }
+std::string server_connection::own_settings() const {
+    return own_settings_query(worker_->shared().settings(), link.server_version_num, host_.host.starts_with('/'), *link.applied);
+}
+
+void server_connection::start_reset() {
+    link.applied = worker_->tables().settings.none();
+    errand(pool_->reset_query, phase::resetting, own_settings());
+}
+
+// Not more often than this: there are clients that RESET ALL at every turn.
+bool server_connection::wants_settling(pool_time now) const {
+    return link.own_settings_lost && now - settled_at_ >= std::chrono::seconds(1);
+}
+
+void server_connection::start_settling() {
+    settled_at_ = worker_->loop().now();
+    link.own_settings_lost = false;
+    const std::string sql = own_settings();
+    if (sql.empty()) return pool_->errand_finished(*this);
+    errand(sql, phase::settling);
+}
+
+void server_connection::start_fence(const fence_list::question& asked) {
+    fence_rows_.clear();
+    fence_question_ = asked.number;
+    const bool other_rights = link.applied->find("role") != nullptr || link.applied->find("session_authorization") != nullptr;
+    if (!other_rights) return errand(asked.sql, phase::fencing);
+    // The pool's role may end its own backends; what a client has become may not. Until the end of this one query.
+    errand("SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE; " + asked.sql, phase::fencing);
+}
+
+lost_backend server_connection::identity() const {
+    return {.host = link.host,
+            .address = host_,
+            .tls = uses_tls(),
+            .pid = link.backend_pid,
+            .cancel_key = link.cancel_key,
+            .started = link.backend_started,
+            .server_started_at = link.started_at};
+}
+
 void server_connection::start_probe() { errand("", phase::probing); }
 void server_connection::start_barrier() { errand("", phase::barrier); }
 void server_connection::cool_down() { phase_ = phase::cooling; }
@@ -565,7 +593,10 @@ bool server_connection::take_unattached_frame(char type, std::string_view body) 
     } else if (type == msg::error_response || type == msg::notice_response) {
         error_fields fields;
         (void)parse_error_fields(body, fields);
-        if (type == msg::error_response) errand_failed_ = true;
+        if (type == msg::error_response && !errand_answered_) {
+            errand_failed_ = true;
+            errand_problem_ = fields.sqlstate;
+        }
         // Immediate shutdown and a crash are announced by warnings (T30). Nobody is to get what is about to end.
         const bool may_end = fields.is_fatal() || type == msg::notice_response;
         const recovery_verdict verdict = may_end ? judge(signal_of(fields, doing())) : recovery_verdict{};
@@ -575,10 +606,13 @@ bool server_connection::take_unattached_frame(char type, std::string_view body) 
             on_lost(link.last_words, failure_kind::none);
             return false;
         }
-    } else if (type == msg::data_row && phase_ == phase::setting_up) {
-        take_setup_row(body);
+    } else if (type == msg::data_row && !errand_answered_) {
+        if (phase_ == phase::setting_up) take_setup_row(body, link);
+        else if (phase_ == phase::fencing) take_fence_row(body);
     } else if (type == msg::ready_for_query && body.size() == 1) {
         link.transaction_status = body[0];
+        errand_answered_ = true;
+        if (!link.tracker.empty()) return stream_ != nullptr;
         link.tracker.clear_settled();
         link.notes.clear();
         errand_done();
@@ -586,11 +620,19 @@ bool server_connection::take_unattached_frame(char type, std::string_view body) 
     return stream_ != nullptr;
 }
 
+void server_connection::take_fence_row(std::string_view body) {
+    constexpr std::size_t most_rows = 1000;  // the answer has far fewer
+    wire_reader row(body);
+    const auto columns = row.u16();
+    if (!columns || *columns != 2 || fence_rows_.size() >= most_rows) return;
+    const std::string pid(next_column(row));
+    fence_rows_.push_back({static_cast<std::int32_t>(std::strtol(pid.c_str(), nullptr, 10)), std::string(next_column(row))});
+}
+
 void server_connection::errand_done() {
     switch (phase_) {
         case phase::setting_up:
-            if (errand_failed_ && !std::exchange(asked_less_, true))
-                return errand(short_setup_query, phase::setting_up);
+            if (errand_failed_ && !std::exchange(asked_less_, true)) return errand(setup_query(true), phase::setting_up);
             if (errand_failed_) return fail_open({.why = plain_error(sqlstate::internal_error, "set-up query failed")});
             return on_setup_done();
         case phase::resetting:
@@ -598,8 +640,9 @@ void server_connection::errand_done() {
             link.applied = worker_->tables().settings.none();
             link.prepared.clear();
             link.only_client = 0;
-            link.used_by_others = link.names_uncertain = false;
+            link.used_by_others = link.names_uncertain = link.own_settings_lost = false;
             break;
+        case phase::fencing: pool_->fence_answered(fence_question_, fence_rows_, errand_problem_); break;
         default: break;  // an error of a barrier is the late cancel itself
     }
     phase_ = phase::idle;
@@ -617,12 +660,14 @@ void server_connection::close() {
     if (phase_ == phase::closed) return;
     if (stream_ != nullptr && link.at_rest() && (phase_ == phase::idle || phase_ == phase::serving))
         (void)stream_->write(terminate);
+    // With an RST, if the host does not answer: should it wake up, it is not to go on with what we have given up (2.8).
+    // Likewise where something is still under way there.
+    const bool abruptly = link.verdict.name == verdict_name::no_answer || (!link.at_rest() && !opening() && phase_ != phase::leaving);
     phase_ = phase::closed;
     ++attempt_;
     worker_->loop().cancel_timer(open_timer_);
     dialling_.cancel();
-    // To a host that does not answer, an RST: should it wake up, it is not to go on with what we have given up (2.8).
-    if (stream_ != nullptr) stream_->close(link.verdict.name == verdict_name::no_answer);
+    if (stream_ != nullptr) stream_->close(abruptly);
     stream_.reset();
 }
 

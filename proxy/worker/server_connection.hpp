@@ -15,12 +15,14 @@
 #include "proxy/pool/routing.hpp"
 #include "proxy/session/gather.hpp"
 #include "proxy/session/server_link.hpp"
+#include "proxy/worker/fence_list.hpp"
 
 #include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pgsteady {
 
@@ -52,6 +54,8 @@ public:
         resetting,
         probing,
         barrier,    ///< an empty query proves that no cancel is left behind (D19)
+        settling,   ///< our own settings are set again
+        fencing,    ///< asks for the end of lost connections' backends
         abandoned,  ///< its client has left; the cancel of what it does is on its way, then it is closed
         leaving,    ///< has said Terminate; the server's end of the connection tells that its place is free
         closed,
@@ -84,10 +88,19 @@ public:
     [[nodiscard]] bool write_blocked() const { return !unsent_.empty(); }
     /// Goes on reading after the client could not take more.
     void resume_reading();
+    /// Gives the client what it has not taken, then goes on reading.
+    void offer_again();
 
     void start_reset();
     void start_probe();
     void start_barrier();
+    /// Our own settings have been reset, and not just now either: start_settling() would set them again.
+    [[nodiscard]] bool wants_settling(pool_time now) const;
+    void start_settling();
+    /// A question of fence_list; the pool hears fence_answered().
+    void start_fence(const fence_list::question& asked);
+    /// Whom to reach on the server once this connection is gone.
+    [[nodiscard]] lost_backend identity() const;
     /// A cancel request towards this server has begun or ended.
     void cancel_begun() { ++cancels_; }
     void cancel_ended();
@@ -146,8 +159,9 @@ private:
     void note_crash();
     std::size_t take_unattached(std::string_view in);
     bool take_unattached_frame(char type, std::string_view body);
-    void take_setup_row(std::string_view body);
-    void errand(std::string_view sql, phase during);
+    void errand(std::string_view sql, phase during, std::string_view and_then = {});
+    [[nodiscard]] std::string own_settings() const;
+    void take_fence_row(std::string_view body);
     void errand_done();
     void send(std::string_view bytes);
     [[nodiscard]] net::time_point deadline() const;
@@ -173,6 +187,11 @@ private:
     unsigned cancels_ = 0;
     bool asked_less_ = false;  // the whole set-up query is not allowed here: the short one was sent
     bool errand_failed_ = false;
+    bool errand_answered_ = false;  // what is still owed was sent along with it
+    std::string errand_problem_;    // SQLSTATE
+    std::vector<fence_list::row> fence_rows_;
+    std::uint64_t fence_question_ = 0;
+    pool_time settled_at_{};
     bool travelling_ = false;         // from begin_travel() to move_to()
     std::atomic<unsigned> stay_ = 0;  // how often it has left a worker: what that worker deferred is void then
     bool at_helper_ = false;          // the stream (TLS handshake) or the sign-in (PBKDF2) is on the helper thread

@@ -200,14 +200,48 @@ void worker::cancel_here(std::int32_t pid, const std::string& key) {
 
 void worker::cancel_on_server(server_connection& server) {
     if (server.link.cancel_key.empty() || !shared_.cancels.try_take()) return;
-    cancels_.push_back(std::make_unique<cancel_dial>(*this, server.shared_from_this()));
+    server.cancel_begun();
+    start_cancel(server.identity(), [this, target = server.shared_from_this()](cancel_dial& dial) {
+        if (dial.sent()) counters_.cancels_forwarded.add();
+        shared_.cancels.give_back();
+        target->cancel_ended();
+        end_cancel(dial);
+    });
+}
+
+void worker::cancel_lost(lost_backend whom) {
+    if (whom.cancel_key.empty() || lost_.size() >= shared_.settings().fence.max_pending) return;
+    lost_.emplace_back(loop_.now(), std::move(whom));
+    cancel_next_lost();
+}
+
+/// As many as may be under way. What has waited for long ends by itself (own_settings.hpp).
+void worker::cancel_next_lost() {
+    while (!lost_.empty()) {
+        if (loop_.now() - lost_.front().first > shared_.settings().fence.timeout) {
+            lost_.pop_front();
+            continue;
+        }
+        if (!shared_.fences.try_take()) return;
+        lost_backend next = std::move(lost_.front().second);
+        lost_.pop_front();
+        start_cancel(std::move(next), [this](cancel_dial& dial) {
+            if (dial.sent()) counters_.fence_cancels.add();
+            shared_.fences.give_back();
+            end_cancel(dial);
+            cancel_next_lost();
+        });
+    }
+}
+
+void worker::start_cancel(lost_backend whom, std::function<void(cancel_dial&)> over) {
+    cancels_.push_back(std::make_unique<cancel_dial>(*this, std::move(whom), std::move(over)));
     cancels_.back()->start();
 }
 
-void worker::end_cancel(cancel_dial* done) {
-    const auto at = std::find_if(cancels_.begin(), cancels_.end(), [done](const auto& each) { return each.get() == done; });
+void worker::end_cancel(cancel_dial& done) {
+    const auto at = std::find_if(cancels_.begin(), cancels_.end(), [&done](const auto& each) { return each.get() == &done; });
     if (at == cancels_.end()) return;
-    shared_.cancels.give_back();
     loop_.defer([gone = std::shared_ptr<cancel_dial>(std::move(*at))] { (void)gone; });
     cancels_.erase(at);
 }
@@ -375,6 +409,7 @@ void worker::tick() {
     bool changed = false;
     for (const auto& [key, pool] : pools_) changed |= pool->tick(now);
     if (changed) reconsider_waiting();
+    cancel_next_lost();
     settle();
     report_waiting();
     std::vector<std::shared_ptr<client_connection>> timed;

@@ -14,6 +14,7 @@
 #include "proxy/worker/snapshot.hpp"
 
 #include <atomic>
+#include <deque>
 #include <functional>
 #include <future>
 #include <memory>
@@ -79,6 +80,8 @@ public:
     void forget_cancel(std::int32_t pid);
     /// Sends a CancelRequest to the server that works for a client, if limits.max_cancels allows (has_cancel() tells).
     void cancel_on_server(server_connection& server);
+    /// Sends one for a connection that is lost already, at once or when others have been sent (fence.max_cancels).
+    void cancel_lost(lost_backend whom);
     [[nodiscard]] std::string new_incident();
 
     /// A server for a waiter: handed over when the event in progress is done.
@@ -107,7 +110,6 @@ public:
     void on_view(const cluster& whose, const cluster::view_ptr& now);
 
 private:
-    friend class cancel_dial;
     void accept(int fd, std::string peer);
     void hand_out(int fd, std::string peer);
     void adopt(int fd, std::string peer);
@@ -117,7 +119,9 @@ private:
     void report_waiting();
     void reconsider_waiting();
     void cancel_here(std::int32_t pid, const std::string& key);
-    void end_cancel(cancel_dial* done);
+    void start_cancel(lost_backend whom, std::function<void(cancel_dial&)> over);
+    void end_cancel(cancel_dial& done);
+    void cancel_next_lost();
     void warm_up();
     void log_statements(bool on);
     void drop_unused_pools(bool at_once);
@@ -139,6 +143,7 @@ private:
     std::unordered_map<std::string, std::unique_ptr<local_pool>> pools_;
     std::unordered_map<std::int32_t, client_connection*> by_pid_;
     std::vector<std::unique_ptr<cancel_dial>> cancels_;
+    std::deque<std::pair<pool_time, lost_backend>> lost_;  // to be cancelled, and since when
     std::vector<std::pair<client_connection*, server_connection*>> granted_;
     std::vector<std::pair<client_connection*, error_fields>> refused_;
     std::unordered_map<cluster*, ramp> ramps_;

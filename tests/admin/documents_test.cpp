@@ -52,7 +52,7 @@ TEST_CASE("Status has everything at a glance") {
     const boost::json::value shown = status_document(sample_observation());
     CHECK(keys_of(shown) == names{"state", "mode", "mode_cause", "held_by_operator", "switchover", "draining", "version", "uptime_seconds", "last_check", "clients",
                                   "servers", "memory_resident_bytes", "switches", "retry_config", "circuit_breaker",
-                                  "backends", "pools", "retries", "replay", "in_doubt", "events", "workers"});
+                                  "backends", "pools", "retries", "replay", "in_doubt", "fences", "events", "workers"});
     CHECK(keys_of(shown.at("switches")) ==
           names{"recovery.enabled", "breaker.enabled", "read_only.enabled", "replay.enabled", "guard.enabled"});
     CHECK(keys_of(shown.at("retry_config")) ==

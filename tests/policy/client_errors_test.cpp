@@ -47,6 +47,7 @@ TEST_CASE("recovery.md 2.14: each error has its SQLSTATE, severity, outcome and 
         {"R12", e::session_lost("temp_object", "words", "i-7"), "08006", "FATAL", "unknown",
          "cannot be restored (temp_object)"},
         {"R13", e::server_violation("i-7"), "08P01", "FATAL", "unknown", "protocol error from server"},
+        {"R17", e::role_changed("i-7"), "40001", "ERROR", "rolled_back", "transaction rolled back: server role changed"},
         {"R14", e::cancelled(), "57014", "ERROR", nullptr, "canceling statement due to user request"},
         {"R15", e::shutting_down(), "57P01", "FATAL", nullptr, "proxy shutdown"},
         {"R16", e::unavailable("why", "i-7"), "57P03", "FATAL", "not_executed", "(proxy: why)"},

@@ -159,3 +159,25 @@ TEST_CASE("D4: a pause between dials ends when something became dialable, and no
     CHECK_FALSE(worth_dialling_at_once(up, tripped));
     CHECK(worth_dialling_at_once(tripped, up));
 }
+
+TEST_CASE("D21: of a server that refused to write, only what was asked after that counts, and only the monitor's word") {
+    using time_point = cluster_view::time_point;
+    using namespace std::chrono_literals;
+    const time_point asked = time_point{} + 1h;
+    cluster_view view = usual();
+    view.hosts[0].asked_at = asked - 1ms;
+    CHECK(news_of(view, 0, 3, asked) == role_news::pending);
+    view.hosts[0].asked_at = asked + 1ms;
+    CHECK(news_of(view, 0, 3, asked) == role_news::unchanged);
+    CHECK(news_of(view, 0, 2, asked) == role_news::changed);  // opened to an older timeline
+    CHECK(news_of(view, 1, 3, asked) == role_news::changed);  // the other host is the primary now
+    view.hosts[0].role = host_role::unknown;
+    CHECK(news_of(view, 0, 3, asked) == role_news::pending);
+    CHECK(news_of(without_primary(), 0, 3, asked) == role_news::changed);
+    CHECK(news_of(unknown(), 0, 3, asked) == role_news::unknowable);
+    CHECK(news_of(view, 9, 3, asked) == role_news::unknowable);
+    view = without_primary();
+    view.held_by_operator = true;  // nothing is known of a primary while it is moved
+    view.primary.reset();
+    CHECK(news_of(view, 0, 3, asked) == role_news::pending);
+}

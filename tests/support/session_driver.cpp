@@ -167,7 +167,7 @@ bool session_driver::offer_client() {
 }
 
 bool session_driver::deliver() {
-    if (server == nullptr || server->said.empty() || world_.lose_now) return false;
+    if (server == nullptr || server->said.empty() || world_.lose_now || conversation.awaits_role()) return false;
     std::size_t piece = std::min(server->said.size(), server_piece);
     if (first_server_piece > 0) piece = std::min(server->said.size(), std::exchange(first_server_piece, 0));
     const std::string_view through = world_.pass_output(std::string_view(server->said).substr(0, piece));
@@ -201,6 +201,15 @@ void session_driver::say_last_words() {
     flush();
 }
 
+void session_driver::tell_role(bool changed) {
+    conversation.on_role(changed);
+    world_server& from = *server;
+    const std::size_t used = conversation.on_server_bytes(from.arrived);
+    flush();  // views of what is erased next
+    from.arrived.erase(0, used);
+    run();
+}
+
 void session_driver::lose_server(std::string_view words) {
     server->said.clear();
     const bool ended = conversation.ended();
@@ -215,6 +224,8 @@ bool session_driver::act() {
     const session_actions asked = conversation.take_actions();
     bool changed = false;
     listens_later |= asked.listen_later;
+    roles_asked += asked.asks_role;
+    not_primary_told += asked.not_primary;
     if (asked.take_back) {
         unread_.insert(0, conversation.take_requests_back());
         changed = true;

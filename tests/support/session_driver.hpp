@@ -124,6 +124,12 @@ public:
     void run();
     void lose_server(std::string_view words = {});
 
+    /// How often the session wanted to know whether its server is the primary (D21), and said that it is not.
+    std::size_t roles_asked = 0;
+    std::size_t not_primary_told = 0;
+    /// The answer; what it had not taken is offered again.
+    void tell_role(bool changed);
+
 private:
     void flush();
     void say_last_words();
