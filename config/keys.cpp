@@ -250,7 +250,7 @@ constexpr std::array all_keys{
         "Opening a server connection: name lookup, TCP, TLS and sign-in together. 0: no limit."),
     row<&s::connect, &connect_settings::tcp_user_timeout>(
         "connect.tcp_user_timeout", duration(100 * ms, hour),
-        "Sent data that a server leaves unacknowledged for so long ends the connection. 0: the system's own."),
+        "A server that acknowledges nothing of what it was sent for so long is lost; one that is busy is not. 0: the system's own."),
     row<&s::connect, &connect_settings::keepalive, &keepalive::idle>(
         "connect.keepalive.idle", duration(sec, day),
         "Silence after which a server connection is probed. 0: no probes."),

@@ -405,6 +405,7 @@ bool local_pool::tick(pool_time now) {
     give_up_tries(now);
     try_waiting_passwords();
     pursue_lost();
+    end_what_is_unacknowledged(now);
     forget_role(now);
     publish();
     asking_for_room_ = false;

@@ -200,6 +200,7 @@ private:
     [[nodiscard]] bool misplaced(const server_connection& server) const;
     void drop_misplaced();
     void end_what_is_silent();
+    void end_what_is_unacknowledged(pool_time now);
 
     // The end of lost connections' backends.
     void pursue_lost();
@@ -247,6 +248,7 @@ private:
     std::deque<password_try> untried_;  // for want of limits.max_handshakes, or of a server
     std::size_t clients_here_ = 0;
     pool_time unused_since_{};
+    pool_time next_look_{};         // at what is unacknowledged
     pool_time forget_role_at_{};    // facts.read_only_by_itself; the epoch: it is not set
     bool asking_for_room_ = false;  // at most once per tick
     bool warming_refused_ = false;  // the servers said no: min_size waits until a client has got in

@@ -179,6 +179,15 @@ void local_pool::end_what_is_silent() {
     }
 }
 
+/// A path that swallows packets, to one server process or to all: in seconds, where the kernel would take minutes.
+void local_pool::end_what_is_unacknowledged(pool_time now) {
+    const std::chrono::milliseconds limit = worker_.shared().settings().connect.tcp_user_timeout;
+    if (limit.count() <= 0 || now < next_look_) return;
+    next_look_ = now + std::min<pool_duration>(limit / 4, std::chrono::seconds(1));
+    for (const std::shared_ptr<server_connection>& server : all_servers())
+        if (server->unacknowledged(limit, now)) server->host_is_silent();
+}
+
 void local_pool::reroute_waiters() {
     const auto belongs_to = [this](server_need kind) {
         return [this, kind](const pool_waiter& who) { return group_for(*view_, who.need, who.wrote_at) == kind; };

@@ -241,6 +241,7 @@ bool server_connection::try_other_encryption(std::string_view refusal) {
 }
 
 void server_connection::begin_setup() {
+    net::clear_user_timeout(stream_->native_handle());  // unacknowledged() looks from now on
     link.backend_pid = login_->backend_pid();
     link.cancel_key = login_->cancel_key();
     link.server_version_num = version_number(login_->parameters());
@@ -332,6 +333,11 @@ void server_connection::host_is_silent() {
     if (phase_ == phase::closed) return;
     if (opening()) return go_to_next_host(cannot_connect(words, failure_kind::timed_out));
     on_lost(words, failure_kind::timed_out);
+}
+
+bool server_connection::unacknowledged(std::chrono::milliseconds limit, net::time_point now) {
+    if (phase_ == phase::closed || opening() || stream_ == nullptr) return false;
+    return acknowledgements_.lost(net::unacknowledged_for(stream_->native_handle()), now, limit);
 }
 
 void server_connection::no_longer_wanted() {

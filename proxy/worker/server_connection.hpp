@@ -8,6 +8,7 @@
 
 #include "config/config.hpp"
 
+#include "proxy/net/acknowledgement.hpp"
 #include "proxy/net/dial.hpp"
 #include "proxy/net/stream.hpp"
 #include "proxy/policy/server_need.hpp"
@@ -108,8 +109,11 @@ public:
     void cool_down();
     void wait_for_cancel();
 
-    /// The monitor has found that nobody answers on its host: it ends now, as lost, whatever it does.
+    /// Nobody answers on its host, as the monitor has found or the connection itself shows: it ends now, as lost, whatever
+    /// it does.
     void host_is_silent();
+    /// An open connection on which the server has acknowledged nothing for `limit`, although it was sent something.
+    [[nodiscard]] bool unacknowledged(std::chrono::milliseconds limit, net::time_point now);
     /// Its host is not what it is wanted for any more: an attempt to open it ends; what is open is condemned.
     void no_longer_wanted();
 
@@ -172,6 +176,7 @@ private:
     phase phase_ = phase::dialling;
     net::dial_handle dialling_;
     std::unique_ptr<net::stream> stream_;
+    net::acknowledgement_watch acknowledgements_;
     std::unique_ptr<server_login> login_;
     client_connection* client_ = nullptr;
     std::string pending_in_;

@@ -1,6 +1,8 @@
 """Waits, caps and timeouts: who is refused, how, and that everybody else is unharmed (D7, R11, P51)."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 from bench import DATABASE, ONE_SERVER, OTHER_DATABASE
 from lib import messages as msg
@@ -147,6 +149,33 @@ def statement_timeout(bench):
         assert client.value("select 1") == "1"
 
 
+def copy_that_waits_for_a_lock_is_no_dead_server(bench):
+    """A server whose window stays closed, because it waits for a lock, still answers the network: it is not given up."""
+    bench.sql("create table copied (id int primary key); alter table copied owner to app")
+    data = "".join(f"{number}\n" for number in range(1_500_000)).encode()
+
+    def copy(client):
+        client.send(msg.query("copy copied from stdin"))
+        client.read_until("G")
+        for at in range(0, len(data), 60_000):
+            client.send(msg.copy_data(data[at:at + 60_000]), 60)
+        client.send(msg.copy_done())
+        return client.read_result(60)
+    try:
+        with bench.proxy(connect={"tcp_user_timeout": "500ms"}) as proxy, ThreadPoolExecutor(1) as threads, \
+                proxy.connect(DATABASE) as client, proxy.connect(DATABASE) as owner:
+            owner.query("begin; insert into copied values (0)")
+            answer = threads.submit(copy, client)
+            bench.wait_running("copy copied")
+            time.sleep(3)  # several times the limit
+            owner.query("rollback")
+            result = answer.result(90)
+            assert result.error is None, result.error
+            assert client.value("select count(*) from copied") == "1500000"
+    finally:
+        bench.sql("drop table copied")
+
+
 def idle_in_transaction_timeout(bench):
     """Its server's locks are free again; a segment left open counts as well (D17)."""
     with bench.proxy(timeouts={"idle_in_transaction": "200ms"}, pool=ONE_SERVER) as proxy:
@@ -182,5 +211,5 @@ def client_idle_timeout(bench):
 
 CASES = [pool_wait_ends_with_53300, waiters_are_served_in_order, max_clients, max_clients_per_user,
          max_clients_per_database, max_server_connections, overflow_goes_when_calm, login_timeout,
-         max_unauthenticated, max_message, statement_timeout, idle_in_transaction_timeout, transaction_timeout,
-         client_idle_timeout]
+         max_unauthenticated, max_message, statement_timeout, copy_that_waits_for_a_lock_is_no_dead_server,
+         idle_in_transaction_timeout, transaction_timeout, client_idle_timeout]
