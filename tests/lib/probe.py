@@ -18,6 +18,10 @@ LOOKS = {
     "transaction": "select pg_current_xact_id_if_assigned()",
 }
 
+# Those of every session of the proxy, kept after RESET ALL (fence.*; PostgreSQL 14 and later).
+FENCE_SETTINGS = {"client_connection_check_interval": "1000", "tcp_keepalives_count": "3", "tcp_keepalives_idle": "5",
+                  "tcp_keepalives_interval": "2"}
+
 
 def look(target):
     """{what: [rows as text]}"""
@@ -38,6 +42,12 @@ def _bind_error(client, name):
     client.send(msg.bind("", name) + msg.sync())
     frames = client.read_until("Z")
     return next((msg.error_fields(frame.body)["C"] for frame in frames if frame.type == "E"), "it exists")
+
+
+def through_the_proxy(clean):
+    """What a look straight at the server lacks: settings by which it notices a proxy that is gone."""
+    split = [row.partition(" = ") for row in clean["settings"]]
+    return {**clean, "settings": [f"{name} = {FENCE_SETTINGS.get(name, value)}" for name, _, value in split]}
 
 
 def differences(clean, found):
