@@ -71,7 +71,9 @@ void console_connection::read_some() {
         const net::io_result got = stream_->read(buffer);
         if (got.result == net::io_result::kind::would_block) return;
         if (!got.ok()) return close();
-        if (!closing_) in_.append(buffer.data(), got.bytes);
+        if (closing_) continue;
+        in_.append(buffer.data(), got.bytes);
+        server_.orders_.input_arrived();
     }
 }
 

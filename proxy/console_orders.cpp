@@ -167,11 +167,11 @@ console_view console_orders::view_for(const std::string& table) {
     console_view view;
     view.now = snapshot();
     if (needs.clients || needs.servers) {  // a server's row has its client's application_name
-        if (now - clients_at_ > list_age) clients_ = from_.run.sessions(), clients_at_ = now;
+        if (outdated(clients_at_, list_age)) clients_ = from_.run.sessions(), clients_at_ = now;
         view.clients = clients_;
     }
     if (needs.servers) {
-        if (now - servers_at_ > list_age) servers_ = from_.run.servers(), servers_at_ = now;
+        if (outdated(servers_at_, list_age)) servers_ = from_.run.servers(), servers_at_ = now;
         view.servers = servers_;
     }
     view.recent = averages_.since_oldest(now, totals_of(view.now));
@@ -185,11 +185,15 @@ console_view console_orders::view_for(const std::string& table) {
 
 const admin::snapshot& console_orders::snapshot() {
     const time_point now = from_.clock();
-    if (!last_ || now - last_at_ > snapshot_age) {
+    if (!last_ || outdated(last_at_, snapshot_age)) {
         last_ = from_.take_snapshot();
-        last_at_ = from_.clock();
+        last_at_ = now;
     }
     return *last_;
+}
+
+bool console_orders::outdated(time_point taken, std::chrono::steady_clock::duration age) const {
+    return taken < arrived_at_ || from_.clock() - taken > age;
 }
 
 void console_orders::take_sample() {

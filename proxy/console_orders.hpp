@@ -62,6 +62,8 @@ public:
     [[nodiscard]] console_result carry_out(const console_command& what, const console_caller& who);
     /// `log.connections`
     [[nodiscard]] bool logs_connections() const { return from_.settings()->log.connections; }
+    /// Somebody has just sent something: what it asks for is not answered with a picture from before.
+    void input_arrived() { arrived_at_ = from_.clock(); }
     /// A sample for the averages; to be called every few seconds.
     void take_sample();
 
@@ -83,7 +85,11 @@ private:
 
     console_hooks from_;
     console_averages averages_;
-    std::optional<admin::snapshot> last_;  // a moment old at most: readers must not keep the workers busy
+    [[nodiscard]] bool outdated(time_point taken, std::chrono::steady_clock::duration age) const;
+
+    // Pictures serve again for what arrived at once with their first question: many of them must not keep the workers busy.
+    time_point arrived_at_{};
+    std::optional<admin::snapshot> last_;
     time_point last_at_{};
     std::vector<admin::session_status> clients_;
     time_point clients_at_{};

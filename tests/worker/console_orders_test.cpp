@@ -172,6 +172,24 @@ TEST_CASE("readers share a snapshot for a moment; an order is seen at once") {
     CHECK(fix.snapshots == 3);
 }
 
+TEST_CASE("no table is older than the question: a picture serves what arrived with its first reader, not what came later") {
+    console fix;
+    fix.servers = {{.database = "shop"}};
+    fix.orders->take_sample();
+    fix.time += std::chrono::milliseconds(1);
+    fix.orders->input_arrived();
+    (void)fix.run("SHOW POOLS");
+    CHECK(fix.snapshots == 2);
+    (void)fix.run("SHOW SERVERS");
+    CHECK(fix.snapshots == 2);
+    fix.servers.push_back({.database = "till"});
+    CHECK(fix.run("SHOW SERVERS").answer.table->rows.size() == 1);
+    fix.time += std::chrono::milliseconds(1);
+    fix.orders->input_arrived();
+    CHECK(fix.run("SHOW SERVERS").answer.table->rows.size() == 2);
+    CHECK(fix.snapshots == 3);
+}
+
 TEST_CASE("a hook that throws is an error to the operator and not the end of the console") {
     console fix;
     console_hooks broken;
