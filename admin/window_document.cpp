@@ -2,6 +2,7 @@
 
 #include "admin/documents.hpp"
 #include "admin/json_text.hpp"
+#include "admin/timeline.hpp"
 
 #include <boost/json.hpp>
 
@@ -29,16 +30,6 @@ void add_times(json::object& to, const histogram& of) {
     to["p99_ms"] = milliseconds_or_null(percentile(of, 0.99));
 }
 
-void add(histogram& to, const histogram& more) {
-    if (to.buckets.empty()) {
-        to = more;
-        return;
-    }
-    if (to.buckets.size() != more.buckets.size()) return;
-    for (std::size_t at = 0; at < to.buckets.size(); ++at) to.buckets[at] += more.buckets[at];
-    to.sum += more.sum;
-}
-
 struct operation_sum {
     std::uint64_t count = 0;
     std::uint64_t errors = 0;
@@ -47,7 +38,7 @@ struct operation_sum {
     void take(const operation_totals& from) {
         count += from.count;
         if (from.status == "error") errors += from.count;
-        add(seconds, from.seconds);
+        add_histogram(seconds, from.seconds);
     }
     [[nodiscard]] json::object document() const {
         json::object result{{"count", count}, {"errors", errors}};

@@ -511,4 +511,9 @@ token_hits scan_tokens(std::string_view sql, scan_mode mode) {
     return scanner.finish();
 }
 
+bool mentions(std::string_view sql, std::string_view letters) {
+    const auto same = [](char a, char b) { return a == b || (a >= 'A' && a <= 'Z' && a + ('a' - 'A') == b); };
+    return std::search(sql.begin(), sql.end(), letters.begin(), letters.end(), same) != sql.end();
+}
+
 }  // namespace pgsteady

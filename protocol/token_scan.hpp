@@ -172,4 +172,7 @@ private:
 /// The whole text at once. Same result as a token_scanner.
 [[nodiscard]] token_hits scan_tokens(std::string_view sql, scan_mode mode = scan_mode::sql);
 
+/// Whether these letters, given in lower case, occur anywhere in it in any case: in other words, literals and comments, too.
+[[nodiscard]] bool mentions(std::string_view sql, std::string_view letters);
+
 }  // namespace pgsteady

@@ -13,7 +13,7 @@ namespace {
 // The timeline of a primary is in the name of the WAL file that it writes: the control file is behind for a while after a
 // promotion (T3). A standby's is its receiver's, if the account may see it, else the control file's.
 // Positions are taken as bytes. Replicas come as one text of rows (ASCII 30) and fields (ASCII 31).
-constexpr std::string_view full =
+const std::string basis =
     "SELECT n.recovery, "
     "CASE WHEN NOT n.recovery THEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END, "
     "pg_postmaster_start_time()::text, "
@@ -22,8 +22,12 @@ constexpr std::string_view full =
     "CASE WHEN n.recovery THEN pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::text END, "
     "CASE WHEN n.recovery THEN "
     "(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::bigint::text END, "
-    "current_setting('default_transaction_read_only'), "
-    "(SELECT system_identifier::text FROM pg_control_system()), "
+    "current_setting('default_transaction_read_only')";
+const std::string role = " FROM (SELECT pg_is_in_recovery() AS recovery) n";
+
+const std::string full =
+    basis +
+    ", (SELECT system_identifier::text FROM pg_control_system()), "
     "r.received_tli::text, "
     "CASE WHEN n.recovery THEN (SELECT timeline_id::text FROM pg_control_checkpoint()) END, "
     "coalesce(substring(r.conninfo FROM '(?:^| )application_name=([^ ]+)'), "
@@ -32,22 +36,12 @@ constexpr std::string_view full =
     "CASE WHEN NOT n.recovery THEN (SELECT string_agg(coalesce(s.application_name, '') || chr(31) || "
     "coalesce(p.slot_name, '') || chr(31) || coalesce(s.sync_state, ''), chr(30)) "
     "FROM pg_stat_replication s LEFT JOIN pg_replication_slots p ON p.active_pid = s.pid) END, "
-    "current_setting('synchronous_standby_names') "
-    "FROM (SELECT pg_is_in_recovery() AS recovery) n LEFT JOIN pg_stat_wal_receiver r ON true";
+    "current_setting('synchronous_standby_names')" +
+    role + " LEFT JOIN pg_stat_wal_receiver r ON true";
 
-constexpr std::string_view less =
-    "SELECT n.recovery, "
-    "CASE WHEN NOT n.recovery THEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END, "
-    "pg_postmaster_start_time()::text, "
-    "CASE WHEN NOT n.recovery THEN pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::text END, "
-    "CASE WHEN n.recovery THEN pg_wal_lsn_diff(pg_last_wal_receive_lsn(), '0/0')::text END, "
-    "CASE WHEN n.recovery THEN pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::text END, "
-    "CASE WHEN n.recovery THEN "
-    "(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::bigint::text END, "
-    "current_setting('default_transaction_read_only') "
-    "FROM (SELECT pg_is_in_recovery() AS recovery) n";
+const std::string less = basis + role;
 
-constexpr std::string_view least = "SELECT pg_is_in_recovery()";
+const std::string least = "SELECT pg_is_in_recovery()";
 
 enum column : std::size_t {
     in_recovery, written_timeline, started, written, received, replayed, since_replayed, read_only, identifier,

@@ -28,11 +28,6 @@ constexpr token_hits other_state = token_hit::prepare | token_hit::listen | toke
                                    token_hit::notify | token_hit::set_config | token_hit::advisory | token_hit::temp |
                                    token_hit::hold | token_hit::large_object | token_hit::session_function;
 
-bool mentions(std::string_view text, std::string_view word) {
-    const auto same = [](char a, char b) { return a == b || (a >= 'A' && a <= 'Z' && a + ('a' - 'A') == b); };
-    return std::search(text.begin(), text.end(), word.begin(), word.end(), same) != text.end();
-}
-
 /// SET transaction_isolation, SET LOCAL transaction_read_only and the like: SET TRANSACTION itself has been read.
 bool sets_characteristics(std::string_view text, token_hits hits) {
     return hits.has(token_hit::set | token_hit::reset | token_hit::set_config) && mentions(text, "transaction");
@@ -134,14 +129,6 @@ private:
 
 commit_judgement judge_transaction(const std::vector<std::string>& texts, const commit_facts& facts) {
     return judge(facts).all(texts);
-}
-
-std::optional<bool> read_switch(std::string_view value) {
-    for (const std::string_view on : {"on", "true", "yes", "1"})
-        if (value == on) return true;
-    for (const std::string_view off : {"off", "false", "no", "0"})
-        if (value == off) return false;
-    return std::nullopt;
 }
 
 bool may_be_serializable(std::string_view value) {

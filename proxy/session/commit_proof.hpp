@@ -40,8 +40,6 @@ struct commit_judgement {
 inline constexpr std::size_t max_journal_texts = 256;
 inline constexpr std::size_t max_journal_text_bytes = 256U * 1024U;
 
-/// What a setting's value says, as far as one knows it from the client's own words; none: it says nothing clear.
-[[nodiscard]] std::optional<bool> read_switch(std::string_view value);
 /// Whether a default_transaction_isolation of this value may mean SERIALIZABLE.
 [[nodiscard]] bool may_be_serializable(std::string_view value);
 

@@ -172,11 +172,7 @@ bool controls_transaction(const sent_request& request) {
 }
 
 /// A text that looks at the guard itself would see it.
-bool mentions_guard(std::string_view text) {
-    static constexpr std::string_view word = "read_only";
-    const auto same = [](char a, char b) { return a == b || (a >= 'A' && a <= 'Z' && a + ('a' - 'A') == b); };
-    return std::search(text.begin(), text.end(), word.begin(), word.end(), same) != text.end();
-}
+bool mentions_guard(std::string_view text) { return mentions(text, "read_only"); }
 
 class planner {
 public:

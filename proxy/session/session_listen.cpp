@@ -15,12 +15,6 @@ namespace pgsteady {
 namespace {
 
 constexpr auto listens = static_cast<std::uint32_t>(pin_reason::listen);
-std::string quote_channel(std::string_view name) {
-    std::string quoted = "\"";
-    for (const char c : name) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-    return quoted + '"';
-}
-
 }  // namespace
 
 /// A statement with effects has completed: what it says of channels counts when its transaction commits.
@@ -103,7 +97,7 @@ void session::listen_again() {
     if (restore_needed()) (void)restore();
     std::string sql;
     for (const std::string& each : extra_->listening.channels)
-        sql += (sql.empty() ? "LISTEN " : "; LISTEN ") + quote_channel(each);
+        sql += (sql.empty() ? "LISTEN " : "; LISTEN ") + quote_identifier(each);
     link_->notes.push_back({reply_note::about::listening, {}, nullptr, nullptr, nullptr, 0});
     link_->tracker.push(owed::query, true);
     link_->unnamed_token = 0;

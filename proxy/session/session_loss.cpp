@@ -8,6 +8,7 @@
 #include "proxy/policy/client_errors.hpp"
 #include "proxy/session/leading_word.hpp"
 #include "proxy/session/session.hpp"
+#include "proxy/sql/setting_switch.hpp"
 #include "proxy/sql/statement_effects.hpp"
 
 #include <algorithm>
@@ -232,12 +233,11 @@ commit_judgement session::judge_open_transaction(const sent_request& first) cons
     if (!executed_texts(frames, named, texts)) return {};
     commit_facts facts;
     const std::string* access = committed_->find("default_transaction_read_only");
-    facts.read_only_default = access != nullptr && read_switch(*access).value_or(false);
+    facts.read_only_default = access != nullptr && setting_switch(*access).value_or(false);
     const std::string* level = committed_->find("default_transaction_isolation");
     facts.serializable_default = level != nullptr ? may_be_serializable(*level) : link.serializable_default;
     facts.trusts_functions = !pool_.pin_opaque;
-    commit_judgement found = judge_transaction(texts, facts);
-    return found;
+    return judge_transaction(texts, facts);
 }
 
 /// COPY, and what was too large to keep: every request that is owed an answer gets the same error.

@@ -3,6 +3,7 @@
 #include "proxy/sql/statement_effects.hpp"
 
 #include "proxy/sql/parse_tree.hpp"
+#include "proxy/sql/setting_switch.hpp"
 #include "proxy/sql/setting_value.hpp"
 #include "proxy/sql/tree_walk.hpp"
 
@@ -77,15 +78,7 @@ std::optional<std::string> literal_text(const PgQuery__Node& node) {
 
 std::optional<bool> literal_bool(const PgQuery__Node& node) {
     const std::optional<std::string> text = literal_text(node);
-    if (!text) return std::nullopt;
-    const std::string word = canonical_setting_name(*text);
-    for (const char* yes : {"true", "t", "yes", "y", "on", "1"}) {
-        if (word == yes) return true;
-    }
-    for (const char* no : {"false", "f", "no", "n", "off", "0"}) {
-        if (word == no) return false;
-    }
-    return std::nullopt;
+    return text ? setting_switch(*text) : std::nullopt;
 }
 
 /// SELECT of expressions and nothing else: each target is computed exactly once.

@@ -95,9 +95,6 @@ TEST_CASE("D23: what did not begin with a BEGIN of its own, or is too much, is n
 }
 
 TEST_CASE("settings' values are read as far as they are clear") {
-    CHECK(read_switch("on") == true);
-    CHECK(read_switch("off") == false);
-    CHECK(read_switch("o").has_value() == false);
     CHECK(may_be_serializable("serializable"));
     CHECK(may_be_serializable("anything"));
     CHECK_FALSE(may_be_serializable("read committed"));
