@@ -1,6 +1,7 @@
 // The server is lost after every byte, in both directions, and so is the one that follows; the client goes on as an
 // application would. Each conversation says what it inserts, so that every outcome told to the client can be held against
 // what really happened: recovery.md 2.1, I1 to I4. That requests stay well-formed in all scenarios: losses_test.cpp.
+#include "tests/support/belief.hpp"
 #include "tests/support/scenario.hpp"
 #include "tests/support/session_driver.hpp"
 #include "tests/support/wire_builders.hpp"
@@ -16,12 +17,8 @@ using namespace pgsteady::testing;
 
 namespace {
 
-/// One request of an application: bytes that one ReadyForQuery answers.
-struct request {
-    std::string bytes;
-    std::vector<std::string> rows;  ///< what it inserts; each row of a conversation is another
-    bool reads = false;             ///< shown to read only, and small enough to be held: repeated, never failed
-};
+using request = app_request;
+using reply = app_reply;
 using conversation = std::vector<request>;
 
 /// `script`: in the language of scenarios.
@@ -108,108 +105,6 @@ const std::map<std::string, conversation>& conversations() {
     return all;
 }
 
-/// The word behind "outcome=" in an error's DETAIL; empty if there is none.
-std::string outcome_of(const frame& error) {
-    const std::string detail = field_of(error, 'D');
-    const std::size_t at = detail.find("outcome=");
-    if (at == std::string::npos) return {};
-    return detail.substr(at + 8, detail.find(' ', at) - at - 8);
-}
-
-/// What one request was answered with, up to its ReadyForQuery.
-struct reply {
-    std::vector<frame> frames;
-    char status = 0;  // 0: the connection ended first
-
-    [[nodiscard]] const frame* error() const {
-        const auto at = std::find_if(frames.begin(), frames.end(), [](const frame& each) { return each.type == 'E'; });
-        return at == frames.end() ? nullptr : &*at;
-    }
-    [[nodiscard]] std::string sqlstate() const { return error() == nullptr ? "" : field_of(*error(), 'C'); }
-    [[nodiscard]] std::string outcome() const { return error() == nullptr ? "" : outcome_of(*error()); }
-    [[nodiscard]] bool has_tag(std::string_view tag) const {
-        return std::any_of(frames.begin(), frames.end(), [&](const frame& each) {
-            return each.type == 'C' && std::string_view(each.body).substr(0, each.body.find('\0')) == tag;
-        });
-    }
-    /// Without what comes when it comes.
-    [[nodiscard]] std::string text() const {
-        std::string all;
-        for (const frame& each : frames)
-            if (each.type != 'S') all += frame_of(each.type, each.body);
-        return all;
-    }
-};
-
-std::vector<reply> split_replies(const std::string& stream) {
-    std::vector<reply> replies(1);
-    for (const frame& each : split_frames(stream)) {
-        replies.back().frames.push_back(each);
-        if (each.type != 'Z') continue;
-        replies.back().status = each.body.front();
-        replies.emplace_back();
-    }
-    if (replies.back().frames.empty()) replies.pop_back();
-    return replies;
-}
-
-/// What an application must believe, from nothing but the answers. Rows that stand or fall together are one group.
-class application {
-public:
-    enum class belief { present, absent, unknown };
-    struct group {
-        std::vector<std::string> rows;
-        belief what;
-    };
-
-    void hear(const request& asked, const reply& got) {
-        const bool block = status_ == 'T';
-        std::vector<std::string> at_stake = asked.rows;
-        if (block) at_stake.insert(at_stake.begin(), open_.begin(), open_.end());
-        const std::string outcome = got.outcome();
-        if (got.status == 0) {  // the last word was FATAL
-            believe(at_stake, outcome == "unknown" || outcome.empty() ? belief::unknown : belief::absent);
-            open_.clear();
-            status_ = 'X';
-            return;
-        }
-        if (outcome == "unknown") {
-            believe(at_stake, belief::unknown);
-            open_.clear();
-        } else if (outcome == "committed") {
-            believe(at_stake, belief::present);
-            open_.clear();
-        } else if (outcome == "not_executed" && got.status == 'T') {
-            believe(asked.rows, belief::absent);
-        } else if (got.error() != nullptr || status_ == 'E') {  // rolled back, by the server or with it
-            believe(at_stake, belief::absent);
-            open_.clear();
-        } else if (got.status == 'T') {
-            open_ = at_stake;
-        } else {  // a commit, explicit or not; or the transaction ended otherwise
-            believe(at_stake, got.has_tag("ROLLBACK") ? belief::absent : belief::present);
-            open_.clear();
-        }
-        status_ = got.status;
-    }
-
-    /// The connection is gone with a transaction open and nothing asked.
-    void end() {
-        believe(open_, belief::absent);
-        open_.clear();
-    }
-
-    std::vector<group> groups;
-
-private:
-    void believe(const std::vector<std::string>& rows, belief what) {
-        if (!rows.empty()) groups.push_back({rows, what});
-    }
-
-    char status_ = 'I';
-    std::vector<std::string> open_;  // inserted by the open transaction
-};
-
 struct cut_run {
     cut_run(const conversation& talk, const loss_plan& plan, bool pipelined) : world(2), client(world) {
         world.input_bytes = world.output_bytes = 0;
@@ -266,26 +161,6 @@ struct cut_run {
     std::vector<reply> replies;
 };
 
-std::size_t present(const std::vector<std::string>& log, const std::string& row) {
-    return static_cast<std::size_t>(std::count(log.begin(), log.end(), row));
-}
-
-/// I1 to I4: nothing is lost that was acknowledged, nothing done twice, no word about an outcome is untrue.
-void check_outcomes(const application& app, const std::vector<std::string>& log) {
-    for (const application::group& group : app.groups) {
-        std::size_t found = 0;
-        for (const std::string& row : group.rows) {
-            if (present(log, row) > 1) FAIL_CHECK("done twice: " << row);
-            found += present(log, row);
-        }
-        const std::string first = group.rows.front();
-        if (group.what == application::belief::present && found != group.rows.size())
-            FAIL_CHECK("acknowledged and lost: " << first);
-        if (group.what == application::belief::absent && found != 0) FAIL_CHECK("said not to have happened: " << first);
-        if (found != 0 && found != group.rows.size()) FAIL_CHECK("half of it happened: " << first);
-    }
-}
-
 /// Until the session repeats what only reads, that may be answered 40003 like a write.
 constexpr bool reads_are_repeated = true;
 
@@ -328,7 +203,7 @@ void check(const conversation& talk, const std::vector<reply>& direct, const los
         disturbed |= loss_states.contains(code) && direct[i].sqlstate() != code;
     }
     app.end();
-    check_outcomes(app, run.world.database.log);
+    for (const std::string& each : untruths(app, run.world.database.log)) FAIL_CHECK(each);
 }
 
 std::vector<reply> direct_replies(const conversation& talk) {
@@ -340,7 +215,7 @@ std::vector<reply> direct_replies(const conversation& talk) {
     std::vector<reply> replies = split_replies(answer);
     REQUIRE(replies.size() == talk.size());
     for (std::size_t i = 0; i < talk.size(); ++i) app.hear(talk[i], replies[i]);
-    check_outcomes(app, database.log);  // the conversation says the truth about itself
+    for (const std::string& each : untruths(app, database.log)) FAIL_CHECK(each);  // the conversation says the truth about itself
     return replies;
 }
 
