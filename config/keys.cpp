@@ -366,7 +366,7 @@ constexpr std::array all_keys{
     row<&s::monitor, &monitor_settings::database>("monitor.database", text(),
                                                   "Database it connects to. Empty: backends.database, else postgres."),
     row<&s::monitor, &monitor_settings::interval>("monitor.interval", duration(10 * ms, hour),
-                                                  "Period of the fast monitor. 0: off."),
+                                                  "Period of the fast monitor. 0: off; roles come from the pools' own connections."),
     row<&s::monitor, &monitor_settings::fast_interval>("monitor.fast_interval", duration(10 * ms, sec),
                                                        "Period while statements wait, in the first ten seconds."),
     row<&s::monitor, &monitor_settings::timeout>("monitor.timeout", duration(10 * ms, hour),

@@ -222,6 +222,9 @@ std::atomic<std::uint64_t>& proxy_state::schema_version_of(const pool_plan& plan
     return schema_versions_[hash % schema_versions_.size()];
 }
 
+/// How often a host is thought of that nobody is to ask.
+constexpr std::chrono::milliseconds unasked_interval{1000};
+
 std::shared_ptr<cluster> proxy_state::cluster_for(const std::vector<config::host_port>& hosts) {
     const std::scoped_lock lock(mutex_);
     return cluster_here(hosts);
@@ -240,7 +243,11 @@ std::shared_ptr<cluster> proxy_state::cluster_here(const std::vector<config::hos
     how.tls = tls_mode_of(settings().backends.tls.sslmode);
     how.tls_context = [this] { return server_tls.get(); };
     how.dial = dial_options_of(settings().connect);
-    how.login = [this, hosts](std::size_t refused) { return login_for(hosts, refused); };
+    if (how.monitor.interval.count() > 0) {
+        how.login = [this, hosts](std::size_t refused) { return login_for(hosts, refused); };
+    } else {
+        how.monitor.interval = unasked_interval;  // no account: roles come from the pools' connections (D10)
+    }
     how.random_bytes = random_bytes;
     how.tell = tell_of;
     how.changed = [this](const cluster& which, const cluster::view_ptr& view) {

@@ -195,7 +195,8 @@ def _ask(client, what):
 
 
 def _with_fake_database(bench, server):
-    return bench.proxy(pool={"hold_timeout": "500ms"}, timeouts={"login": "8s"}, databases={
+    """Without a monitor: what such servers would answer it is another matter (monitor_cases)."""
+    return bench.proxy(pool={"hold_timeout": "500ms"}, timeouts={"login": "8s"}, monitor={"interval": "0"}, databases={
         "fake": {"hosts": [f"127.0.0.1:{server.port}"]}})
 
 

@@ -239,7 +239,7 @@ def tries_at_once_are_counted(bench):
             hanging.send(msg.startup({"user": "app", "database": "fake"}))
             hanging.read_frame()
             hanging.send(msg.password("any"))
-            eventually(lambda: tried, "the password is being tried")  # a connection alone may be somebody else's
+            eventually(lambda: tried, "the password is being tried")
             refusal = proxy.refused(DATABASE)
             assert (refusal["C"], "max_concurrent" in refusal["M"]) == ("53400", True), refusal
             hanging.reset()
