@@ -2,7 +2,7 @@
 // pointer or the arrow keys. It knows rows of numbers, not what they mean.
 
 const SVG = "http://www.w3.org/2000/svg";
-const gutter = 48; // for the numbers on the left
+const narrowest = 36; // of the room for the numbers on the left
 
 function shape(tag, attributes, text) {
   const made = document.createElementNS(SVG, tag);
@@ -30,7 +30,7 @@ function logTicks(bottom, top) {
 class Chart {
   /** series: [{key, label, look: "s1", area: true}]; format(value) for people; log: whether the scale is. */
   constructor({title, series, format, log = false, least = 1}) {
-    Object.assign(this, {title, series, format, log, least, rows: [], from: 0, to: 1, shown: null});
+    Object.assign(this, {title, series, format, log, least, rows: [], from: 0, to: 1, shown: null, gutter: narrowest});
     this.legend = el("div.legend");
     this.values = series.map(({label, look}) => {
       const value = el("b");
@@ -53,7 +53,7 @@ class Chart {
     this.draw();
   }
 
-  x(at) { return gutter + ((at - this.from) / (this.to - this.from)) * (this.width - gutter - 4); }
+  x(at) { return this.gutter + ((at - this.from) / (this.to - this.from)) * (this.width - this.gutter - 4); }
 
   scale() {
     const values = this.rows.flatMap((row) => this.series.map(({key}) => row[key])).filter((value) => value !== null && value !== undefined);
@@ -74,10 +74,12 @@ class Chart {
     this.height = box.height;
     this.bottom = this.height - 20;
     const {ticks, y} = this.scale();
+    const names = ticks.map((tick) => this.format(tick).replace(/\.0\b/, ""));
+    this.gutter = Math.max(narrowest, 10 + 6.2 * Math.max(...names.map((name) => name.length))); // 11 px, digits mostly
     const parts = [...this.bands()];
-    for (const tick of ticks) {
-      parts.push(shape("line", {class: "grid", x1: gutter, x2: this.width, y1: y(tick), y2: y(tick)}));
-      parts.push(shape("text", {x: gutter - 6, y: y(tick) + 4, "text-anchor": "end"}, this.format(tick).replace(/\.0\b/, "")));
+    for (const [at, tick] of ticks.entries()) {
+      parts.push(shape("line", {class: "grid", x1: this.gutter, x2: this.width, y1: y(tick), y2: y(tick)}));
+      parts.push(shape("text", {x: this.gutter - 6, y: y(tick) + 4, "text-anchor": "end"}, names[at]));
     }
     parts.push(...this.times());
     this.series.forEach((one) => parts.push(...this.curve(one, y)));
@@ -91,7 +93,7 @@ class Chart {
       const {mode} = this.rows[at];
       if (!mode || mode === "normal") continue;
       const begin = at ? this.rows[at - 1].at : this.rows[at].at - 5;
-      const left = Math.max(this.x(begin), gutter);
+      const left = Math.max(this.x(begin), this.gutter);
       yield shape("rect", {class: `band ${mode}`, x: left, y: 8, width: Math.max(2, this.x(this.rows[at].at) - left), height: this.bottom - 8});
     }
   }
@@ -114,7 +116,7 @@ class Chart {
       const value = row[key];
       if (value === null || value === undefined) { last = null; continue; }
       if (!last || row.at - last > 30) stretches.push([]);
-      stretches[stretches.length - 1].push([Math.max(this.x(row.at), gutter), y(value)]);
+      stretches[stretches.length - 1].push([Math.max(this.x(row.at), this.gutter), y(value)]);
       last = row.at;
     }
     for (const points of stretches) {
@@ -151,7 +153,7 @@ class Chart {
 
   pointAt(x) {
     if (!this.rows.length) return;
-    const at = this.from + ((x - gutter) / (this.width - gutter - 4)) * (this.to - this.from);
+    const at = this.from + ((x - this.gutter) / (this.width - this.gutter - 4)) * (this.to - this.from);
     let best = 0;
     this.rows.forEach((row, index) => { if (Math.abs(row.at - at) < Math.abs(this.rows[best].at - at)) best = index; });
     this.point(best);

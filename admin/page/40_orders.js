@@ -56,6 +56,10 @@ const orders = {
     text: "Parts of the recovery that can be turned off when they do harm. Counts at once, and until the configuration is loaded again.",
     fields: () => Object.entries(state.all ? state.all.status.switches : {}).map(([name, value]) => ({name, label: name, kind: "flag", value, wide: true})),
   },
+  reload: {
+    title: "Reload configuration", method: "POST", path: "/api/v1/reload", brief: "Read the file again, all or nothing", go: "Reload",
+    text: "Reads the configuration again. If anything in it is wrong, nothing changes and every problem is listed. What was changed at run time is replaced.",
+  },
   pause: {
     title: "Pause pool", method: "POST", path: (about) => `/api/v1/pools/${encodeURIComponent(about)}/pause`, danger: true,
     text: "Its servers are closed as they become free, and its statements wait until Resume.",
@@ -196,6 +200,8 @@ function resultOf(did) {
     return did.results.map((each) => each.ok ? `${each.target}: well, in ${duration(each.latency_ms)}, PostgreSQL ${each.server_version}`
                                              : `${each.target}: ${each.error.sqlstate} ${each.error.message}`);
   const lines = [...(did.did || []), ...(did.changes || []).map((each) => `${each.where}: ${each.what} ${each.before} → ${each.after}`)];
+  for (const each of did.needs_restart || []) lines.push(`Only after a restart: ${each}`);
+  for (const each of did.warnings || []) lines.push(`Warning: ${each}`);
   return lines.length ? lines : ["Done; there was nothing to change."];
 }
 
@@ -211,7 +217,7 @@ function showRole() {
 }
 
 function setUpOrders() {
-  for (const name of ["recover", "hold", "resume", "switchover", "breaker", "test", "retry", "switches"])
+  for (const name of ["recover", "hold", "resume", "switchover", "breaker", "test", "retry", "switches", "reload"])
     $("commands").append(el("button.button.command", {type: "button", id: `order-${name}`, onclick: () => dialog.order(name)},
       orders[name].title, el("span.quiet", null, orders[name].brief)));
   $("unlock").addEventListener("click", () => dialog.unlock());

@@ -53,7 +53,8 @@ function sessionView(first) {
     say(why, whyOf(each));
     say(name, each.application_name);
     say(age, seconds(each.age_seconds));
-    say(server, each.server ? `${each.server}${each.server_pid ? ` · ${each.server_pid}` : ""}` : "–");
+    age.title = "connected for so long";
+    say(server, each.server ? `${each.server}${each.server_pid ? ` · ${each.server_pid}` : ""}` : "");
   }};
 }
 

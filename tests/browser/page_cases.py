@@ -159,6 +159,35 @@ def commands(stage):
         _is_quiet(page, proxy, but=["the server responded with a status of 401"])
 
 
+def reload(stage):
+    """The configuration is loaded again from the page: behind the token, with every change, or every error, in the answer."""
+    with stage.proxy() as proxy:
+        page = stage.open(proxy)
+        _drawn(page, proxy)
+        page.click("#order-reload")
+        page.eventually("document.querySelector('#dialog').open && document.activeElement.id === 'token'", "it asks for the token")
+        assert not [url for method, url, _ in page.requests if method != "GET"], "it was sent without asking"
+        page.type(TOKEN)
+        page.click("#dialog-go")
+        page.shows("#dialog-result", "nothing to change")
+        page.press("Escape")
+        text = proxy.file.read_text()
+        proxy.file.write_text("retry:\n  max_retries: many\n")
+        page.click("#order-reload")
+        page.click("#dialog-go")
+        page.shows("#dialog-result", "max_retries")
+        page.eventually("document.querySelector('#dialog-result .bad')", "it is shown as refused")
+        page.press("Escape")
+        proxy.file.write_text(text)
+        page.shows("#alerts", "Reload failed")
+        page.click("#order-reload")
+        page.click("#dialog-go")
+        page.shows("#dialog-result", "nothing to change")
+        page.press("Escape")
+        page.shows("#events", "Configuration changed")
+        _is_quiet(page, proxy, but=["the server responded with a status of 422"])
+
+
 def pool_commands(stage):
     """Pause and resume of a pool, a test of it, and the end of a session, each from its own row."""
     with stage.proxy() as proxy, proxy.connect(DATABASE) as client:
@@ -288,4 +317,4 @@ def keyboard(stage):
         page.eventually("!document.querySelector('#dialog').open && document.activeElement.id === 'order-recover'", "the focus is back")
 
 
-CASES = [draws, policy, hostile_names, outage_and_return, commands, pool_commands, read_token, unreachable, polling, keyboard, looks]
+CASES = [draws, policy, hostile_names, outage_and_return, commands, reload, pool_commands, read_token, unreachable, polling, keyboard, looks]
