@@ -4,6 +4,7 @@
 #include "admin/printable.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace pgsteady::admin {
 
@@ -16,6 +17,18 @@ std::string_view to_string(alert_level level) {
     return "info";
 }
 
+void alerts::add_incidents(alert& to, const observation& seen) {
+    static constexpr std::array<std::string_view, 6> noticed{"connection_failures", "circuit_breaker_open", "two_primaries",
+                                                            "success_rate", "in_doubt_commit", "pool_saturation"};
+    if (std::find(noticed.begin(), noticed.end(), to.name) == noticed.end()) return;
+    std::vector<std::string> latest;
+    const auto& all = seen.now.incidents;
+    for (auto at = all.rbegin(); at != all.rend() && latest.size() < most_incidents; ++at)
+        if (at->when >= to.since - precedes) latest.push_back(at->number);
+    std::reverse(latest.begin(), latest.end());
+    if (!latest.empty()) to.incidents = std::move(latest);
+}
+
 void alerts::see(const observation& seen, alert what, bool raise, bool keep) {
     const std::string key = what.name + '\n' + what.about;
     const auto known = active_.find(key);
@@ -23,10 +36,12 @@ void alerts::see(const observation& seen, alert what, bool raise, bool keep) {
     seen_[key] = true;
     if (known != active_.end()) {
         known->second.value = what.value;
+        add_incidents(known->second, seen);
         return;
     }
     if (active_.size() >= most_active) return;
     what.since = seen.taken_at;
+    add_incidents(what, seen);
     active_.emplace(key, std::move(what));
 }
 

@@ -26,6 +26,7 @@ struct alert {
     std::string advice;
     std::chrono::system_clock::time_point since{};
     std::chrono::system_clock::time_point until{};  ///< of a resolved one
+    std::vector<std::string> incidents{};           ///< the latest that clients met meanwhile
 };
 
 /// From these values on an alert is raised; `clear` is where it ends.
@@ -45,6 +46,9 @@ class alerts {
 public:
     static constexpr std::size_t most_active = 500;
     static constexpr std::size_t most_resolved = 100;
+    static constexpr std::size_t most_incidents = 5;
+    /// What clients meet precedes the alert that it leads to by a sample of the totals and a look of the monitor.
+    static constexpr std::chrono::seconds precedes{10};
 
     explicit alerts(const alert_thresholds& from = {}) : limits_(from) {}
 
@@ -56,6 +60,8 @@ public:
     [[nodiscard]] const std::deque<alert>& resolved() const { return resolved_; }
 
 private:
+    /// Of an alert about what clients notice; the others have none.
+    static void add_incidents(alert& to, const observation& seen);
     /// `raise` and `keep`: the condition to begin and to go on.
     void see(const observation& seen, alert what, bool raise, bool keep);
     void judge_service(const observation& seen);

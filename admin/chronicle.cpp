@@ -32,6 +32,44 @@ std::vector<event_status> chronicle::fresh_of(const std::vector<event_status>& e
     return result;
 }
 
+/// Serials rise, so one number per worker tells what is new, and how many were driven out before anybody looked.
+void chronicle::tell_incidents(const snapshot& now) {
+    std::vector<const incident_status*> fresh;
+    std::map<unsigned, std::uint64_t> last = known_incidents_;
+    std::uint64_t all = 0;
+    for (const incident_status& each : now.incidents) {
+        std::uint64_t& newest = last[each.worker];
+        if (each.serial <= newest) continue;
+        all += each.serial - newest;
+        newest = each.serial;
+        fresh.push_back(&each);
+    }
+    known_incidents_ = std::move(last);
+    const std::span<const incident_status* const> those = fresh;
+    const auto apart = those.last(std::min(those.size(), incidents_told_apart));
+    if (all > apart.size()) tell_many(those.first(those.size() - apart.size()), all - apart.size(), apart.front()->when);
+    for (const incident_status* each : apart)
+        add({.when = each->when,
+             .kind = "incident",
+             .level = alert_level::warning,
+             .what = each->sentence,
+             .incident = recoveries_.incident_at(each->when),
+             .incidents = {each->number}});
+}
+
+/// One entry for all but the latest, of which some may not be `known` any more.
+void chronicle::tell_many(std::span<const incident_status* const> known, std::uint64_t count,
+                          std::chrono::system_clock::time_point until) {
+    journal_entry many{.when = until,
+                       .kind = "incidents",
+                       .level = alert_level::warning,
+                       .what = fmt::format("{} incidents more; the log has each", count),
+                       .incident = recoveries_.incident_at(until)};
+    for (const incident_status* each : known.last(std::min(known.size(), incidents_named)))
+        many.incidents.push_back(each->number);
+    add(std::move(many));
+}
+
 void chronicle::add(journal_entry made) {
     const journal_entry& added = journal_.add(std::move(made));
     if (to_.entry) to_.entry(added);
@@ -46,8 +84,13 @@ void chronicle::see(timeline::time_point now, const observation& seen) {
              .level = each.warning ? alert_level::warning : alert_level::info,
              .what = each.sentence,
              .incident = recoveries_.incident_at(each.when)});
+    tell_incidents(seen.now);
     for (const recovery& each : over)
-        add({.when = seen.taken_at, .kind = "recovery", .what = told(each), .incident = each.incident});
+        add({.when = seen.taken_at,
+             .kind = "recovery",
+             .what = told(each),
+             .incident = each.incident,
+             .incidents = each.incidents});
     if (timeline_.see(now, seen) && to_.moment_completed) to_.moment_completed(timeline_.moments().back());
 }
 
@@ -56,14 +99,16 @@ void chronicle::alert_began(const alert& which) {
          .kind = "alert",
          .level = which.level,
          .what = named(which) + ": " + which.advice,
-         .incident = recoveries_.incident_at(which.since)});
+         .incident = recoveries_.incident_at(which.since),
+         .incidents = which.incidents});
 }
 
 void chronicle::alert_over(const alert& which, std::chrono::system_clock::time_point until) {
     add({.when = until,
          .kind = "alert_over",
          .what = named(which) + " is over",
-         .incident = recoveries_.incident_at(until)});
+         .incident = recoveries_.incident_at(until),
+         .incidents = which.incidents});
 }
 
 void chronicle::command(std::chrono::system_clock::time_point when, std::string_view line) {

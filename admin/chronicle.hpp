@@ -10,6 +10,8 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -17,6 +19,11 @@ namespace pgsteady::admin {
 
 class chronicle {
 public:
+    /// So many incidents of one look get an entry each; of the others, one entry tells the number. An outage with
+    /// thousands of clients must not drive everything else out of the journal.
+    static constexpr std::size_t incidents_told_apart = 5;
+    static constexpr std::size_t incidents_named = 20;
+
     /// Who wants to hear at once; may be absent. Called on the admin thread, within see() and the like.
     struct listeners {
         std::function<void(const journal_entry&)> entry;
@@ -38,6 +45,9 @@ public:
 
 private:
     [[nodiscard]] std::vector<event_status> fresh_of(const std::vector<event_status>& events);
+    void tell_incidents(const snapshot& now);
+    void tell_many(std::span<const incident_status* const> known, std::uint64_t count,
+                   std::chrono::system_clock::time_point until);
     void add(journal_entry made);
 
     listeners to_;
@@ -45,6 +55,7 @@ private:
     recoveries recoveries_;
     journal journal_;
     std::vector<event_status> known_;  ///< the events of the last observation
+    std::map<unsigned, std::uint64_t> known_incidents_;  ///< the last serial of each worker
 };
 
 }  // namespace pgsteady::admin

@@ -165,6 +165,17 @@ template <class number>
     return result;
 }
 
+/// The latest, the oldest first; the proxy keeps more of them than anybody reads at a glance.
+[[nodiscard]] json::object incidents_document(const snapshot& now) {
+    constexpr std::size_t most = 20;
+    json::array latest;
+    for (std::size_t i = now.incidents.size() > most ? now.incidents.size() - most : 0; i < now.incidents.size(); ++i)
+        latest.push_back(json::object{{"when", text(utc(now.incidents[i].when))},
+                                      {"incident", text(now.incidents[i].number)},
+                                      {"what", json_string(now.incidents[i].sentence)}});
+    return {{"total", now.incidents_total}, {"latest", std::move(latest)}};
+}
+
 /// Connections to servers over all pools.
 struct connection_sums {
     std::uint64_t open = 0;
@@ -187,7 +198,8 @@ struct connection_sums {
                         {"since", text(utc(of.since))},
                         {"value", rounded(of.value, 2)},
                         {"threshold", of.threshold},
-                        {"advice", text(of.advice)}};
+                        {"advice", text(of.advice)},
+                        {"incidents", json_strings(of.incidents)}};
     if (of.until.time_since_epoch().count() != 0) result["until"] = text(utc(of.until));
     return result;
 }
@@ -277,6 +289,7 @@ json::object status_document(const observation& seen) {
             {"in_doubt", outcomes_document(now.in_doubt)},
             {"fences", outcomes_document(now.fences)},
             {"events", events_document(now)},
+            {"incidents", incidents_document(now)},
             {"workers", workers_document(now)}};
 }
 

@@ -76,6 +76,12 @@ json::string json_string(std::string_view text) {
     return json::string(clean.data(), clean.size());
 }
 
+json::array json_strings(const std::vector<std::string>& texts) {
+    json::array result;
+    for (const std::string& each : texts) result.push_back(json_string(each));
+    return result;
+}
+
 double rounded(double value, int decimals) {
     const double scale = std::pow(10.0, decimals);
     return std::round(value * scale) / scale;

@@ -4,11 +4,13 @@
 
 #include "admin/http_message.hpp"
 
+#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pgsteady::admin {
 
@@ -20,6 +22,7 @@ namespace pgsteady::admin {
 
 /// Hostile text as a JSON string.
 [[nodiscard]] boost::json::string json_string(std::string_view text);
+[[nodiscard]] boost::json::array json_strings(const std::vector<std::string>& texts);
 
 /// `value` with so many decimals that a reader wants.
 [[nodiscard]] double rounded(double value, int decimals);

@@ -302,6 +302,8 @@ void add_recovery(exposition& to, const snapshot& now) {
     to.begin(kind::Counter, "pgsteady_retries_total", "Requests sent again, by why and by how that ended.");
     for (const retry_total& each : now.retry_classes)
         to.add(label("class", each.cause) + ',' + label("outcome", each.outcome), each.count);
+    to.count("pgsteady_incidents_total", "Failures that clients met, each with a number that errors and the log share.",
+             now.incidents_total);
     add_outcomes(to, "pgsteady_recoveries_total", "What lost servers led to: requests sent again, answered, or not.",
                  now.retries);
     add_outcomes(to, "pgsteady_replays_total", "Transactions replayed, by how that ended.", now.replays);

@@ -51,7 +51,9 @@ using std::chrono::system_clock;
             {"told_to_retry", of.told_to_retry},
             {"result_lost", of.result_lost},
             {"commit_unknown", of.commit_unknown},
-            {"statement_unknown", of.statement_unknown}};
+            {"statement_unknown", of.statement_unknown},
+            {"incidents_total", of.incidents_total},
+            {"incidents", json_strings(of.incidents)}};
 }
 
 }  // namespace
@@ -62,7 +64,8 @@ json::object entry_document(const journal_entry& of) {
             {"kind", text(of.kind)},
             {"level", text(to_string(of.level))},
             {"what", json_string(of.what)},
-            {"incident", text_or_null(of.incident)}};
+            {"incident", text_or_null(of.incident)},
+            {"incidents", json_strings(of.incidents)}};
 }
 
 json::object moment_document(const moment& of) {

@@ -46,7 +46,8 @@ recoveries::counts recoveries::counts_of(const snapshot& from) {
             .told_to_retry = count_of(from.replays, "transaction_lost"),
             .result_lost = count_of(from.retries, "result_lost"),
             .commit_unknown = count_of(from.in_doubt, "commit_unknown"),
-            .statement_unknown = count_of(from.in_doubt, "statement_unknown")};
+            .statement_unknown = count_of(from.in_doubt, "statement_unknown"),
+            .incidents = from.incidents_total};
 }
 
 std::string recoveries::incident_at(std::chrono::system_clock::time_point when) const {
@@ -76,6 +77,20 @@ void recoveries::count(const counts& now) {
     newest.result_lost = since(before_.result_lost, now.result_lost);
     newest.commit_unknown = since(before_.commit_unknown, now.commit_unknown);
     newest.statement_unknown = since(before_.statement_unknown, now.statement_unknown);
+    newest.incidents_total = since(before_.incidents, now.incidents);
+}
+
+/// Those of its time. Clients notice a loss before the monitor is sure of it, and what waited may fail after the end.
+void recoveries::name_incidents(const snapshot& now) {
+    recovery& newest = all_.front();
+    for (const incident_status& each : now.incidents) {
+        if (each.when < newest.began - settling || (newest.ended && each.when > *newest.ended + settling)) continue;
+        auto& known = newest.incidents;
+        if (std::find(known.begin(), known.end(), each.number) != known.end()) continue;
+        known.push_back(each.number);
+        if (known.size() > most_incidents) known.erase(known.begin());
+    }
+    newest.incidents_total = std::max<std::uint64_t>(newest.incidents_total, newest.incidents.size());
 }
 
 std::vector<recovery> recoveries::see(const observation& seen, const std::vector<event_status>& fresh) {
@@ -86,6 +101,7 @@ std::vector<recovery> recoveries::see(const observation& seen, const std::vector
         if (each.name == "primary_lost" && !open) {
             if (counting_) {
                 count(now);
+                name_incidents(seen.now);
                 over.push_back(all_.front());
             }
             begin(each, seen);
@@ -96,6 +112,7 @@ std::vector<recovery> recoveries::see(const observation& seen, const std::vector
     }
     if (counting_) {
         count(now);
+        name_incidents(seen.now);
         const auto& ended = all_.front().ended;
         if (ended && seen.taken_at - *ended >= settling) {
             counting_ = false;

@@ -29,6 +29,8 @@ struct recovery {
     std::uint64_t result_lost = 0;        ///< reads that ended in 08006
     std::uint64_t commit_unknown = 0;     ///< 08007
     std::uint64_t statement_unknown = 0;  ///< 40003
+    std::uint64_t incidents_total = 0;    ///< failures that clients met
+    std::vector<std::string> incidents{};  ///< the numbers of the latest of them, as clients and the log have them
 
     /// So far, while it is under way. Never negative.
     [[nodiscard]] std::chrono::duration<double> lasted(std::chrono::system_clock::time_point now) const;
@@ -37,6 +39,7 @@ struct recovery {
 class recoveries {
 public:
     static constexpr std::size_t most = 50;
+    static constexpr std::size_t most_incidents = 20;  ///< that one recovery names
     /// What waited is answered in a ramp; so long after the end is counted on.
     static constexpr std::chrono::seconds settling{3};
 
@@ -57,10 +60,12 @@ private:
         std::uint64_t result_lost = 0;
         std::uint64_t commit_unknown = 0;
         std::uint64_t statement_unknown = 0;
+        std::uint64_t incidents = 0;
     };
     [[nodiscard]] static counts counts_of(const snapshot& from);
     void begin(const event_status& loss, const observation& seen);
     void count(const counts& now);
+    void name_incidents(const snapshot& now);
 
     std::deque<recovery> all_;
     std::uint64_t number_ = 0;

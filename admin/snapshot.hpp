@@ -243,6 +243,15 @@ struct event_status {
     bool warning = false;
 };
 
+/// A failure that a client met, or was spared: its number stands in the log, and in DETAIL if there is an error.
+struct incident_status {
+    std::chrono::system_clock::time_point when{};
+    std::string number;
+    unsigned worker = 0;
+    std::uint64_t serial = 0;  ///< from 1, without gaps, of that worker
+    std::string sentence;
+};
+
 /// The last planned switchover.
 struct switchover_status {
     std::string step;  ///< draining, running_hook, waiting_for_primary, done, failed, cancelled
@@ -265,6 +274,8 @@ struct snapshot {
     std::optional<switchover_status> switchover;
     bool two_primaries = false;            ///< D27
     std::vector<event_status> events;      ///< the latest, oldest first; the proxy bounds it
+    std::vector<incident_status> incidents;  ///< the latest, oldest first; the proxy bounds it
+    std::uint64_t incidents_total = 0;       ///< since start
     /// When the backends were last looked at; the epoch: when the snapshot was taken.
     std::chrono::system_clock::time_point last_check{};
     std::uint32_t consecutive_failures = 0;

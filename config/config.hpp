@@ -354,6 +354,7 @@ struct admin_settings {
     std::string read_token_file;
     admin_tls_settings tls;
     std::uint32_t histogram_pools = 20;  // pools that /metrics shows histograms of
+    std::uint32_t incidents = 100;  // the latest, per worker
     std::vector<std::string> admin_users;  // D37: empty admits nobody
     std::vector<std::string> stats_users;
 

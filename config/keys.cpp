@@ -395,6 +395,10 @@ constexpr std::array all_keys{
         "admin.histogram_pools", count(0, 10'000),
         "So many pools, the oldest, have histograms of their own in /metrics; up to 600 lines each. The others are "
         "counted all the same."),
+    row<&s::admin, &admin_settings::incidents>(
+        "admin.incidents", count(0, 10'000),
+        "So many of the latest incidents (failures that clients met, or were spared) does each worker keep for /status, "
+        "the page and alerts. The log has all."),
     row<&s::admin, &admin_settings::admin_users>("admin.admin_users", {.kind = value_kind::names},
                                                  "Users who may give orders in the psql console (databases pgsteady and "
                                                  "pgbouncer). They sign in with what users says of them. Empty: nobody."),

@@ -61,6 +61,7 @@ void add_recoveries(admin::snapshot& all, const std::vector<std::unique_ptr<work
         attempted += each->counters().retries.get();
         answered += each->counters().recovered.get();
         withheld += each->counters().withheld.get();
+        all.incidents_total += each->counters().incidents.get();
         all.proofs_asked += each->counters().proofs_asked.get();
         all.proofs_known += each->counters().proofs_known.get();
         for (std::size_t i = 0; i < lost.size(); ++i) lost[i] += each->counters().lost[i].get();
@@ -318,6 +319,11 @@ void add_outcomes(admin::snapshot& all, const std::vector<std::unique_ptr<worker
     all.tls = {std::move(clients), std::move(servers)};
 }
 
+void add_incidents(admin::snapshot& all, const worker_snapshot& of) {
+    for (const auto& each : of.incidents)
+        all.incidents.push_back({each->when, each->number, of.index, each->serial, each->what});
+}
+
 }  // namespace
 
 admin::snapshot build_snapshot(const snapshot_sources& from) {
@@ -339,11 +345,13 @@ admin::snapshot build_snapshot(const snapshot_sources& from) {
             status.clients = said.clients;
             all.clients += said.clients;
             statement_cache += said.statement_cache_bytes;
+            add_incidents(all, said);
             for (const pool_snapshot& row : said.pools) sums.add(row);
             for (const auto& [pool, pinned] : said.pinned) sums.add_pinned(pool, pinned);
         }
         all.workers.push_back(status);
     }
+    std::sort(all.incidents.begin(), all.incidents.end(), [](const auto& a, const auto& b) { return a.when < b.when; });
     sums.finish(from.settings.admin.histogram_pools);
     add_operations(all, from.workers);
     add_outcomes(all, from.workers);

@@ -98,7 +98,8 @@ function drawAlerts({active}) {
       say(level, alert.level);
       say(title, words(alert.name) + (alert.about ? `: ${alert.about}` : "") + measureOf(alert));
       say(since, `since ${moment(alert.since)}`);
-      say(advice, alert.advice.charAt(0).toUpperCase() + alert.advice.slice(1) + ".");
+      say(advice, [alert.advice.charAt(0).toUpperCase() + alert.advice.slice(1) + ".",
+        alert.incidents.length ? `Latest ${incidentsOf(alert.incidents)}.` : ""].join(" ").trim());
     }};
   });
 }

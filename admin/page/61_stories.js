@@ -28,7 +28,8 @@ function recoveryView() {
   const what = el("p");
   const how = el("p.quiet");
   const chips = el("div.chips");
-  const node = el("div.story", null, el("div", null, took, when), el("div", null, what, how, chips));
+  const told = el("div.quiet.incidents");
+  const node = el("div.story", null, el("div", null, took, when), el("div", null, what, how, chips, told));
   return {node, update(recovery) {
     say(took, seconds(recovery.seconds));
     say(when, recovery.ended ? moment(recovery.began) : `since ${moment(recovery.began)}`);
@@ -37,8 +38,18 @@ function recoveryView() {
     say(how, recovery.ended ? `Back: ${recovery.how}` : "A primary is being looked for.");
     replace(chips, badge(plural(recovery.clients, "client") + " connected"),
       ...outcomes.filter(([key]) => recovery[key] > 0).map(([key, text, tone]) => badge(text(recovery[key]), tone)),
-      outcomes.every(([key]) => recovery[key] === 0) && recovery.ended ? badge("nobody noticed", "good") : null);
+      outcomes.every(([key]) => recovery[key] === 0) && recovery.ended && !recovery.incidents_total ? badge("nobody noticed", "good") : null);
+    say(told, incidentsOf(recovery.incidents, recovery.incidents_total));
+    told.hidden = !recovery.incidents.length;
   }};
+}
+
+/** Under these numbers the log and the clients' errors know what happened. */
+function incidentsOf(numbers, total = numbers.length) {
+  if (!numbers.length) return "";
+  const shown = numbers.slice(-5);
+  const more = total - shown.length;
+  return `${plural(total, "incident")}: ${more > 0 ? "… " : ""}${shown.join(", ")}`;
 }
 
 function drawEvents(list) {
@@ -49,7 +60,9 @@ function drawEvents(list) {
   keep($("events"), list, (each) => String(each.id), (entry) => ({
     node: el("div.entry", {"data-level": entry.level},
       el("time", {datetime: entry.when, title: new Date(entry.when).toLocaleString("en-GB")}, clock(new Date(entry.when))), el("i", {title: entry.level}),
-      el("span", null, el("span.kind", null, words(entry.kind)), entry.what, entry.incident ? el("a.quiet", {href: `#${entry.incident}`}, ` · ${entry.incident}`) : null)),
+      el("span", null, el("span.kind", null, words(entry.kind)), entry.what,
+        entry.incidents.length ? el("span.quiet", {title: entry.incidents.join(", ")}, ` · ${incidentsOf(entry.incidents)}`) : null,
+        entry.incident ? el("a.quiet", {href: `#${entry.incident}`}, ` · ${entry.incident}`) : null)),
     update() {},
   }));
 }

@@ -309,9 +309,9 @@ void client_connection::server_lost(std::string_view words) {
     role_is_lost();
     if (server_ == nullptr) return;
     const server_connection* const lost = server_;
-    const std::string incident = worker_.new_incident();
-    log::warning("incident {}: client {} ({}@{}) lost its server {}: {}: {}", incident, serial_, user_, database_,
-                 server_->link.backend_name, to_string(server_->link.verdict.name), words);
+    const std::string incident =
+        worker_.tell_incident("client {} ({}@{}) lost its server {}: {}: {}", serial_, user_, database_,
+                              server_->link.backend_name, to_string(server_->link.verdict.name), words);
     pool_->follow_live_policies();
     fence_facts what{.how = server_->link.verdict.name, .working = session_->busy() || session_->in_transaction()};
     what.may_commit = server_->link.transaction_status == 'I';

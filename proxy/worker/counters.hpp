@@ -123,6 +123,7 @@ struct worker_counters {
     counter waits;                  ///< requests that had to wait for a server
     counter wait_timeouts;
     std::array<counter, verdict_count> failures;  ///< connections lost and dials that failed, by verdict
+    counter incidents;              ///< failures that clients met, or were spared
     counter servers_lost;           ///< while a client was attached
     counter cancels_received;
     counter cancels_forwarded;

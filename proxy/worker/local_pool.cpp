@@ -179,8 +179,8 @@ bool local_pool::admit_waiter(client_connection& client) {
     proxy_state& all = worker_.shared();
     client.ahead_bytes = 0;
     if (client.need == server_need::primary && view_->mode == service_mode::read_only) {
-        const std::string incident = worker_.new_incident();
-        log::warning("incident {}: client {} needs a primary: {}", incident, client.serial(), what_is_missing());
+        const std::string incident =
+            worker_.tell_incident("client {} needs a primary: {}", client.serial(), what_is_missing());
         worker_.refuse_later(client, client_errors::read_only("the statement", incident));
         return false;
     }
@@ -190,9 +190,8 @@ bool local_pool::admit_waiter(client_connection& client) {
 }
 
 void local_pool::refuse_for_want_of_room(client_connection& client, std::string_view limit) {
-    const std::string incident = worker_.new_incident();
-    log::warning("incident {}: client {} cannot wait for a server of {}: {} is reached", incident, client.serial(),
-                 shared->plan.label(), limit);
+    const std::string incident = worker_.tell_incident("client {} cannot wait for a server of {}: {} is reached",
+                                                       client.serial(), shared->plan.label(), limit);
     worker_.refuse_later(client, client_errors::queue_full(incident));
 }
 
@@ -420,13 +419,13 @@ void local_pool::refuse_late(group& of, pool_time now) {
         auto* client = static_cast<client_connection*>(waiter);
         stopped_waiting(*waiter, hold_outcome::timed_out);
         worker_.counters().wait_timeouts.add();
-        const std::string incident = worker_.new_incident();
         const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(now - waiter->waits_since);
         const bool crowded = of.shared.crowded_until != 0;
         const bool outage = view_->since > waiter->waits_since;  // in the meantime; it may be over just now
         const bool busy = !withheld(of) && !outage && (of.core.open() > 0 || last_problem.empty());
-        log::warning("incident {}: client {} waited {} ms in vain for a server of {}: {}", incident, client->serial(),
-                     wait.count(), shared->plan.label(), busy && !crowded ? "all busy" : what_is_missing());
+        const std::string incident = worker_.tell_incident(
+            "client {} waited {} ms in vain for a server of {}: {}", client->serial(), wait.count(),
+            shared->plan.label(), busy && !crowded ? "all busy" : what_is_missing());
         client->refuse(crowded ? client_errors::pool_exhausted(wait, incident, "server reports too many connections")
                        : busy  ? client_errors::pool_exhausted(wait, incident)
                                : client_errors::no_server("the statement", wait, what_is_missing(), incident));

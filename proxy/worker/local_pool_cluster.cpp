@@ -146,9 +146,8 @@ void local_pool::take_view() {
 void local_pool::refuse_writes() {
     const auto whom = primaries_.core.dismiss([](const pool_waiter& who) { return who.need == server_need::primary; });
     if (whom.empty()) return;
-    const std::string incident = worker_.new_incident();
-    log::warning("incident {}: {} clients of {} waited for a primary: {}", incident, whom.size(), shared->plan.label(),
-                 what_is_missing());
+    const std::string incident = worker_.tell_incident("{} clients of {} waited for a primary: {}", whom.size(),
+                                                       shared->plan.label(), what_is_missing());
     refuse_all(whom, client_errors::read_only("the statement", incident));
 }
 

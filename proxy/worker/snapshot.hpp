@@ -2,6 +2,8 @@
 // between two events.
 #pragma once
 
+#include "proxy/worker/incident_log.hpp"
+
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -83,6 +85,7 @@ struct worker_snapshot {
     std::uint64_t cancels = 0;  ///< requests on their way to servers
     std::vector<pool_snapshot> pools;
     std::vector<std::pair<const shared_pool*, session_snapshot>> pinned;  ///< at most 1000
+    incident_log::list incidents;             ///< the latest, the oldest first
     std::uint64_t statement_cache_bytes = 0;  ///< what texts do to sessions: analysed ones
 };
 

@@ -28,12 +28,10 @@ constexpr auto shortest_tick = 20ms;
 }  // namespace
 
 worker::worker(proxy_state& shared, unsigned index)
-    : shared_(shared), index_(index), tables_(index), budget_(shared.settings().retry, loop_.now()) {
+    : shared_(shared), index_(index), tables_(index), budget_(shared.settings().retry, loop_.now()), incidents_(index) {
     scratch_.resize(scratch_size);
     tables_.incident = [this](std::int32_t client_pid, std::string_view why) {
-        const std::string number = new_incident();
-        log::warning("incident {}: client process {}: {}", number, client_pid, why);
-        return number;
+        return tell_incident("client process {}: {}", client_pid, why);
     };
     tables_.may_retry = [this] { return budget_.take(loop_.now(), counters_.statements.get()); };
     log_statements(shared.settings().log.statements);
@@ -170,7 +168,7 @@ local_pool& worker::part_of(const std::shared_ptr<shared_pool>& shared) {
     return *slot;
 }
 
-std::string worker::new_incident() { return fmt::format("{:02x}{:06x}", index_, next_incident_++); }
+std::size_t worker::incidents_to_keep() const { return shared_.settings().admin.incidents; }
 
 // ------------------------------------------------------------------------------------------ cancels
 

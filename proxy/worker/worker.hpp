@@ -9,9 +9,12 @@
 #include "proxy/session/session.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/counters.hpp"
+#include "proxy/worker/incident_log.hpp"
 #include "proxy/worker/local_pool.hpp"
 #include "proxy/worker/proxy_state.hpp"
 #include "proxy/worker/snapshot.hpp"
+
+#include <fmt/format.h>
 
 #include <atomic>
 #include <deque>
@@ -82,7 +85,16 @@ public:
     void cancel_on_server(server_connection& server);
     /// Sends one for a connection that is lost already, at once or when others have been sent (fence.max_cancels).
     void cancel_lost(lost_backend whom);
-    [[nodiscard]] std::string new_incident();
+    /// For what only the log tells.
+    [[nodiscard]] std::string new_incident() { return incidents_.take_number(); }
+    /// A failure that clients meet: into the log and onto the admin port. Its number, for DETAIL.
+    template <typename... Parts>
+    [[nodiscard]] std::string tell_incident(fmt::format_string<Parts...> what, Parts&&... parts) {
+        counters_.incidents.add();
+        const fmt::string_view form = what;
+        return incidents_.tell({form.data(), form.size()}, fmt::format(what, std::forward<Parts>(parts)...),
+                               incidents_to_keep());
+    }
 
     /// A server for a waiter: handed over when the event in progress is done.
     void grant_later(client_connection& client, server_connection& server);
@@ -127,6 +139,7 @@ private:
     void drop_unused_pools(bool at_once);
     [[nodiscard]] std::chrono::milliseconds tick_interval() const;
     [[nodiscard]] worker_snapshot take_snapshot();
+    [[nodiscard]] std::size_t incidents_to_keep() const;
     [[nodiscard]] std::size_t open_work(const cluster* of) const;
     [[nodiscard]] server_snapshot describe(const server_connection& server) const;
     [[nodiscard]] std::string end_here(std::uint64_t serial);
@@ -152,7 +165,7 @@ private:
     std::size_t next_worker_ = 0;  // where hand_out() begins to look
     std::uint64_t next_client_ = 1;
     std::uint32_t next_pid_ = 1;
-    std::uint64_t next_incident_ = 1;
+    incident_log incidents_;
     net::timer_id tick_timer_;
     bool settling_ = false;
     bool draining_ = false;

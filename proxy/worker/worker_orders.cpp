@@ -24,6 +24,7 @@ worker_snapshot worker::take_snapshot() {
     mine.index = index_;
     mine.clients = clients_.size();
     mine.cancels = cancels_.size();
+    mine.incidents = incidents_.latest();
     mine.statement_cache_bytes = tables_.effects.bytes();
     mine.pools.reserve(pools_.size());
     for (const auto& [key, each] : pools_) {

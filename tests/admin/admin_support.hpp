@@ -66,6 +66,11 @@ inline snapshot sample_snapshot() {
     return result;
 }
 
+inline void tell_incident(snapshot& to) {
+    to.incidents.push_back({std::chrono::system_clock::now(), "01000001", 1, 1, "client 4 lost its server"});
+    to.incidents_total = 1;
+}
+
 inline observation sample_observation() {
     observation seen;
     seen.now = sample_snapshot();
@@ -206,6 +211,7 @@ struct running_server {
                         now.mode = mode;
                         now.state = state;
                         now.draining = draining;
+                        if (tells_incidents) tell_incident(now);
                         return now;
                     },
                 .take_readiness =
@@ -325,6 +331,7 @@ struct running_server {
     std::atomic<service_mode> mode{service_mode::normal};
     std::atomic<service_state> state{service_state::connected};
     std::atomic<bool> draining{false};
+    std::atomic<bool> tells_incidents{false};
     std::atomic<bool> failing{false};
     std::atomic<bool> blocked{false};
     std::mutex mutex;

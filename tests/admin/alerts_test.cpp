@@ -157,3 +157,29 @@ TEST_CASE("What is kept of the past is bounded") {
     }
     CHECK(all.resolved().size() == alerts::most_resolved);
 }
+
+TEST_CASE("An alert about what clients notice names their latest incidents, also after its end") {
+    alerts all;
+    observation seen = calm();
+    const auto told = [&seen](std::chrono::seconds before, std::string number) {
+        const std::uint64_t serial = seen.now.incidents.size() + 1;
+        seen.now.incidents.push_back({seen.taken_at - before, std::move(number), 0, serial, "client 4 lost its server"});
+    };
+    told(60s, "another day's");
+    told(3s, "1");
+    seen.now.breaker.state = breaker_state::open;
+    seen.now.backends[0].lag_seconds = 99;
+    all.judge(seen);
+    REQUIRE(names_of(all) == names{"circuit_breaker_open", "replication_lag"});
+    CHECK(all.active()[0].incidents == names{"1"});
+    CHECK(all.active()[1].incidents.empty());
+    seen.taken_at += 5s;
+    for (const char* each : {"2", "3", "4", "5", "6"}) told(0s, each);
+    all.judge(seen);
+    CHECK(all.active()[0].incidents == names{"2", "3", "4", "5", "6"});
+    seen.now.incidents.clear();
+    seen.now.breaker.state = breaker_state::closed;
+    all.judge(seen);
+    REQUIRE(all.resolved().size() == 1);
+    CHECK(all.resolved()[0].incidents == names{"2", "3", "4", "5", "6"});
+}

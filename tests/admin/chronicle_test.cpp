@@ -19,6 +19,10 @@ struct story {
     timeline::time_point now{std::chrono::hours(1)};
     chronicle past;
 
+    story() {
+        seen.now.incidents.clear();
+        seen.now.incidents_total = 0;
+    }
     void pass(milliseconds time) {
         now += time;
         seen.taken_at += time;
@@ -26,6 +30,10 @@ struct story {
     void look() { past.see(now, seen); }
     void event(const char* name, const char* sentence, bool warning = false) {
         seen.now.events.push_back({seen.taken_at, name, sentence, warning});
+    }
+    void incident(unsigned worker, std::uint64_t serial, std::string number) {
+        seen.now.incidents.push_back({seen.taken_at, std::move(number), worker, serial, "client 4 lost its server"});
+        ++seen.now.incidents_total;
     }
     void requests(std::uint64_t count, std::size_t bucket) {
         seen.now.operations[0].count += count;
@@ -204,6 +212,87 @@ TEST_CASE("Events, alerts and commands of an outage carry its incident; others c
     CHECK(incidents == std::vector<std::string>{"command=", "primary_lost=outage-1", "mode_changed=outage-1",
                                                 "alert=outage-1", "primary_found=outage-1",
                                                 "host_restarted=", "recovery=outage-1"});
+}
+
+TEST_CASE("What clients met has an entry each, under the number that they and the log have") {
+    story at;
+    at.look();
+    at.incident(0, 1, "00000001");
+    at.incident(1, 1, "01000001");
+    at.look();
+    at.look();
+    at.incident(0, 2, "00000002");
+    at.look();
+    std::vector<std::string> told;
+    for (const journal_entry& each : at.past.entries().entries()) {
+        CHECK(each.kind == "incident");
+        CHECK(each.level == alert_level::warning);
+        REQUIRE(each.incidents.size() == 1);
+        told.push_back(each.incidents.front());
+    }
+    CHECK(told == std::vector<std::string>{"00000001", "01000001", "00000002"});
+    const auto shown = entry_document(at.past.entries().entries().back());
+    CHECK(shown.at("incidents").as_array().front() == "00000002");
+    CHECK(shown.at("what") == "client 4 lost its server");
+}
+
+TEST_CASE("A flood of incidents is one entry with their number, and five of their own") {
+    story at;
+    at.look();
+    for (std::uint64_t serial = 951; serial <= 1000; ++serial) at.incident(0, serial, std::to_string(serial));
+    at.look();
+    const auto& entries = at.past.entries().entries();
+    REQUIRE(entries.size() == 6);
+    CHECK(entries.front().kind == "incidents");
+    CHECK(entries.front().what == "995 incidents more; the log has each");
+    CHECK(entries.front().incidents.size() == chronicle::incidents_named);
+    CHECK(entries.front().incidents.back() == "995");
+    CHECK(entries.back().incidents == std::vector<std::string>{"1000"});
+}
+
+TEST_CASE("A recovery names what clients met from just before it until just after it, the latest of them") {
+    story at;
+    at.look();
+    at.incident(0, 1, "long before");
+    at.pass(seconds(60));
+    at.look();
+    at.incident(0, 2, "noticed first");
+    at.pass(milliseconds(500));
+    at.event("primary_lost", "db1:5432: refused", true);
+    at.incident(0, 3, "in it");
+    at.look();
+    at.pass(seconds(1));
+    at.event("primary_found", "db1:5432");
+    at.look();
+    at.pass(seconds(2));
+    at.incident(1, 1, "waited in vain");
+    at.look();
+    at.pass(seconds(1));
+    at.look();
+    at.pass(seconds(9));
+    at.incident(0, 4, "long after");
+    at.look();
+    const recovery& told = at.past.outages().all().front();
+    CHECK(told.incidents == std::vector<std::string>{"noticed first", "in it", "waited in vain"});
+    CHECK(told.incidents_total == 3);
+    const auto& entries = at.past.entries().entries();
+    const auto summary = std::find_if(entries.begin(), entries.end(), [](const auto& each) { return each.kind == "recovery"; });
+    REQUIRE(summary != entries.end());
+    CHECK(summary->incidents == told.incidents);
+    CHECK(recoveries_document(at.past.outages(), at.seen.taken_at).front().at("incidents").as_array().size() == 3);
+}
+
+TEST_CASE("Of thousands, a recovery keeps the number and names twenty") {
+    story at;
+    at.look();
+    at.event("primary_lost", "db1:5432: refused", true);
+    for (std::uint64_t serial = 4901; serial <= 5000; ++serial) at.incident(0, serial, std::to_string(serial));
+    at.seen.now.incidents_total = 5000;
+    at.look();
+    const recovery& told = at.past.outages().all().front();
+    CHECK(told.incidents_total == 5000);
+    CHECK(told.incidents.size() == recoveries::most_incidents);
+    CHECK(told.incidents.back() == "5000");
 }
 
 TEST_CASE("An event is told once, however often it is seen, and a late one of another cluster is not missed") {

@@ -48,11 +48,26 @@ TEST_CASE("Reads can be served unless the proxy is offline or reaches nothing") 
     CHECK_FALSE(serves_reads(now));
 }
 
+TEST_CASE("Status shows the latest incidents, under the numbers that clients and the log have, the oldest first") {
+    observation seen = sample_observation();
+    for (std::uint64_t serial = 1; serial <= 25; ++serial)
+        seen.now.incidents.push_back({seen.taken_at, "000000" + std::to_string(10 + serial), 0, serial, "client lo\x01st it"});
+    seen.now.incidents_total = 300;
+    const boost::json::value shown = status_document(seen);
+    CHECK(shown.at_pointer("/incidents/total") == 300);
+    const boost::json::array& latest = shown.at_pointer("/incidents/latest").as_array();
+    REQUIRE(latest.size() == 20);
+    CHECK(latest.front().at("incident") == "00000016");
+    CHECK(latest.back().at("incident") == "00000035");
+    CHECK(latest.back().at("when") == "2025-01-20T10:30:00Z");
+    CHECK(latest.back().at("what").as_string().find('\x01') == boost::json::string::npos);
+}
+
 TEST_CASE("Status has everything at a glance") {
     const boost::json::value shown = status_document(sample_observation());
     CHECK(keys_of(shown) == names{"state", "mode", "mode_cause", "held_by_operator", "switchover", "draining", "version", "uptime_seconds", "last_check", "clients",
                                   "servers", "memory_resident_bytes", "switches", "retry_config", "circuit_breaker",
-                                  "backends", "pools", "retries", "replay", "in_doubt", "fences", "events", "workers"});
+                                  "backends", "pools", "retries", "replay", "in_doubt", "fences", "events", "incidents", "workers"});
     CHECK(keys_of(shown.at("switches")) ==
           names{"recovery.enabled", "breaker.enabled", "read_only.enabled", "replay.enabled", "guard.enabled"});
     CHECK(keys_of(shown.at("retry_config")) ==

@@ -1,6 +1,7 @@
 """One line per client end with its reason; JSON when asked; secrets never."""
 
 import json
+import re
 
 from bench import DATABASE
 from lib import messages as msg
@@ -100,4 +101,17 @@ def incidents_can_be_found(bench):
         assert any(each in told for each in known), (known, told)
 
 
-CASES = [slow_statements, incidents_can_be_found, one_line_per_end, failed_logins_are_told, json_lines, secrets_stay_out, garbage_does_not_flood]
+def one_number_everywhere(bench):
+    """The number in the client's error is the log's, /status's, and that of what the page shows."""
+    with bench.proxy(pool={"size": 1, "hold_timeout": "1s"}) as proxy, proxy.connect(DATABASE) as client:
+        client.query("begin")
+        number = re.search(r"incident=([0-9a-f]{8})", str(proxy.refused(DATABASE))).group(1)
+        assert f"incident {number}: " in proxy.log_text(), proxy.log_text()
+        status = json.loads(proxy.http("/api/database-recovery/status")[2])["incidents"]
+        assert number in [each["incident"] for each in status["latest"]], status
+        assert status["total"] >= 1
+        events = json.loads(proxy.http("/api/v1/monitoring/dashboard")[2])["events"]
+        assert [number] in [each["incidents"] for each in events if each["kind"] == "incident"], events
+
+
+CASES = [slow_statements, incidents_can_be_found, one_number_everywhere, one_line_per_end, failed_logins_are_told, json_lines, secrets_stay_out, garbage_does_not_flood]
