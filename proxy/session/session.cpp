@@ -167,9 +167,18 @@ session_actions session::take_actions() {
 }
 
 request_report session::take_report() {
-    const request_report done = report_;
+    request_report done = report_;
     report_ = {};
+    if (done.requests != 0) return done;
+    report_.errors = std::exchange(done.errors, 0);
+    report_.wrote = std::exchange(done.wrote, false);
+    report_.what = done.what;
     return done;
+}
+
+request_report& session::seldom() {
+    report_.seldom = true;
+    return report_;
 }
 
 }  // namespace pgsteady

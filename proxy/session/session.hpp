@@ -124,18 +124,19 @@ struct session_actions {
     end_reason reason = end_reason::none;
 };
 
-/// What one finished request was, for the counters.
+/// What finished requests were, for the counters. All but the first four is the exception: `seldom` says that there is any.
 struct request_report {
     enum class operation : std::uint8_t { select, insert, update, remove, begin, commit, rollback, copy, set, other };
     std::uint32_t requests = 0;      ///< ReadyForQuery frames given to the client
     std::uint32_t transactions = 0;  ///< of them those that ended outside of a transaction block
     std::uint32_t errors = 0;
+    bool wrote = false;          ///< as far as tags tell (D28)
+    bool seldom = false;         ///< something of what follows, `what` apart, is set
     std::uint32_t restores = 0;  ///< times that settings were brought to a server
     std::uint32_t pins = 0;      ///< times that a reason to keep the server came up
     std::uint32_t retries = 0;   ///< requests that are sent again
     std::uint32_t reads_again = 0;  ///< and of these the reads
     std::uint32_t commits_pending = 0;  ///< COMMITs that the catalogue is asked about
-    bool wrote = false;          ///< as far as tags tell (D28)
     bool changed_schema = false; ///< CREATE, ALTER, DROP or the like has been, or may have been, committed
     std::uint32_t proofs_asked = 0;  ///< questions that the catalogue was asked (D20)
     std::uint32_t proofs_known = 0;  ///< reads that were proven without one, by what was known
@@ -181,6 +182,9 @@ public:
     /// What applies to a statement that is sent again: the pool's limits, lowered by SET pgsteady.* (D40).
     [[nodiscard]] retry_limits limits() const;
     [[nodiscard]] bool keeps_result_back() const { return extra_ != nullptr && !extra_->withheld.empty(); }
+    /// There is something to report: a cheap look, since mostly there is nothing.
+    [[nodiscard]] bool reports() const { return report_.requests != 0 || report_.seldom; }
+    /// Errors and tags of a request stay until it is finished.
     [[nodiscard]] request_report take_report();
     /// While it is on, the texts of requests that are completed are at hand (log.slow_statement): turned on by who knows
     /// that the one in progress is slow, so that others cost nothing.
@@ -522,6 +526,7 @@ private:
         std::vector<std::vector<std::optional<std::string>>> proof_rows;
     };
     extra& more();
+    request_report& seldom();
     std::unique_ptr<extra> extra_;
 
     session_actions actions_;

@@ -21,7 +21,7 @@ bool session::restore() {
     link_->notes.push_back({reply_note::about::restore, {}, nullptr, nullptr, nullptr, 0});
     link_->tracker.push(owed::query, true);
     link_->unnamed_token = 0;
-    ++report_.restores;
+    ++seldom().restores;
     tables_.to_server.copy(query_frame(restore_sql(changes)));
     link_->applied = target();
     for (const setting_difference& each : changes)

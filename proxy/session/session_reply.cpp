@@ -347,7 +347,7 @@ void session::on_ready_frame(std::string_view frame, bool forward) {
 /// What was learned of the catalogue may not be true any more; before the end of the transaction it was.
 void session::note_schema_change() {
     schema_touched_ = false;
-    report_.changed_schema = true;
+    seldom().changed_schema = true;
 }
 
 /// The ledger follows the transaction's end (P36).

@@ -266,7 +266,7 @@ effects_ptr session::note_hits(std::string_view text, token_hits hits) {
 /// A reason to keep the server; counted when it is new.
 void session::pin(std::uint32_t reasons) {
     const std::uint32_t added = reasons & ~pins_;
-    if (added != 0) ++report_.pins;
+    if (added != 0) ++seldom().pins;
     constexpr std::uint32_t transactional =
         static_cast<std::uint32_t>(pin_reason::temp_object) | static_cast<std::uint32_t>(pin_reason::hold_cursor);
     if (link_ != nullptr && link_->transaction_status != 'I') pins_of_transaction_ |= added & transactional;

@@ -58,12 +58,12 @@ const settings_ptr& session::target() const { return guarding_ || confined_ ? ex
 error_fields session::fate_error(request_fate fate, std::string_view words, std::string_view incident) {
     switch (fate) {
         case request_fate::transaction_lost:
-            ++report_.lost[0];
+            ++seldom().lost[0];
             return client_errors::transaction_lost("its server is gone", incident);
-        case request_fate::result_lost: ++report_.lost[1]; return client_errors::result_lost(rows_, words, incident);
-        case request_fate::committed: ++report_.lost[2]; return client_errors::committed_unseen(words, incident);
-        case request_fate::commit_unknown: ++report_.lost[2]; return client_errors::commit_unknown(words, incident);
-        default: ++report_.lost[3]; return client_errors::statement_unknown(words, incident);
+        case request_fate::result_lost: ++seldom().lost[1]; return client_errors::result_lost(rows_, words, incident);
+        case request_fate::committed: ++seldom().lost[2]; return client_errors::committed_unseen(words, incident);
+        case request_fate::commit_unknown: ++seldom().lost[2]; return client_errors::commit_unknown(words, incident);
+        default: ++seldom().lost[3]; return client_errors::statement_unknown(words, incident);
     }
 }
 
@@ -83,13 +83,13 @@ void session::schedule(const recovery_plan& plan, std::string_view words, std::s
         } else if (each.fate == request_fate::commit_read) {
             next.reads = each.reads;
             next.why = client_errors::commit_unknown(words, incident);
-            ++report_.commits_pending;
+            ++seldom().commits_pending;
         } else if (each.fate != request_fate::again && each.fate != request_fate::in_lost_block &&
                    each.fate != request_fate::commit_done) {
             next.why = fate_error(each.fate, words, incident);
         }
-        if (each.fate == request_fate::again || each.fate == request_fate::again_read) ++report_.retries;
-        if (each.fate == request_fate::again_read) ++report_.reads_again;
+        if (each.fate == request_fate::again || each.fate == request_fate::again_read) ++seldom().retries;
+        if (each.fate == request_fate::again_read) ++seldom().reads_again;
         planned.push_back(std::move(next));
         bytes += each.frames;
     }
@@ -197,7 +197,7 @@ void session::withhold_poison(redo& front) {
     front.fate = request_fate::statement_unknown;
     const std::string incident = incident_of("servers crash under statement " + fingerprint_name(texts.front()));
     front.why = client_errors::withheld(crashes, texts.front(), incident);
-    ++report_.withheld;
+    ++seldom().withheld;
 }
 
 // ------------------------------------------------------------------------------------------ guard
@@ -241,7 +241,7 @@ bool session::prove() {
             case read_proof::verdict::ask: break;
         }
         proving_ = true;
-        ++report_.proofs_asked;
+        ++seldom().proofs_asked;
         e.proof_rows.clear();
         link_->notes.push_back({reply_note::about::proof, {}, nullptr, nullptr, nullptr, 0});
         link_->tracker.push(owed::query, true);
@@ -257,7 +257,7 @@ void session::begin_proof(const statement_class& text) {
     pool_.catalogue.set_version(pool_.schema_version ? pool_.schema_version() : 0);
     const bool any_known = pool_.catalogue.size() > 0;
     more().proof = std::make_unique<read_proof>(text, &pool_.catalogue, link_->host);
-    if (any_known && extra_->proof->now() == read_proof::verdict::proven) ++report_.proofs_known;
+    if (any_known && extra_->proof->now() == read_proof::verdict::proven) ++seldom().proofs_known;
 }
 
 void session::on_proof(outcome how) {
@@ -277,7 +277,7 @@ void session::refute(const error_fields& why) {
     const bool commit = front.fate == request_fate::commit_read;
     front.fate = commit ? request_fate::commit_unknown : request_fate::statement_unknown;
     front.why = why;
-    ++report_.lost[commit ? 2 : 3];
+    ++seldom().lost[commit ? 2 : 3];
 }
 
 // ------------------------------------------------------------------------------------------ conflicts

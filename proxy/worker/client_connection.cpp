@@ -346,9 +346,8 @@ void client_connection::server_writable() {
     if (!closed_ && stream_->readable()) read_some();
 }
 
-/// What is done since the last call, counted.
-request_report client_connection::count_requests() {
-    const request_report done = session_->take_report();
+/// Besides the requests themselves: what hardly any of them has.
+void client_connection::count_seldom(const request_report& done) {
     worker_counters& counters = worker_.counters();
     if (done.restores != 0) counters.restores.add(done.restores);
     if (done.pins != 0) counters.pins.add(done.pins);
@@ -359,6 +358,14 @@ request_report client_connection::count_requests() {
     if (done.withheld != 0) counters.withheld.add(done.withheld);
     for (std::size_t i = 0; i < counters.lost.size(); ++i)
         if (done.lost[i] != 0) counters.lost[i].add(done.lost[i]);
+}
+
+/// What is done since the last call, counted.
+request_report client_connection::count_requests() {
+    if (!session_->reports()) return {};
+    const request_report done = session_->take_report();
+    worker_counters& counters = worker_.counters();
+    if (done.seldom) count_seldom(done);
     if (done.requests == 0) return done;
     counters.statements.add(done.requests);
     if (done.wrote) wrote_at = pool_->shared->backends_of->newest_sample();

@@ -113,6 +113,7 @@ private:
     void send(std::string_view bytes);
     void offer_pending();
     request_report count_requests();
+    void count_seldom(const request_report& done);
     void count_durations(const request_report& done, pool_time now);
     void count_retries(retry_outcome outcome, std::uint64_t times);
     void note_transaction(pool_time now);

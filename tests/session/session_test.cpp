@@ -357,3 +357,25 @@ TEST_CASE(
     CHECK(test.client_got() == "");
     CHECK(test.link.verdict.name == verdict_name::server_crashed);
 }
+
+TEST_CASE("a request counts once, when it is finished, with the error and the tag that came in earlier reads") {
+    by_hand test;
+    test.client_says(client::query("select 1/0"));
+    test.server_says(server::error("22012", "division by zero"));
+    CHECK_FALSE(test.talk.reports());
+    CHECK(test.talk.take_report().errors == 0);
+    test.server_says(server::ready());
+    REQUIRE(test.talk.reports());
+    const request_report failed = test.talk.take_report();
+    CHECK(failed.requests == 1);
+    CHECK(failed.errors == 1);
+    test.client_says(client::query("insert into t values (1)"));
+    test.server_says(server::complete("INSERT 0 1"));
+    (void)test.talk.take_report();
+    test.server_says(server::ready());
+    const request_report wrote = test.talk.take_report();
+    CHECK(wrote.errors == 0);
+    CHECK(wrote.wrote);
+    CHECK(wrote.what == request_report::operation::insert);
+    CHECK_FALSE(test.talk.reports());
+}
