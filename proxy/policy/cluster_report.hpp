@@ -57,6 +57,11 @@ struct probe_result {
     std::string synchronous_names;      ///< primary: synchronous_standby_names
     bool read_only_by_default = false;  ///< default_transaction_read_only, which is not a role
     std::chrono::microseconds latency{0};
+    // What tells one life of a server from another (proxy/policy/incarnation.hpp).
+    std::int64_t started_micros = 0;
+    std::optional<std::uint64_t> recovered_to{};  ///< pg_last_wal_replay_lsn(), of a primary, too
+    std::int64_t statistics_since = 0;
+    std::uint32_t receiver_pid = 0;  ///< standby: its WAL receiver; 0: none runs
 };
 
 /// Something worth telling, for log, page and alerts.
