@@ -36,7 +36,11 @@ const std::string full =
     "CASE WHEN NOT n.recovery THEN (SELECT string_agg(coalesce(s.application_name, '') || chr(31) || "
     "coalesce(p.slot_name, '') || chr(31) || coalesce(s.sync_state, ''), chr(30)) "
     "FROM pg_stat_replication s LEFT JOIN pg_replication_slots p ON p.active_pid = s.pid) END, "
-    "current_setting('synchronous_standby_names')" +
+    "current_setting('synchronous_standby_names'), "
+    "(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint::text, "
+    "pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::text, "
+    "(SELECT (extract(epoch FROM w.stats_reset) * 1000000)::bigint::text FROM pg_stat_bgwriter w), "
+    "r.pid::text" +
     role + " LEFT JOIN pg_stat_wal_receiver r ON true";
 
 const std::string less = basis + role;
@@ -45,7 +49,8 @@ const std::string least = "SELECT pg_is_in_recovery()";
 
 enum column : std::size_t {
     in_recovery, written_timeline, started, written, received, replayed, since_replayed, read_only, identifier,
-    received_timeline, control_timeline, receiver_application, receiver_slot, replicas, synchronous_names, columns
+    received_timeline, control_timeline, receiver_application, receiver_slot, replicas, synchronous_names,
+    started_micros, recovered, statistics_since, receiver_process, columns
 };
 
 using row_values = std::array<std::optional<std::string_view>, columns>;
@@ -137,6 +142,10 @@ std::optional<probe_result> read_probe_row(std::string_view body) {
     found.replicas = read_replicas(row[replicas].value_or(""));
     found.synchronous_names = text_of(row[synchronous_names]);
     found.read_only_by_default = row[read_only] == "on";
+    found.started_micros = number<std::int64_t>(row[started_micros]).value_or(0);
+    found.recovered_to = number<std::uint64_t>(row[recovered]);
+    found.statistics_since = number<std::int64_t>(row[statistics_since]).value_or(0);
+    found.receiver_pid = number<std::uint32_t>(row[receiver_process]).value_or(0);
     return found;
 }
 

@@ -112,7 +112,7 @@ void watched_cluster::on_outcome(std::size_t index, monitor_connection::outcome 
             signed_in_[index] = at.now;
             host.connected(at);
             break;
-        case kind::connect_failed: host.connect_failed(what.verdict, std::move(what.words), at); break;
+        case kind::connect_failed: policy_.connect_failed(index, what.verdict, std::move(what.words), at); break;
         case kind::answered: policy_.answered(index, std::move(what.found), at); break;
         case kind::refused: host.probe_refused(std::move(what.words), at); break;
         case kind::tried:
@@ -126,7 +126,7 @@ void watched_cluster::on_outcome(std::size_t index, monitor_connection::outcome 
         case kind::ended:
             policy_.tried_to_write(index, what.attempt, at);
             note_crash(index, what.verdict);
-            host.disconnected(what.verdict, std::move(what.words), at);
+            policy_.disconnected(index, what.verdict, std::move(what.words), at);
             break;
     }
     settle_soon();

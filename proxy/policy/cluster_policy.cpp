@@ -10,7 +10,7 @@ namespace pgsteady {
 using namespace std::chrono_literals;
 
 cluster_policy::cluster_policy(const std::vector<std::string>& addresses, const cluster_rules& rules, const moment& at)
-    : rules_(rules), addresses_(addresses), standing_(addresses.size()), storage_(rules.breaker), begun_(at.now), lost_since_(at.now) {
+    : rules_(rules), addresses_(addresses), standing_(addresses.size()), lineage_(addresses.size(), rules.monitor.interval), storage_(rules.breaker), begun_(at.now), lost_since_(at.now) {
     for (std::size_t i = 0; i < addresses.size(); ++i)
         hosts_.emplace_back(watch_rules{rules.monitor, rules.backoff, rules.breaker}, at.now);
     view_.since = at.now;
@@ -41,7 +41,18 @@ void cluster_policy::answered(std::size_t index, probe_result found, const momen
         standing_[index].receiver = {found.receiver_name, found.receiver_slot};
         standing_[index].streamed_at = at.now;
     }
+    lineage_.answered(index, found, at.now);
     hosts_[index].answered(std::move(found), at);
+}
+
+void cluster_policy::disconnected(std::size_t index, const recovery_verdict& why, std::string words, const moment& at) {
+    lineage_.disconnected(index, at.now);
+    hosts_[index].disconnected(why, std::move(words), at);
+}
+
+void cluster_policy::connect_failed(std::size_t index, const recovery_verdict& why, std::string words, const moment& at) {
+    if (why.name == verdict_name::host_refuses || why.name == verdict_name::server_not_ready) lineage_.nobody(index, at.now);
+    hosts_[index].connect_failed(why, std::move(words), at);
 }
 
 void cluster_policy::report(const host_report& seen, const moment& at) {
@@ -448,6 +459,8 @@ void cluster_policy::fill_host(std::size_t index, host_view& to) const {
     to.started_at = found.started_at;
     to.wal_position = found.role == host_role::standby ? found.replayed.value_or(0) : found.written.value_or(0);
     to.last_problem = host.last_problem();
+    to.life = lineage_.seen(index);
+    to.inherited = lineage_.of(index);
     to.latency = host.known() ? std::optional(found.latency) : std::nullopt;
     if (to.role != host_role::standby) return;
     to.lag_bytes = lag_bytes(index);

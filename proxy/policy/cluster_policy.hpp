@@ -10,6 +10,7 @@
 #include "proxy/policy/cluster_report.hpp"
 #include "proxy/policy/cluster_view.hpp"
 #include "proxy/policy/host_watch.hpp"
+#include "proxy/policy/lineage.hpp"
 #include "proxy/policy/service.hpp"
 #include "proxy/policy/storage_watch.hpp"
 #include "proxy/policy/wal_samples.hpp"
@@ -48,9 +49,12 @@ public:
 
     [[nodiscard]] host_watch& host(std::size_t index) { return hosts_[index]; }
     [[nodiscard]] const host_watch& host(std::size_t index) const { return hosts_[index]; }
-    /// The probe has been sent. Use these two rather than the host's own: they keep the samples (D28).
+    /// The probe has been sent. Use these rather than the host's own: they keep the samples (D28).
     void asked(std::size_t index, const moment& at);
     void answered(std::size_t index, probe_result found, const moment& at);
+    /// The connection ended, or could not be opened, which also says who can have served there meanwhile (lineage.hpp).
+    void disconnected(std::size_t index, const recovery_verdict& why, std::string words, const moment& at);
+    void connect_failed(std::size_t index, const recovery_verdict& why, std::string words, const moment& at);
     /// An errand to try to write: it has begun, it has ended. What it says about the host is told to that besides.
     void trying_to_write(std::size_t index, const moment& at);
     void tried_to_write(std::size_t index, write_attempt how, const moment& at);
@@ -134,6 +138,7 @@ private:
     std::vector<host_watch> hosts_;
     std::vector<standing> standing_;
     wal_samples samples_;
+    lineage lineage_;
     std::optional<std::uint64_t> written_;  // by the primary, as of its last answer
     std::map<unsigned, std::size_t> waiting_;  // by worker
 

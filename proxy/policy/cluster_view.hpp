@@ -2,9 +2,12 @@
 // statements meanwhile. A plain value, immutable once published: made on the monitor's thread, read by all workers.
 #pragma once
 
+#include "proxy/policy/incarnation.hpp"
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,6 +39,15 @@ enum class write_way : std::uint8_t {
     missing,  ///< there is no primary: they wait for one, for a while
 };
 
+/// A server has the WAL of that incarnation of that host, up to there (lineage.hpp).
+struct inheritance {
+    std::size_t host = 0;
+    incarnation from{};
+    std::uint64_t upto = 0;
+
+    static constexpr std::uint64_t everything = std::numeric_limits<std::uint64_t>::max();
+};
+
 struct host_view {
     std::string address;  ///< host:port as configured
     host_role role = host_role::unknown;
@@ -61,6 +73,8 @@ struct host_view {
     /// It was a synchronous standby and has replayed all that it received: it has every acknowledged commit (D28).
     bool complete = false;
     std::string last_problem;
+    incarnation life{};                  ///< as the monitor saw it last
+    std::vector<inheritance> inherited;  ///< whose WAL it has, as far as the monitor's looks prove that
 };
 
 struct cluster_view {

@@ -6,25 +6,16 @@
 #pragma once
 
 #include "proxy/policy/cluster_report.hpp"
+#include "proxy/policy/cluster_view.hpp"
 #include "proxy/policy/incarnation.hpp"
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <vector>
 
 namespace pgsteady {
-
-/// A server has the WAL of that incarnation of that host, up to there.
-struct inheritance {
-    std::size_t host = 0;
-    incarnation from{};
-    std::uint64_t upto = 0;
-
-    static constexpr std::uint64_t everything = std::numeric_limits<std::uint64_t>::max();
-};
 
 class lineage {
 public:

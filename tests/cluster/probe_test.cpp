@@ -27,9 +27,9 @@ std::string row(const cells& values) {
 }
 
 const cells primary_row{"f", "0000001A", "2026-01-01 00:00:00+00", "50331688", {}, {}, {}, "off", "7001", {}, {}, {}, {},
-                        "b\x1fslot_b\x1fsync\x1e" "c\x1f\x1f" "async", "FIRST 1 (b, c)"};
+                        "b\x1fslot_b\x1fsync\x1e" "c\x1f\x1f" "async", "FIRST 1 (b, c)", "1767225600123456", "50331000", "1767225600000001", {}};
 const cells standby_row{"t", {}, "2026-01-01 00:00:00+00", {}, "50331648", "50331000", "1500", "on", "7001", "26", "25", "b",
-                        "slot_b", {}, ""};
+                        "slot_b", {}, "", "1767225600123456", "50331000", {}, "4711"};
 
 }  // namespace
 
@@ -48,6 +48,10 @@ TEST_CASE("a primary's row") {
     CHECK(found->replicas[0].sync_state == "sync");
     CHECK(found->replicas[1].slot.empty());
     CHECK(found->synchronous_names == "FIRST 1 (b, c)");
+    CHECK(found->started_micros == 1767225600123456);
+    CHECK(found->recovered_to == 50331000U);  // after a crash or a promotion
+    CHECK(found->statistics_since == 1767225600000001);
+    CHECK(found->receiver_pid == 0);
 }
 
 TEST_CASE("a standby's row") {
@@ -61,6 +65,8 @@ TEST_CASE("a standby's row") {
     CHECK(found->since_replayed == 1500ms);
     CHECK(found->receiver_name == "b");
     CHECK(found->read_only_by_default);
+    CHECK(found->statistics_since == 0);
+    CHECK(found->receiver_pid == 4711);
     cells hidden = standby_row;
     hidden[9].reset();  // the account may not see the receiver
     found = read_probe_row(row(hidden));
@@ -83,7 +89,7 @@ TEST_CASE("P9: what is no such row is no answer") {
     CHECK_FALSE(read_probe_row(row({})));
     CHECK_FALSE(read_probe_row(row({"maybe"})));
     CHECK_FALSE(read_probe_row(row({std::nullopt, "00000001"})));
-    CHECK_FALSE(read_probe_row(row(cells(16, "t"))));
+    CHECK_FALSE(read_probe_row(row(cells(20, "t"))));
     CHECK_FALSE(read_probe_row(row(primary_row) + "x"));
     for (const std::string& whole : {row(primary_row), row(standby_row)})
         for (std::size_t cut = 0; cut < whole.size(); ++cut) CHECK_FALSE(read_probe_row(whole.substr(0, cut)));
