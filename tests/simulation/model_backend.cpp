@@ -226,27 +226,34 @@ void model_backend::on_query(std::string_view body) {
         const std::vector<sql_statement> all = testing::split_sql(sql);
         for (const sql_statement& each : all) (void)columns_of(each);  // grammar first: an error there runs nothing
         if (all.empty()) out_ += frame_of('I');
-        for (const sql_statement& each : all) work_.push_back([this, each] { return run_simple(each); });
+        for (std::size_t i = 0; i < all.size(); ++i)
+            work_.push_back([this, each = all[i], last = i + 1 == all.size(),
+                             held = std::optional<answer>()]() mutable { return run_simple(each, last, held); });
     }
     work_.push_back([this] { return finish_request(); });
 }
 
-bool model_backend::run_simple(const sql_statement& statement) {
-    begin_command(statement);
-    std::optional<answer> result = run(statement, {});
-    if (!result) return false;
-    if (ended_) return true;
-    if (!result->columns.empty()) out_ += server::row_description(result->columns);
-    std::size_t sent = 0;
-    emit_rows(*result, 0, sent);
-    if (result->copies_in) {
-        out_ += frame_of('G', std::string("\0\0\0", 3));
-        copy_ = copy_in{false, {}, 0, std::move(work_)};
-        work_.clear();
-        return true;
+/// Unlike an Execute's, the tag of a string's last statement comes when it is committed.
+bool model_backend::run_simple(const sql_statement& statement, bool last, std::optional<answer>& held) {
+    if (!held) {
+        begin_command(statement);
+        held = run(statement, {});
+        if (!held) return false;
+        if (ended_) return true;
+        if (!held->columns.empty()) out_ += server::row_description(held->columns);
+        std::size_t sent = 0;
+        emit_rows(*held, 0, sent);
+        if (held->copies_in) {
+            out_ += frame_of('G', std::string("\0\0\0", 3));
+            copy_ = copy_in{false, last, {}, 0, std::move(work_)};
+            work_.clear();
+            return true;
+        }
     }
+    if (last && state_ == transaction::implicit && !commit()) return false;
+    if (ended_) return true;
     out_ += std::exchange(standby_words_, {});
-    out_ += server::complete(result->tag);
+    out_ += server::complete(held->tag);
     return true;
 }
 
@@ -296,8 +303,13 @@ void model_backend::take_copy(char type, std::string_view body) {
         case 'f': throw sql_error("57014", "COPY from stdin failed: " + std::string(body.substr(0, body.find('\0'))));
         case 'c': {
             copy_in done = *std::exchange(copy_, std::nullopt);
-            out_ += server::complete("COPY " + std::to_string(done.rows));
-            if (!extended) work_ = std::move(done.rest);
+            answer result;
+            result.tag = "COPY " + std::to_string(done.rows);
+            if (extended) return void(out_ += server::complete(result.tag));
+            work_ = std::move(done.rest);
+            work_.push_front([this, last = done.last, held = std::optional(result)]() mutable {
+                return run_simple({}, last, held);
+            });
             return;
         }
         default:
@@ -387,7 +399,7 @@ bool model_backend::on_execute(const std::string& name, std::uint32_t limit) {
         if (ended_) return true;
         if (result->copies_in) {
             out_ += frame_of('G', std::string("\0\0\0", 3));
-            copy_ = copy_in{true, {}, 0, {}};
+            copy_ = copy_in{true, false, {}, 0, {}};
             return true;
         }
         const auto still = portals_.find(name);  // a COMMIT takes the portals with it

@@ -110,6 +110,7 @@ private:
     };
     struct copy_in {
         bool extended = false;
+        bool last = false;  // of its string
         std::string line;
         std::size_t rows = 0;
         std::deque<step> rest;
@@ -125,7 +126,7 @@ private:
     void on_describe(std::string_view body);
     bool on_execute(const std::string& name, std::uint32_t limit);
     void on_close(std::string_view body);
-    bool run_simple(const sql_statement& statement);
+    bool run_simple(const sql_statement& statement, bool last, std::optional<answer>& held);
     bool finish_request();
     void on_error(const sql_error& error, bool extended);
     void report_changes();

@@ -27,10 +27,6 @@ std::optional<micros> model_host::next_wake() const {
     return first;
 }
 
-void model_host::sweep() {
-    std::erase_if(backends, [](const auto& each) { return each->ended() && !each->has_output(); });
-}
-
 model_backend* model_host::lock(const std::string& row, model_backend& who) {
     model_backend*& holder = locks_[row];
     if (holder == nullptr || holder == &who) {
@@ -50,13 +46,22 @@ void model_host::lose_all_backends() {
     locks_.clear();
 }
 
+void model_host::crash_storage() {
+    std::vector<std::string> before = storage.log();
+    storage.crash();
+    ++stats_reset;
+    std::vector<std::string> after = storage.log();
+    std::sort(before.begin(), before.end());
+    std::sort(after.begin(), after.end());
+    std::set_difference(before.begin(), before.end(), after.begin(), after.end(), std::back_inserter(forgotten));
+}
+
 void model_host::backend_crashes(model_backend& victim) {
     victim.die();
     for (const auto& each : backends)
         each->quickdie("57P02", "terminating connection because of crash of another server process");
     lose_all_backends();
-    storage.crash();
-    ++stats_reset;
+    crash_storage();
     now_is = state::recovering;
 }
 
@@ -65,8 +70,7 @@ void model_host::stop_immediately(bool words) {
         for (const auto& each : backends)
             each->quickdie("57P01", "terminating connection due to immediate shutdown command");
     lose_all_backends();
-    storage.crash();
-    ++stats_reset;
+    crash_storage();
     now_is = state::down;
 }
 

@@ -53,6 +53,7 @@ public:
     state now_is = state::up;
     model_storage storage;
     micros now = 0;
+    micros woken_at = -1;            ///< when the owner has planned to settle() next
     dice* chance = nullptr;          ///< none: everything takes no time
     bool waits_for_standby = false;  ///< synchronous_standby_names is set
     lsn replicated = 0;              ///< what the synchronous standby has confirmed
@@ -60,16 +61,16 @@ public:
     std::uint64_t started = 1;       ///< pg_postmaster_start_time()
     std::uint64_t stats_reset = 1;   ///< changed by recovery, not by a clean start (E6)
     std::size_t torn_commits = 0;    ///< commits that moved money from one account and not to another
-    std::vector<std::unique_ptr<model_backend>> backends;  ///< zombies among them; ended ones until sweep()
+    std::vector<std::unique_ptr<model_backend>> backends;  ///< zombies and ended ones among them
 
-    /// Forgets backends that have ended and whose output nobody will read.
-    void sweep();
+    std::vector<std::string> forgotten;  ///< rows of the log that were visible, and that a crash has taken (lazy_flush)
 
 private:
     static constexpr micros quick_statement = 300;
     static constexpr micros slow_statement = 20'000;
 
     void lose_all_backends();
+    void crash_storage();
 
     std::map<std::string, model_backend*> locks_;
     std::int32_t next_pid_ = 1000;

@@ -45,6 +45,8 @@ public:
     void hear(const app_request& asked, const app_reply& got);
     /// The connection is gone with a transaction open and nothing asked.
     void end();
+    /// A new connection.
+    void restart() { status_ = 'I', open_.clear(); }
 
     std::vector<group> groups;
 

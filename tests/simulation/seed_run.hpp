@@ -1,0 +1,28 @@
+// One seed, one run: a world, its applications and its faults, all drawn from a number; half of the kinds of faults are left
+// out each time, so that rare ones are not always drowned by frequent ones. The same number is the same run. For tests.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace pgsteady::simulation {
+
+struct seed_result {
+    std::vector<std::string> problems;
+    std::vector<std::string> story;           ///< if it was asked for
+    std::map<std::string, std::size_t> told;  ///< requests by SQLSTATE; "": without an error
+    std::size_t losses = 0;                   ///< of servers that a client had
+    std::size_t disconnects = 0;
+    std::size_t faults = 0;
+    std::uint64_t steps = 0;
+    std::uint64_t fingerprint = 0;  ///< of everything that happened
+
+    void add(const seed_result& other);
+};
+
+[[nodiscard]] seed_result run_seed(std::uint64_t seed, bool tell = false);
+
+}  // namespace pgsteady::simulation

@@ -1,0 +1,75 @@
+// Seeds by the thousand: whatever fails, no client is told a lie, nothing is done twice or half, every answer keeps the
+// protocol, and everybody gets on once the faults have stopped. A seed that fails prints its story, and is a reproduction:
+//   PGSTEADY_SEEDS=17:17 tests_simulation -tc="seeds*"      one of them, or FROM:TO for as many as you have time for
+#include "tests/simulation/seed_run.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <iostream>
+
+using namespace pgsteady::simulation;
+
+namespace {
+
+struct seed_range {
+    std::uint64_t from = 1;
+    std::uint64_t to = 2000;
+    bool chosen = false;
+};
+
+seed_range wanted_seeds() {
+    seed_range range;
+    const char* const text = std::getenv("PGSTEADY_SEEDS");
+    if (text == nullptr) return range;
+    char* rest = nullptr;
+    range.from = range.to = std::strtoull(text, &rest, 10);
+    if (*rest == ':') range.to = std::strtoull(rest + 1, nullptr, 10);
+    range.chosen = true;
+    return range;
+}
+
+void report_failure(std::uint64_t seed, const seed_result& found) {
+    const seed_result told = run_seed(seed, true);
+    std::string story;
+    const std::size_t most = 400;
+    const std::size_t begin = told.story.size() > most ? told.story.size() - most : 0;
+    for (std::size_t i = begin; i < told.story.size(); ++i) story += told.story[i] + '\n';
+    FAIL_CHECK("seed " << seed << ": " << found.problems.front() << "\n" << story);
+}
+
+}  // namespace
+
+TEST_CASE("seeds: I1-I4, I7, T10: nobody is told a lie, and everybody gets on") {
+    const seed_range range = wanted_seeds();
+    seed_result all;
+    std::size_t failed = 0;
+    for (std::uint64_t seed = range.from; seed <= range.to && failed < 5; ++seed) {
+        const seed_result found = run_seed(seed);
+        all.add(found);
+        if (found.problems.empty()) continue;
+        ++failed;
+        report_failure(seed, found);
+    }
+    if (range.chosen) {
+        std::cout << "faults " << all.faults << ", servers lost " << all.losses << ", disconnects " << all.disconnects
+                  << ", steps " << all.steps << '\n';
+        for (const auto& [code, times] : all.told) std::cout << (code.empty() ? "done" : code) << ": " << times << '\n';
+        return;
+    }
+    // Nothing of this is shown by runs in which nothing happens.
+    CHECK(all.losses > 500);
+    for (const char* const code : {"", "40001", "40003", "08007", "40P01", "23505"}) {
+        CAPTURE(code);
+        CHECK(all.told[code] > 0);
+    }
+}
+
+TEST_CASE("seeds: the same number is the same run") {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+        const seed_result one = run_seed(seed);
+        const seed_result again = run_seed(seed, true);
+        CHECK(one.fingerprint == again.fingerprint);
+        CHECK(one.told == again.told);
+    }
+}

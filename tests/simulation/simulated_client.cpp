@@ -1,0 +1,203 @@
+// See simulated_client.hpp.
+#include "tests/simulation/simulated_client.hpp"
+
+#include "proxy/policy/client_errors.hpp"
+
+#include "tests/simulation/world.hpp"
+#include "tests/support/wire_builders.hpp"
+
+namespace pgsteady::simulation {
+
+simulated_client::simulated_client(world& at, std::int32_t number, const parameter_list& startup)
+    : conversation(at.tables, at.facts, number, "key!"), world_(at), startup_(startup) {}
+
+simulated_client::~simulated_client() { *alive_ = false; }
+
+void simulated_client::begin() {
+    conversation.begin(startup_);
+    flush();
+    (void)act();
+}
+
+void simulated_client::take(std::string_view bytes) {
+    if (closed) return;
+    pending_ += bytes;
+    offer_pending();
+}
+
+void simulated_client::offer_pending() {
+    if (closed || pausing_ || pending_.empty() || !conversation.ready()) return;
+    const std::string ahead = std::exchange(pending_, {});
+    converse(ahead);
+}
+
+void simulated_client::converse(std::string_view in) {
+    while (!closed) {
+        const std::size_t used = conversation.on_client_bytes(in);
+        in.remove_prefix(used);
+        flush();
+        const bool went_on = act();
+        if (closed) return;
+        if (in.empty() || (used == 0 && !went_on) || conversation.waiting()) break;
+    }
+    (void)conversation.take_report();
+    pending_ += in;
+}
+
+void simulated_client::flush() {
+    session_tables& tables = world_.tables;
+    if (!tables.to_server.empty()) {
+        if (server == nullptr) world_.problem("output for a server that nobody has");
+        else world_.to_backend(*server, tables.to_server.str());
+        tables.to_server.clear();
+    }
+    if (!tables.to_client.empty()) {
+        if (to_app != nullptr) to_app->send(tables.to_client.str());
+        tables.to_client.clear();
+    }
+}
+
+bool simulated_client::act() {
+    const session_actions asked = conversation.take_actions();
+    bool changed = false;
+    if (asked.take_back) take_requests_back(asked);
+    if (asked.asks_role && server != nullptr) ask_role();
+    if (asked.give_back != session_actions::release::no && server != nullptr) {
+        simulated_server& given = *std::exchange(server, nullptr);
+        world_.give_back(given, asked.give_back);
+        changed = true;
+    }
+    if (asked.close_client) {
+        close(true);
+        return true;
+    }
+    if (asked.listen_later)
+        world_.time.in(100'000, [this, alive = alive_] {
+            if (!*alive || closed) return;
+            conversation.resume_listening();
+            (void)act();
+        });
+    if (asked.want_server) {
+        if (server != nullptr) world_.problem("a second server is wanted");
+        if (simulated_server* given = world_.request(*this, failed_since_)) {
+            attach(*given);
+            changed = true;
+        }
+    }
+    return changed;
+}
+
+void simulated_client::take_requests_back(const session_actions& asked) {
+    pending_.insert(0, conversation.take_requests_back());
+    if (failed_since_ == pool_time{}) failed_since_ = world_.clock();
+    if (asked.attempt < 2 && !asked.conflict) return;
+    const std::uint32_t attempt = asked.conflict ? asked.attempt : asked.attempt - 1;
+    const auto pause = retry_pause(world_.facts.retry, conversation.limits().strategy, attempt, world_.chance.share());
+    pausing_ = true;
+    world_.time.in(pause.count(), [this, alive = alive_, number = ++pause_] {
+        if (!*alive || number != pause_) return;
+        pausing_ = false;
+        offer_pending();
+    });
+}
+
+void simulated_client::watch_result() {
+    const bool keeps = conversation.keeps_result_back();
+    if (keeps == keeping_) return;
+    keeping_ = keeps;
+    ++hold_;
+    if (!keeps) return;
+    const micros patience =
+        std::chrono::duration_cast<std::chrono::microseconds>(world_.facts.retry.result_hold_time).count();
+    world_.time.in(patience, [this, alive = alive_, number = hold_] {
+        if (!*alive || closed || number != hold_) return;
+        keeping_ = false;
+        if (awaiting_role_) return watch_result();
+        conversation.release_result();
+        flush();
+    });
+}
+
+/// The monitor looks again (D21).
+void simulated_client::ask_role() {
+    awaiting_role_ = true;
+    world_.time.in(world_.chance.between(500, 20'000), [this, alive = alive_, whom = server] {
+        if (!*alive || !awaiting_role_ || server != whom) return;
+        awaiting_role_ = false;
+        conversation.on_role(whom->host != &world_.primary());
+        server_bytes();
+        offer_pending();
+    });
+}
+
+void simulated_client::attach(simulated_server& given) {
+    server = &given;
+    given.client = this;
+    conversation.on_server(given.link);
+    flush();
+    (void)act();
+}
+
+void simulated_client::grant(simulated_server& given) {
+    attach(given);
+    offer_pending();
+}
+
+void simulated_client::refuse(const error_fields& why) {
+    conversation.refuse_waiting(why);
+    flush();
+    (void)act();
+    offer_pending();
+}
+
+void simulated_client::server_bytes() {
+    if (server == nullptr || server->arrived.empty() || conversation.awaits_role()) return;
+    simulated_server& from = *server;
+    const std::string in = std::exchange(from.arrived, {});  // output holds views of it until it is flushed
+    const std::size_t used = conversation.on_server_bytes(in);
+    if (used > in.size()) world_.problem("the session used more than it was given");
+    flush();
+    from.arrived.insert(0, in, used, std::string::npos);
+    watch_result();
+    if (conversation.take_report().requests > 0) failed_since_ = {};
+    (void)act();
+    offer_pending();
+}
+
+void simulated_client::server_lost(std::string_view words) {
+    if (awaiting_role_) {
+        awaiting_role_ = false;
+        conversation.on_role(true);
+        server_bytes();
+        if (server == nullptr) return;
+    }
+    simulated_server* const lost = server;
+    ++world_.losses;
+    conversation.on_server_lost(words, "sim-" + std::to_string(world_.losses));
+    flush();
+    watch_result();
+    if (conversation.take_report().requests > 0) failed_since_ = {};
+    (void)act();
+    if (server == lost && server != nullptr) {  // the session had ended already
+        server = nullptr;
+        world_.give_back(*lost, session_actions::release::discard);
+    }
+    offer_pending();
+}
+
+void simulated_client::vanish() {
+    if (!closed) close(false);
+}
+
+void simulated_client::close(bool flushed) {
+    closed = true;
+    if (queued) pool::leave(*this);
+    conversation.on_client_gone();
+    const session_actions asked = conversation.take_actions();
+    world_.tables.to_client.clear();
+    world_.tables.to_server.clear();
+    if (simulated_server* const last = std::exchange(server, nullptr)) world_.give_back(*last, asked.give_back);
+    if (flushed && to_app != nullptr) to_app->end(false);
+}
+
+}  // namespace pgsteady::simulation

@@ -1,0 +1,79 @@
+// What the shell does for one client (proxy/worker/client_connection), without sockets: its bytes go through a session to
+// whatever server the pool gives it; pauses, the result hold and the wait for a role happen in virtual time. For tests.
+#pragma once
+
+#include "proxy/pool/pool.hpp"
+#include "proxy/session/session.hpp"
+
+#include "tests/simulation/virtual_time.hpp"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace pgsteady::simulation {
+
+class world;
+
+/// A connection of the pool: what the proxy knows of it, its two directions, and the backend at the other end.
+struct simulated_server : pooled_server {
+    server_link link;
+    model_host* host = nullptr;
+    model_backend* backend = nullptr;
+    std::unique_ptr<byte_line> up;    ///< to the backend
+    std::unique_ptr<byte_line> down;  ///< from it
+    std::string arrived;              ///< offered to the session, not yet used
+    class simulated_client* client = nullptr;
+    bool closed = false;        ///< the proxy has no use for it any more
+    bool backend_told = false;  ///< the end of the backend is on its way to the proxy
+};
+
+class simulated_client : public pool_waiter {
+public:
+    simulated_client(world& at, std::int32_t number, const parameter_list& startup);
+    ~simulated_client();
+    simulated_client(const simulated_client&) = delete;
+    simulated_client& operator=(const simulated_client&) = delete;
+
+    void begin();
+    /// Bytes of the application have arrived at the proxy.
+    void take(std::string_view bytes);
+    /// The application is gone.
+    void vanish();
+    /// Offers the session what its server has said.
+    void server_bytes();
+    void server_lost(std::string_view words);
+    void grant(simulated_server& server);
+    void refuse(const error_fields& why);
+
+    std::unique_ptr<byte_line> to_app;
+    std::unique_ptr<byte_line> from_app;
+    bool closed = false;
+    session conversation;
+    simulated_server* server = nullptr;
+
+private:
+    void offer_pending();
+    void converse(std::string_view in);
+    bool act();
+    void take_requests_back(const session_actions& asked);
+    void watch_result();
+    void ask_role();
+    void attach(simulated_server& given);
+    void flush();
+    void close(bool flushed);
+
+    world& world_;
+    parameter_list startup_;
+    std::string pending_;
+    pool_time failed_since_{};
+    std::uint64_t pause_ = 0;  // number of the one under way
+    bool pausing_ = false;
+    bool keeping_ = false;
+    std::uint64_t hold_ = 0;
+    bool awaiting_role_ = false;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace pgsteady::simulation

@@ -1,0 +1,353 @@
+// See world.hpp.
+#include "tests/simulation/world.hpp"
+
+#include "protocol/frame.hpp"
+
+#include "proxy/policy/client_errors.hpp"
+
+#include "tests/support/wire_builders.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace pgsteady::simulation {
+
+namespace {
+
+constexpr micros tick_pause = 25'000;
+constexpr micros silence_noticed = 3'000'000;      // the monitor's verdict about a host that does not answer
+constexpr micros keepalive_patience = 11'000'000;  // of the server's kernel
+
+pool_rules rules_of(std::uint32_t size) {
+    pool_rules rules;
+    rules.size = size;
+    rules.max_overflow = 0;
+    return rules;
+}
+
+}  // namespace
+
+world::world(std::uint64_t seed, std::uint32_t pool_size)
+    : chance(seed),
+      time(chance),
+      tables(0),
+      permits_(pool_size),
+      process_(0),
+      core_(rules_of(pool_size), permits_, process_) {
+    hosts.push_back(std::make_unique<model_host>());
+    primary().chance = &chance;
+    facts.mode = session_mode::transaction;
+    time.in(tick_pause, [this] { tick(); });
+}
+
+world::~world() = default;
+
+bool world::run(const std::function<bool()>& done, micros patience) {
+    const micros until = time.now + patience;
+    while (!done() && problems.empty()) {
+        if (time.now > until || !time.step()) return done();
+        settle();
+    }
+    return problems.empty();
+}
+
+void world::problem(std::string what) {
+    trace("PROBLEM " + what);
+    problems.push_back(std::move(what));
+}
+
+void world::trace(const std::string& line) {
+    if (story) story->push_back(fmt::format("{:>10} {}", time.now, line));
+}
+
+// ------------------------------------------------------------------------------------------ pool
+
+simulated_server* world::request(simulated_client& who, pool_time since) {
+    const pool::checkout found = core_.waiting() == 0 ? core_.take_idle(clock()) : pool::checkout{};
+    if (found.server != nullptr) return static_cast<simulated_server*>(found.server);
+    core_.enqueue(who, since == pool_time{} ? clock() : since);
+    return nullptr;
+}
+
+/// After an event: free servers go to those who wait, and what is missing is dialled.
+void world::settle() {
+    while (core_.first_waiter() != nullptr) {
+        const pool::checkout found = core_.take_idle(clock());
+        if (found.server == nullptr) break;
+        static_cast<simulated_client*>(core_.next_waiter())->grant(*static_cast<simulated_server*>(found.server));
+    }
+    while (core_.may_dial(clock(), false) == pool::dial_answer::yes) start_dial();
+}
+
+void world::tick() {
+    for (pool_waiter* const late : core_.expired(clock()))
+        static_cast<simulated_client*>(late)->refuse(
+            client_errors::no_server("the statement", std::chrono::seconds(30), "", "sim"));
+    replicate();
+    if (chance.one_in(8)) primary().storage.flush_all();  // the WAL writer
+    time.in(tick_pause, [this] { tick(); });
+}
+
+void world::start_dial() {
+    time.in(calm ? 200 : chance.between(200, 5'000), [this] { dial_done(); });
+}
+
+void world::dial_done() {
+    model_host& host = primary();
+    if (host.now_is != model_host::state::up || (sabotage_dials && chance.one_in(3)))
+        return core_.dial_ended(false, clock(), chance.share());
+    servers.push_back(std::make_unique<simulated_server>());
+    simulated_server& made = *servers.back();
+    made.host = &host;
+    made.backend = &host.connect();
+    made.up = std::make_unique<byte_line>(
+        time, chance,
+        [this, &made](std::string_view bytes) {
+            made.backend->receive(bytes);
+            poke(*made.host);
+        },
+        [this, &made](bool reset) {
+            made.backend->peer_closed(reset);
+            poke(*made.host);
+        });
+    made.down = std::make_unique<byte_line>(
+        time, chance, [this, &made](std::string_view bytes) { arrived(made, bytes); },
+        [this, &made](bool reset) {
+            server_gone(made, reset ? failure_kind::reset : failure_kind::closed,
+                        reset ? "Connection reset by peer" : "server closed the connection");
+        });
+    made.up->calm = made.down->calm = calm;
+    made.link.backend_pid = made.backend->pid;
+    made.link.backend_name = fmt::format("host{}:5432", hosts.size());
+    made.link.server_version_num = 150000;
+    made.link.started_at = std::to_string(host.started);
+    made.link.timeline = host.storage.timeline();
+    made.link.backend_started = made.backend->pid;
+    made.link.host = hosts.size() - 1;
+    made.link.applied = tables.settings.none();
+    const auto reported = made.backend->reported();
+    made.link.reported = tables.reported.of({reported.begin(), reported.end()});
+    core_.dial_ended(true, clock(), chance.share());
+    core_.adopt(made, clock(), chance.share());
+    if (on_dialled) on_dialled(made);
+    trace(fmt::format("server {} opened on host {}", made.backend->pid, hosts.size()));
+    if (!core_.put_idle(made, clock())) close(made, false);
+}
+
+void world::give_back(simulated_server& server, session_actions::release how) {
+    server.client = nullptr;
+    const bool reuse = how == session_actions::release::reuse;
+    if (reuse && !server.closed) {
+        // Behind its last answer can be the beginning of what the server says by itself.
+        const bool asynchronous =
+            server.arrived.empty() || std::string_view("ENSA").find(server.arrived[0]) != std::string_view::npos;
+        const bool rests = server.link.at_rest() && server.link.notes.empty() && asynchronous;
+        if (!rests) problem("a server was given back that is not at rest");
+        if (!server.backend->ended() && (server.backend->in_transaction() || !server.backend->clean()))
+            problem(fmt::format("server {} was given back in a transaction, or listening", server.backend->pid));
+        if (core_.put_idle(server, clock())) return;
+    }
+    if (how != session_actions::release::reuse && how != session_actions::release::reset) fence(server);
+    close(server, !server.link.at_rest());
+}
+
+void world::close(simulated_server& server, bool abruptly) {
+    if (server.closed) return;
+    server.closed = true;
+    trace(fmt::format("server {} closed{}", server.backend->pid, abruptly ? " abruptly" : ""));
+    if (!abruptly) server.up->send(testing::client::terminate());
+    server.up->end(abruptly);
+    core_.closed(server);
+}
+
+/// What it was doing is brought to its end, as far as the proxy gets through; never what waits for a standby (T7).
+void world::fence(simulated_server& whom) {
+    if (!fences || whom.up->silent() || chance.one_in(4)) return;
+    time.in(chance.between(1'000, 40'000), [this, &whom] {
+        if (whom.host->now_is != model_host::state::up || whom.backend->ended() || whom.backend->waits_for_standby())
+            return;
+        trace(fmt::format("server {} is fenced", whom.backend->pid));
+        whom.backend->terminate();
+        poke(*whom.host);
+    });
+}
+
+std::size_t world::open_servers() const {
+    return static_cast<std::size_t>(
+        std::count_if(servers.begin(), servers.end(), [](const auto& each) { return !each->closed; }));
+}
+
+// ------------------------------------------------------------------------------------------ bytes
+
+void world::to_backend(simulated_server& server, std::string_view bytes) {
+    if (story) trace(fmt::format("to server {}: {}", server.backend->pid, testing::types_of(bytes)));
+    server.up->send(bytes);
+}
+
+void world::poke(model_host& host) {
+    host.now = time.now;
+    (void)host.settle();
+    for (const auto& each : servers) {
+        if (each->host != &host) continue;
+        if (each->backend->has_output()) {
+            const std::string said = each->backend->take_output();
+            if (!each->closed) each->down->send(said);
+        }
+        if (each->backend->ended() && !each->backend_told) {
+            each->backend_told = true;
+            each->down->end(false);
+        }
+    }
+    const auto wake = host.next_wake();
+    if (!wake || (host.woken_at > time.now && host.woken_at <= *wake)) return;
+    host.woken_at = *wake;
+    time.at(*wake, [this, &host] { poke(host); });
+}
+
+void world::arrived(simulated_server& at, std::string_view bytes) {
+    if (at.closed) return;
+    if (story) trace(fmt::format("from server {}: {} bytes", at.backend->pid, bytes.size()));
+    at.arrived += bytes;
+    if (at.client != nullptr) return at.client->server_bytes();
+    if (!take_unattached(at)) server_gone(at, failure_kind::none, at.link.last_words);
+}
+
+/// Nobody has it: only a farewell or a ParameterStatus can come. False: it is ending.
+bool world::take_unattached(simulated_server& at) {
+    for (;;) {
+        const frame_header header = read_frame_header(at.arrived);
+        if (header.state != frame_header::status::ok || at.arrived.size() < header.total) return true;
+        const std::string frame = at.arrived.substr(0, header.total);
+        at.arrived.erase(0, header.total);
+        if (header.type != backend_message::error_response && header.type != backend_message::notice_response) continue;
+        error_fields fields;
+        (void)parse_error_fields(std::string_view(frame).substr(frame_header_size), fields);
+        const recovery_verdict verdict = judge(signal_of(fields, failure_phase::resting));
+        if (!verdict.connection_over) continue;
+        at.link.verdict = verdict;
+        at.link.last_words = fields.severity + ' ' + fields.sqlstate + ' ' + fields.message;
+        return false;
+    }
+}
+
+void world::server_gone(simulated_server& at, failure_kind kind, std::string_view what) {
+    if (at.closed) return;
+    trace(fmt::format("server {} lost: {}", at.backend->pid, what));
+    if (!at.link.verdict)
+        at.link.verdict = judge(kind, at.client != nullptr ? at.link.doing() : failure_phase::resting);
+    const std::string words = at.link.last_words.empty() ? std::string(what) : at.link.last_words;
+    if (at.client != nullptr) return at.client->server_lost(words);  // gives it back
+    (void)core_.remove_idle(at);
+    close(at, true);
+}
+
+// ------------------------------------------------------------------------------------------ what goes wrong
+
+simulated_server* world::any_server(bool serving) {
+    std::vector<simulated_server*> fit;
+    for (const auto& each : servers)
+        if (!each->closed && !each->backend->ended() && (!serving || each->client != nullptr))
+            fit.push_back(each.get());
+    return fit.empty() ? nullptr : fit[chance.below(fit.size())];
+}
+
+void world::lose(simulated_server& which, loss how) {
+    if (which.closed) return;
+    trace(fmt::format("FAULT server {}: {}", which.backend->pid,
+                      how == loss::reset     ? "reset"
+                      : how == loss::orderly ? "end of stream"
+                                             : "silence"));
+    if (how != loss::silence) {
+        which.up->end(how == loss::reset);
+        which.backend_told = true;
+        which.down->end(how == loss::reset);
+        return;
+    }
+    which.up->fall_silent();
+    which.down->fall_silent();
+    time.in(silence_noticed, [this, &which] { server_gone(which, failure_kind::timed_out, "does not answer"); });
+    time.in(keepalive_patience, [this, &which] {
+        which.backend->peer_closed(true);
+        poke(*which.host);
+    });
+}
+
+void world::terminate_backend(simulated_server& which) {
+    trace(fmt::format("FAULT server {} is terminated", which.backend->pid));
+    which.backend->terminate();
+    poke(*which.host);
+}
+
+void world::crash_backend(simulated_server& which, micros recovery) {
+    model_host& host = *which.host;
+    if (host.now_is != model_host::state::up || which.backend->ended()) return;
+    trace(fmt::format("FAULT server {} is killed", which.backend->pid));
+    host.backend_crashes(*which.backend);
+    poke(host);
+    time.in(recovery, [this, &host] {
+        if (host.now_is == model_host::state::recovering) host.now_is = model_host::state::up;
+        trace("recovered");
+    });
+}
+
+void world::restart_immediately(micros down, bool words) {
+    model_host& host = primary();
+    if (host.now_is != model_host::state::up) return;
+    trace("FAULT the primary stops at once");
+    host.stop_immediately(words);
+    poke(host);
+    time.in(down, [this, &host] {
+        if (&host == &primary()) host.start();
+        trace("started");
+    });
+}
+
+void world::restart_cleanly(micros down) {
+    model_host& host = primary();
+    if (host.now_is != model_host::state::up) return;
+    trace("FAULT the primary is restarted");
+    host.now = time.now;
+    host.stop_fast();
+    poke(host);
+    time.in(down, [this, &host] {
+        if (&host == &primary()) host.start();
+        trace("started");
+    });
+}
+
+/// Flushed log reaches the standby sooner or later.
+void world::replicate() {
+    if (standby_is_away) return;
+    model_host& host = primary();
+    const lsn flushed = host.storage.flushed();
+    if (host.replicated >= flushed) return;
+    time.in(chance.between(100, 3'000), [this, &host, flushed] {
+        if (standby_is_away || &host != &primary() || host.now_is != model_host::state::up) return;
+        host.replicated = std::max(host.replicated, std::min(flushed, host.storage.flushed()));
+        poke(host);
+    });
+}
+
+void world::fail_over(micros down) {
+    model_host& old = primary();
+    if (old.now_is != model_host::state::up) return;
+    trace("FAULT the primary is gone, its standby takes over");
+    const lsn received = old.replicated;
+    old.stop_immediately(chance.one_in(2));
+    poke(old);
+    time.in(down, [this, &old, received] {
+        for (std::string& row : old.storage.log_rows_behind(received)) lost_by_failover.push_back(std::move(row));
+        auto next = std::make_unique<model_host>();
+        next->chance = &chance;
+        next->waits_for_standby = old.waits_for_standby;
+        next->lazy_flush = old.lazy_flush;
+        next->now = time.now;
+        next->promote_from(old, received);
+        hosts.push_back(std::move(next));
+        ++failovers;
+        trace("promoted");
+    });
+}
+
+}  // namespace pgsteady::simulation

@@ -1,0 +1,94 @@
+// A whole proxy in virtual time: sessions, one pool, a primary and those that may follow it, and everything that can go
+// wrong in between. Drawn from one number, so that a number is a run. Whoever owns the world adds applications and runs it.
+// For tests.
+#pragma once
+
+#include "proxy/pool/pool.hpp"
+#include "proxy/session/session.hpp"
+
+#include "tests/simulation/model_host.hpp"
+#include "tests/simulation/simulated_client.hpp"
+#include "tests/simulation/virtual_time.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pgsteady::simulation {
+
+/// How a connection ends that nobody has closed.
+enum class loss : std::uint8_t { reset, orderly, silence };
+
+class world {
+public:
+    world(std::uint64_t seed, std::uint32_t pool_size);
+    ~world();
+    world(const world&) = delete;
+    world& operator=(const world&) = delete;
+
+    /// Runs until `done` or for so long. False: not done in time.
+    bool run(const std::function<bool()>& done, micros patience);
+
+    // What goes wrong.
+    void lose(simulated_server& which, loss how);
+    void terminate_backend(simulated_server& which);
+    void crash_backend(simulated_server& which, micros recovery);
+    void restart_immediately(micros down, bool words);
+    void restart_cleanly(micros down);
+    /// The primary is gone for good, and its standby takes over with the log up to what it has received.
+    void fail_over(micros down);
+    /// A random one that is open; null: none is.
+    [[nodiscard]] simulated_server* any_server(bool serving);
+
+    // For clients.
+    [[nodiscard]] pool_time clock() const {
+        return pool_time(std::chrono::hours(1) + std::chrono::microseconds(time.now));
+    }
+    [[nodiscard]] simulated_server* request(simulated_client& who, pool_time since);
+    void give_back(simulated_server& server, session_actions::release how);
+    void to_backend(simulated_server& server, std::string_view bytes);
+    [[nodiscard]] model_host& primary() { return *hosts.back(); }
+
+    /// Lets the host's backends run, and passes on what they say.
+    void poke(model_host& host);
+    void problem(std::string what);
+    void trace(const std::string& line);
+    [[nodiscard]] std::size_t open_servers() const;
+
+    dice chance;
+    virtual_time time;
+    session_tables tables;
+    pool_facts facts;
+    std::vector<std::unique_ptr<model_host>> hosts;  ///< the last is the primary
+    std::vector<std::unique_ptr<simulated_server>> servers;
+    std::vector<std::string> problems;
+    std::vector<std::string> lost_by_failover;      ///< rows that a standby had not received
+    std::optional<std::vector<std::string>> story;  ///< set: kept
+    std::size_t losses = 0;
+    std::size_t failovers = 0;
+    bool fences = true;
+    bool standby_is_away = false;  ///< replication stands still
+    bool sabotage_dials = false;
+    bool calm = false;  ///< connections deliver at once and in one piece
+    std::function<void(simulated_server&)> on_dialled;
+
+private:
+    void settle();
+    void tick();
+    void start_dial();
+    void dial_done();
+    void arrived(simulated_server& at, std::string_view bytes);
+    void server_gone(simulated_server& at, failure_kind kind, std::string_view what);
+    void close(simulated_server& server, bool abruptly);
+    void fence(simulated_server& whom);
+    void replicate();
+    [[nodiscard]] bool take_unattached(simulated_server& at);
+
+    permit_counter permits_;
+    permit_counter process_;
+    pool core_;
+};
+
+}  // namespace pgsteady::simulation
