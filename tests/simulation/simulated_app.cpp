@@ -14,7 +14,6 @@ namespace {
 
 namespace client_message = testing::client;
 using testing::app_reply;
-using testing::app_request;
 using testing::frame;
 
 constexpr std::int64_t first_total = 800;
@@ -206,10 +205,7 @@ void simulated_app::go_on() {
         while (!plan_.empty() && plan_.front().in_block) plan_.pop_front();  // its transaction is gone
     }
     if (plan_.empty() && !script.empty()) {
-        for (app_request& each : script.front()) {
-            plan_.push_back({std::move(each), false, false, {}, {}});
-            plan_.back().in_block = plan_.size() > 1;
-        }
+        for (planned& each : script.front()) plan_.push_back(std::move(each));
         script.pop_front();
     } else if (plan_.empty() && tasks_ > 0) {
         --tasks_;

@@ -17,6 +17,14 @@ namespace pgsteady::simulation {
 
 class simulated_app {
 public:
+    struct planned {
+        testing::app_request what;
+        bool in_block = false;   ///< makes sense only in the transaction that is open
+        bool with_next = false;  ///< the next one is sent without waiting for the answer
+        std::string wanted;      ///< the first column of the first row
+        std::string sets;        ///< work_mem, from now on
+    };
+
     /// `tasks`: how many it does before it is finished.
     simulated_app(world& at, std::uint32_t number, std::uint32_t tasks);
     simulated_app(const simulated_app&) = delete;
@@ -35,18 +43,10 @@ public:
     std::size_t disconnects = 0;
 
     /// Given instead of drawn tasks.
-    std::deque<std::vector<testing::app_request>> script;
+    std::deque<std::vector<planned>> script;
     std::unique_ptr<simulated_client> client;
 
 private:
-    struct planned {
-        testing::app_request what;
-        bool in_block = false;   ///< makes sense only in the transaction that is open
-        bool with_next = false;  ///< the next one is sent without waiting for the answer
-        std::string wanted;      ///< the first column of the first row
-        std::string sets;        ///< work_mem, from now on
-    };
-
     void connect();
     void go_on();
     void draw_task();

@@ -43,14 +43,14 @@ void byte_line::send(std::string_view bytes) {
 }
 
 void byte_line::deliver(const std::string& piece) {
-    if (silent_) return;
+    if (silent_ || is_cut_) return;
     const std::size_t through = std::min(piece.size(), cut_after - std::min(cut_after, passed));
     const bool cuts = passed < cut_after && passed + piece.size() >= cut_after && cut_after != SIZE_MAX;
     passed += piece.size();
+    is_cut_ = cuts;
     const auto alive = alive_;
     if (through > 0) arrives_(std::string_view(piece).substr(0, through));
     if (cuts && *alive && cut) {
-        cut_after = SIZE_MAX;
         const auto now_cut = cut;
         now_cut();
     }

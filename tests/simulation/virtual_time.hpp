@@ -74,6 +74,7 @@ private:
     std::shared_ptr<std::uint64_t> generation_ = std::make_shared<std::uint64_t>(0);
     micros last_due_ = 0;
     bool ended_ = false;
+    bool is_cut_ = false;
     bool silent_ = false;
 };
 
