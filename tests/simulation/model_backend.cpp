@@ -140,6 +140,7 @@ void model_backend::die() {
 
 void model_backend::take(char type, std::string_view body) {
     extended_ = std::string_view("PBDEC").find(type) != std::string_view::npos;
+    if (extended_) alone_ = true;
     if (type == 'X') {
         roll_back();
         return die();
@@ -224,36 +225,40 @@ void model_backend::on_query(std::string_view body) {
         work_.push_back([this, sql] { return emit_catalogue(sql), true; });
     } else {
         const std::vector<sql_statement> all = testing::split_sql(sql);
+        alone_ = all.size() == 1;
         for (const sql_statement& each : all) (void)columns_of(each);  // grammar first: an error there runs nothing
         if (all.empty()) out_ += frame_of('I');
         for (std::size_t i = 0; i < all.size(); ++i)
-            work_.push_back([this, each = all[i], last = i + 1 == all.size(),
-                             held = std::optional<answer>()]() mutable { return run_simple(each, last, held); });
+            work_.push_back(
+                [this, one = simple_run{all[i], i + 1 == all.size(), false, {}}]() mutable { return run_simple(one); });
     }
     work_.push_back([this] { return finish_request(); });
 }
 
-/// Unlike an Execute's, the tag of a string's last statement comes when it is committed.
-bool model_backend::run_simple(const sql_statement& statement, bool last, std::optional<answer>& held) {
-    if (!held) {
-        begin_command(statement);
-        held = run(statement, {});
-        if (!held) return false;
+/// Rows are described before the first is looked for. Unlike an Execute's, the tag of a string's last statement comes when
+/// it is committed.
+bool model_backend::run_simple(simple_run& one) {
+    if (!one.result) {
+        begin_command(one.statement);
+        const std::vector<std::string> columns = columns_of(one.statement);
+        refuse_if_read_only(one.statement);
+        if (!columns.empty() && !std::exchange(one.described, true)) out_ += server::row_description(columns);
+        one.result = run(one.statement, {});
+        if (!one.result) return false;
         if (ended_) return true;
-        if (!held->columns.empty()) out_ += server::row_description(held->columns);
         std::size_t sent = 0;
-        emit_rows(*held, 0, sent);
-        if (held->copies_in) {
+        emit_rows(*one.result, 0, sent);
+        if (one.result->copies_in) {
             out_ += frame_of('G', std::string("\0\0\0", 3));
-            copy_ = copy_in{false, last, {}, 0, std::move(work_)};
+            copy_ = copy_in{false, one.last, {}, 0, std::move(work_)};
             work_.clear();
             return true;
         }
     }
-    if (last && state_ == transaction::implicit && !commit()) return false;
+    if (one.last && state_ == transaction::implicit && !commit()) return false;
     if (ended_) return true;
     out_ += std::exchange(standby_words_, {});
-    out_ += server::complete(held->tag);
+    out_ += server::complete(one.result->tag);
     return true;
 }
 
@@ -307,9 +312,8 @@ void model_backend::take_copy(char type, std::string_view body) {
             result.tag = "COPY " + std::to_string(done.rows);
             if (extended) return void(out_ += server::complete(result.tag));
             work_ = std::move(done.rest);
-            work_.push_front([this, last = done.last, held = std::optional(result)]() mutable {
-                return run_simple({}, last, held);
-            });
+            work_.push_front(
+                [this, one = simple_run{{}, done.last, true, result}]() mutable { return run_simple(one); });
             return;
         }
         default:

@@ -95,6 +95,13 @@ private:
         bool copies_in = false;
         bool copies_out = false;
     };
+    /// A statement of a Query, as far as it has come.
+    struct simple_run {
+        sql_statement statement;
+        bool last = false;  // of its string
+        bool described = false;
+        std::optional<answer> result;
+    };
     struct portal {
         std::optional<sql_statement> statement;
         values parameters;
@@ -126,7 +133,7 @@ private:
     void on_describe(std::string_view body);
     bool on_execute(const std::string& name, std::uint32_t limit);
     void on_close(std::string_view body);
-    bool run_simple(const sql_statement& statement, bool last, std::optional<answer>& held);
+    bool run_simple(simple_run& one);
     bool finish_request();
     void on_error(const sql_error& error, bool extended);
     void report_changes();
@@ -146,6 +153,7 @@ private:
     bool lock(const std::string& row);
     void add(change what);
     void need_xid();
+    void chain_on(bool read_only);
     void check_deferred() const;
 
     // model_statements.cpp
@@ -192,6 +200,7 @@ private:
     std::deque<step> work_;
     bool extended_ = false;  // what is worked on is an extended message
     bool skipping_ = false;
+    bool alone_ = true;     // it is not one of several statements of a string
     bool started_ = false;  // the step in front has taken its time
     micros until_ = 0;
     std::optional<micros> sleeps_until_;

@@ -48,6 +48,7 @@ std::vector<target> targets_of(const sql_statement& statement) {
                 else next.arguments.push_back(take_value(statement, at));
             }
             ++at;
+            while (statement.is(at, ":") && statement.is(at + 1, ":")) at += 3;
         } else {
             next.arguments.push_back(take_value(statement, at));
         }
@@ -263,6 +264,8 @@ model_backend::answer model_backend::run_set(const sql_statement& statement) {
     }
     const bool local = statement.is(at, "local");
     if (local || statement.is(at, "session")) ++at;
+    if (local && state_ == transaction::implicit && alone_)
+        out_ += server::notice("25P01", "SET LOCAL can only be used in transaction blocks", "WARNING");
     const std::string name = dotted_name(statement, at);
     if (statement.is(at, "=") || statement.is(at, "to")) ++at;
     if (reset || statement.is(at, "default")) {

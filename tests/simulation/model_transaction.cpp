@@ -42,6 +42,13 @@ void model_backend::begin_command(const sql_statement& statement) {
     begun_ = mark{{}, settings_, 0, 0, wanted_};
 }
 
+/// AND CHAIN: a block with the characteristics of the one that has ended.
+void model_backend::chain_on(bool read_only) {
+    begin_command({});
+    state_ = transaction::open;
+    read_only_ = read_only;
+}
+
 void model_backend::need_xid() {
     if (xid_ == 0) xid_ = host_.storage.assign();
 }
@@ -131,6 +138,9 @@ void model_backend::fail_transaction() {
     if (!savepoints_.empty()) return;
     if (xid_ != 0) host_.storage.abort(std::exchange(xid_, 0));
     changes_.clear();
+    // READ ONLY is a setting of the transaction, too: what AND CHAIN inherits from a failed one is the default.
+    settings_ = begun_->settings;
+    read_only_ = settings_.get("default_transaction_read_only") == "on";
 }
 
 void model_backend::end_transaction() {
@@ -149,6 +159,7 @@ void model_backend::end_transaction() {
 std::optional<model_backend::answer> model_backend::run_transaction(const sql_statement& statement) {
     const std::string& verb = statement.at(0);
     const bool chain = statement.is(statement.size() - 1, "chain") && !statement.is(statement.size() - 2, "no");
+    const bool as_before = read_only_;
     answer result;
     if (verb == "begin" || verb == "start") {
         if (state_ == transaction::open)
@@ -175,7 +186,7 @@ std::optional<model_backend::answer> model_backend::run_transaction(const sql_st
         }
         if (!block && !ended_) out_ += server::notice("25P01", "there is no transaction in progress", "WARNING");
         result.tag = failed ? "ROLLBACK" : "COMMIT";
-        if (chain) begin_command({}), state_ = transaction::open;
+        if (chain) chain_on(as_before);
         return result;
     }
     if (state_ == transaction::implicit) {
@@ -200,6 +211,7 @@ std::optional<model_backend::answer> model_backend::run_transaction(const sql_st
 }
 
 std::optional<model_backend::answer> model_backend::run_rollback(const sql_statement& statement) {
+    const bool as_before = read_only_;
     answer result;
     result.tag = "ROLLBACK";
     const bool chain = statement.is(statement.size() - 1, "chain") && !statement.is(statement.size() - 2, "no");
@@ -208,7 +220,7 @@ std::optional<model_backend::answer> model_backend::run_rollback(const sql_state
         if (!block && chain) throw sql_error("25P01", "ROLLBACK AND CHAIN can only be used in transaction blocks");
         if (!block) out_ += server::notice("25P01", "there is no transaction in progress", "WARNING");
         roll_back();
-        if (chain) begin_command({}), state_ = transaction::open;
+        if (chain) chain_on(as_before);
         return result;
     }
     if (state_ == transaction::implicit)
