@@ -66,6 +66,13 @@ error_fields transaction_lost(std::string_view why, std::string_view incident) {
         detail(statement_outcome::rolled_back, incident), "Retry the whole transaction.");
 }
 
+error_fields replay_differed(std::size_t statement, std::string_view incident) {
+    return plain_error(sqlstate::serialization_failure,
+                       "transaction rolled back: replay on new server produced different results at statement " +
+                           std::to_string(statement),
+                       detail(statement_outcome::rolled_back, incident), "Retry the whole transaction.");
+}
+
 error_fields result_lost(std::uint64_t rows, std::string_view last_words, std::string_view incident) {
     return plain_error(sqlstate::connection_failure,
                        "server connection lost after " + std::to_string(rows) + " rows; result could not be resumed",

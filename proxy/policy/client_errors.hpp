@@ -28,6 +28,8 @@ namespace client_errors {
 [[nodiscard]] error_fields queue_full(std::string_view incident);
 /// R04: the open transaction is gone.
 [[nodiscard]] error_fields transaction_lost(std::string_view why, std::string_view incident);
+/// R05: given again, it has answered otherwise at its `statement`-th request, the BEGIN being the first.
+[[nodiscard]] error_fields replay_differed(std::size_t statement, std::string_view incident);
 /// R06: rows were delivered and the rest is lost.
 [[nodiscard]] error_fields result_lost(std::uint64_t rows, std::string_view last_words, std::string_view incident);
 /// R07: COMMIT was in progress.

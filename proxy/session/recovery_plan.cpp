@@ -4,6 +4,7 @@
 #include "protocol/frame.hpp"
 
 #include "proxy/session/leading_word.hpp"
+#include "proxy/session/replay_obstacle.hpp"
 #include "proxy/sql/transaction_text.hpp"
 
 #include <algorithm>
@@ -179,6 +180,7 @@ public:
     planner(const std::vector<sent_request>& sent, const loss_facts& facts) : sent_(sent), facts_(facts) {}
 
     recovery_plan plan() {
+        plan_.obstacle = facts_.obstacle;
         if (facts_.status != 'I') in_block(facts_.status == 'E');
         while (at_ < sent_.size()) outside();
         return std::move(plan_);
@@ -186,7 +188,7 @@ public:
 
 private:
     void add(request_fate fate, std::vector<statement_class> reads = {}) {
-        plan_.requests.push_back({sent_[at_].frames, fate, sent_[at_].whole, false, std::move(reads)});
+        plan_.requests.push_back({sent_[at_].frames, fate, sent_[at_].whole, false, false, std::move(reads)});
         ++at_;
     }
 
@@ -204,6 +206,7 @@ private:
     void in_block(bool failed) {
         bool commit = false;
         const std::size_t end = end_of_block(commit);
+        if (end == sent_.size() && replayable(failed)) return replay_block();
         bool revived = false;  // ROLLBACK TO a savepoint may have healed a failed transaction before its COMMIT
         for (std::size_t i = at_; i < end; ++i) revived |= to_savepoint(sent_[i]);
         if (commit && (!failed || revived)) {
@@ -220,6 +223,35 @@ private:
             add(tells ? request_fate::transaction_lost : request_fate::in_lost_block);
             plan_.requests.back().opens_lost_block = tells;
             told |= tells;
+        }
+    }
+
+    /// Nothing of the block has been asked to end, and all that may have been executed in it can be sent again.
+    bool replayable(bool failed) {
+        if (!facts_.may_replay || (failed && !facts_.revives)) return false;
+        if (facts_.delivered && at_ == 0 && !facts_.resumable) return false;
+        if (facts_.status != 'I' && at_ == 0) {
+            plan_.obstacle = facts_.in_flight;
+            return plan_.obstacle.empty();
+        }
+        replay_judge judge(false);
+        for (std::size_t i = at_; i < sent_.size(); ++i) {
+            if (sent_[i].opaque) plan_.obstacle = "has a statement that is not known";
+            for (const std::string& text : sent_[i].texts)
+                if (!judge.take(text)) plan_.obstacle = judge.obstacle();
+            if (!plan_.obstacle.empty()) return false;
+        }
+        return true;
+    }
+
+    /// T10: never a part of it by itself.
+    void replay_block() {
+        plan_.needs_fence = true;
+        plan_.replays = facts_.status != 'I' && at_ == 0;
+        while (at_ < sent_.size()) {
+            const bool resumes = facts_.delivered && at_ == 0;
+            add(request_fate::again_in_block);
+            plan_.requests.back().resumes = resumes;
         }
     }
 
@@ -314,13 +346,14 @@ bool split_requests(std::string_view kept, std::size_t answered, const statement
     return !walk.malformed() && answered == 0;
 }
 
-bool executed_texts(std::string_view frames, const statement_text& text_of, std::vector<std::string>& out) {
+bool executed_texts(std::string_view frames, const statement_text& text_of, std::vector<std::string>& out,
+                    bool as_of_begin) {
     splitter walk(frames, text_of, true);
     for (sent_request each; walk.next(each); each = {}) {
-        if (each.opaque || !each.whole || walk.after_copy()) return false;
+        if (each.opaque || (!each.whole && !as_of_begin) || walk.after_copy()) return false;
         out.insert(out.end(), std::make_move_iterator(each.texts.begin()), std::make_move_iterator(each.texts.end()));
     }
-    return !walk.malformed() && !walk.renamed() && !walk.after_copy();
+    return !walk.malformed() && (as_of_begin || !walk.renamed()) && !walk.after_copy();
 }
 
 recovery_plan plan_recovery(const std::vector<sent_request>& sent, const loss_facts& facts) {

@@ -32,12 +32,14 @@ using statement_text = std::function<std::string_view(std::string_view name)>;
                                   std::vector<sent_request>& out);
 
 /// The texts that an open transaction has executed, in order, from the frames of its answered requests. False: not all of
-/// them can be known from these.
+/// them can be known from these. `as_of_begin`: text_of says what a name meant before the first of these frames, not what
+/// it means now; the last request may lack its end.
 [[nodiscard]] bool executed_texts(std::string_view frames, const statement_text& text_of,
-                                  std::vector<std::string>& out);
+                                  std::vector<std::string>& out, bool as_of_begin = false);
 
 enum class request_fate : std::uint8_t {
     again,              ///< sent again as it is: nothing of it can have remained
+    again_in_block,     ///< the same, once its transaction has been given again as far as it had come (phase F)
     again_read,         ///< sent again once it is proven to read only, under the READ ONLY guard (D20)
     in_lost_block,      ///< answered here: its transaction has died with the server (phases E, H, I)
     commit_done,        ///< a COMMIT, answered here: the transaction is committed, or has only read (phase G, D23)
@@ -47,12 +49,15 @@ enum class request_fate : std::uint8_t {
     committed,          ///< the variant of R07 for what is known to be committed, while its answer is lost
     statement_unknown,  ///< R08, 40003
     result_lost,        ///< R06, 08006: rows were delivered
+    replay,             ///< answered before: sent again, and its answer compared (recovery.md 2.5)
+    dropped,            ///< of a replay that has failed: taken, and forgotten
 };
 
 struct planned_request {
     std::string_view frames;
     request_fate fate = request_fate::statement_unknown;
     bool whole = true;
+    bool resumes = false;                ///< what has been delivered of its answer is not delivered again
     bool opens_lost_block = false;       ///< from its answer on the client is in a transaction that is gone
     std::vector<statement_class> reads;  ///< again_read, commit_read: what has to be proven
 };
@@ -62,11 +67,19 @@ struct loss_facts {
     bool delivered = false;     ///< a part of the first request's answer has reached the client
     bool may_retry = true;      ///< attempts, budget and switches allow to send anything again
     commit_judgement commit{};  ///< what the open transaction has done until the first request, as far as that is known
+    bool may_replay = false;    ///< transactions may be given again, the open one as far as it has been answered
+    std::string obstacle{};     ///< if not: why the open one is not, to follow "it"
+    std::string in_flight{};    ///< the same of what has no answer yet, if may_replay
+    bool revives = false;       ///< of a failed one: it has savepoints to go back to
+    bool resumable = false;     ///< what was delivered can be recognised when it comes again
     bool committed = false;     ///< the server said that what the first request began, or ended, is committed [E3a]
 };
 
 struct recovery_plan {
     std::vector<planned_request> requests;
+    bool replays = false;     ///< the open transaction is given again first
+    bool needs_fence = false;  ///< nothing may be sent before the lost server is known to do nothing of it any more (D24)
+    std::string obstacle;      ///< why a transaction is not given again, to follow "it"; empty: none was looked for
     bool block_lost = false;  ///< from now on the client is in a transaction that is gone, until it ends it
 };
 

@@ -102,11 +102,11 @@ void session::on_server(server_link& link) {
 }
 
 bool session::idle() const {
-    return link_ == nullptr ? !lost_transaction_ && (!waiting_ || only_listens_) : link_->at_rest() && !segment_open_;
+    return link_ == nullptr ? !lost_transaction_ && !redoing_ && (!waiting_ || only_listens_) : link_->at_rest() && !segment_open_;
 }
 
 bool session::in_transaction() const {
-    return lost_transaction_ || (link_ != nullptr && (link_->transaction_status != 'I' || segment_open_));
+    return lost_transaction_ || replaying_ || (link_ != nullptr && (link_->transaction_status != 'I' || segment_open_));
 }
 
 void session::detach(session_actions::release how) {
@@ -115,6 +115,8 @@ void session::detach(session_actions::release how) {
     segment_open_ = false;
     relistening_ = restoring_ = flush_sent_ = client_flushed_ = guarding_ = confined_ = proving_ = copying_out_ =
         conflict_ = false;
+    digesting_ = resuming_ = differs_ = false;
+    muted_ = replaying_;
     delivered_ = error_in_request_ = false;
     rows_ = copied_ = 0;
     effects_pending_ = names_pending_ = completed_ = 0;

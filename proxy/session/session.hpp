@@ -8,7 +8,7 @@
 //
 // Bodies, session*.cpp: life; _request and _extended: client messages; _reply: server messages; _ledger: settings;
 // _loss: a lost server, failed transactions, our own errors; _retry: sending again; _routing: reads without a primary;
-// _listen: LISTEN.
+// _listen: LISTEN; _replay: transactions that are given again, answers that are resumed.
 #pragma once
 
 #include "protocol/error_response.hpp"
@@ -59,6 +59,7 @@ struct session_tables {
     std::function<std::string(std::int32_t client_pid, std::string_view why)> incident;
     /// If set, is asked before anything that was sent is sent again: the retry budget (recovery.md 2.11).
     std::function<bool()> may_retry;
+    journal_budget journals;  ///< of all open transactions (replay.max_total)
     gather to_client;  ///< output of the event being handled; flushed by the shell right after it
     gather to_server;
     std::uint64_t next_token;  ///< identities of unnamed statements and sessions, unique among all workers
@@ -79,6 +80,8 @@ struct pool_facts {
 
     // Recovery. All of it is looked at after a failure only, but for retry.result_hold.
     bool recovers = true;          ///< the kill switch `recovery.enabled`
+    bool replays = false;          ///< interrupted transactions are given again (replay.enabled, and all that it needs)
+    std::uint32_t replay_attempts = 5;
     bool guards = true;            ///< proven reads are sent again under READ ONLY (D20)
     catalogue_facts catalogue;     ///< what proofs have learned; its time is set by its owner
     /// A number that grows with every change of the database's schema that anybody's session has seen. Empty: always 0.
@@ -115,6 +118,9 @@ struct session_actions {
     bool close_client = false;  ///< after the output has been written
     bool take_back =
         false;  ///< take_requests_back() has bytes that stand before what the client has not been offered yet
+    /// With take_back: nothing of it may be offered before the lost server is known to do nothing any more (D24). If that
+    /// cannot be had, give_up_replay().
+    bool needs_fence = false;
     std::uint32_t attempt = 0;  ///< with take_back: how many times something was sent in vain
     bool asks_role = false;     ///< the same, and nothing more of it is taken before on_role(); ask the monitor (D21)
     bool not_primary = false;   ///< the server says that it is no primary, or not any more (25006)
@@ -141,6 +147,13 @@ struct request_report {
     std::uint32_t proofs_asked = 0;  ///< questions that the catalogue was asked (D20)
     std::uint32_t proofs_known = 0;  ///< reads that were proven without one, by what was known
     std::uint32_t withheld = 0;  ///< requests that were not sent again, since servers crash under them (R10)
+    std::uint32_t replays = 0;            ///< transactions that were given again, to the end
+    std::uint32_t replays_different = 0;  ///< and whose answers were others (R05)
+    std::uint32_t replays_failed = 0;     ///< and that could not be given to the end
+    std::uint32_t replays_refused = 0;    ///< for which there was an obstacle
+    std::uint32_t replayed_requests = 0;
+    std::uint32_t resumes = 0;            ///< answers delivered in part, and continued
+    std::uint32_t resumes_different = 0;
     std::uint32_t lost[4] = {};  ///< requests answered with R04, R06, R07, R08
     operation what = operation::other;
 };
@@ -163,6 +176,10 @@ public:
     void refuse_waiting(const error_fields& why);
     /// The attached server is gone. `last_words`: what it said at the end; `incident` names it in log and error.
     void on_server_lost(std::string_view last_words, std::string_view incident);
+    /// It gives an interrupted transaction again, or waits to do so.
+    [[nodiscard]] bool replaying() const { return replaying_; }
+    /// That takes too long, or may not be done: the client is told that its transaction is lost, since it `why` (R04).
+    void give_up_replay(std::string_view why);
     /// Whether the server that refused to write is the primary no more (D21). What was not taken is then offered again.
     void on_role(bool changed);
     /// It takes nothing from its server before on_role().
@@ -360,6 +377,7 @@ private:
     void withhold_poison(redo& front);
     [[nodiscard]] std::vector<std::uint64_t> fingerprints(std::string_view frames, std::uint32_t answered) const;
     void schedule(const recovery_plan& plan, std::string_view words, std::string_view incident);
+    error_fields lost_transaction_error(std::string_view obstacle, std::string_view incident);
     error_fields fate_error(request_fate fate, std::string_view words, std::string_view incident);
     const settings_ptr& target() const;
     void restore_names();
@@ -369,6 +387,31 @@ private:
     bool repeat_conflict(char status);
     bool waits_for_role(std::string_view frame);
     bool refuses_writes_itself() const;
+
+    // session_replay.cpp
+    /// Of the client's answer: it goes to the client, unless that has had it before.
+    void show(std::string_view frame) {
+        if (!(digesting_ || muted_) || counts(frame)) tables_.to_client.view(frame);
+    }
+    bool counts(std::string_view bytes);
+    bool shows_error(std::string_view sqlstate);
+    bool goes_on();
+    void judge_replay(loss_facts& facts) const;
+    bool wants_replay() const;
+    void note_gone(const std::string& name, const statement_ptr& statement);
+    void note_names(std::vector<std::string> made, char status);
+    void forget_transaction_names();
+    void names_as_of_begin();
+    void take_journal(std::string_view incident);
+    void put_journal_in_front(std::size_t bytes_taken);
+    void replay_anew(std::string_view words, std::string_view incident);
+    taken take_replay(redo& front, bool& decided);
+    bool replay_differs() const;
+    void finish_replayed_request();
+    void fail_replay(const error_fields& why);
+    bool replay_at_stake() const;
+    void begin_resume();
+    void fail_resume();
 
     // session_loss.cpp
     bool recover_requests(bool settled, std::string_view words, std::string_view incident);
@@ -429,6 +472,11 @@ private:
     bool resets_ = false;            // the request in progress sets settings back to defaults
     bool ready_held_ = false;        // its ReadyForQuery waits until the client's startup values are back (D16)
     bool flush_sent_ = false;        // and the server has been asked for the replies it holds back
+    bool digesting_ = false;         // the answer at hand is hashed
+    bool muted_ = false;             // and does not go to the client: it has had it before
+    bool replaying_ = false;         // its transaction is being given again
+    bool resuming_ = false;          // a part of the answer at hand has been delivered before
+    bool differs_ = false;           // and it turned out to be another
     bool redoing_ = false;           // requests that were taken back are being taken again
     bool guarding_ = false;          // the server is to be, or is, under the READ ONLY guard (D20)
     bool confined_ = false;          // nobody is to write, and this server could: it has extra_->guarded (2.13)
@@ -469,7 +517,8 @@ private:
     struct name_hash : std::hash<std::string_view> {
         using is_transparent = void;
     };
-    std::unordered_map<std::string, statement_ptr, name_hash, std::equal_to<>> names_;
+    using name_map = std::unordered_map<std::string, statement_ptr, name_hash, std::equal_to<>>;
+    name_map names_;
     std::size_t names_bytes_ = 0;  // what they make us remember, counted against limits.session_memory
     std::string unnamed_tail_;     // the unnamed statement, to prepare it elsewhere
     effects_ptr unnamed_effects_;
@@ -482,6 +531,7 @@ private:
         error_fields why;  ///< of those that are answered with an error
         std::vector<statement_class> reads;
         bool decided = false;  ///< its first frame has been taken
+        bool resumes = false;
         bool opens_lost_block = false;
     };
 
@@ -499,8 +549,30 @@ private:
         std::string incident;                 ///< in which they were lost
     };
 
+    using named_statements = std::vector<std::pair<std::string, statement_ptr>>;
+
+    /// A transaction that is being given again.
+    struct replay_state {
+        std::string frames;  // the journal's
+        std::vector<digest_value> answers;
+        std::size_t next = 0;  // whose answer comes next
+        std::string incident;
+        // What the client's names mean, for the case that it fails.
+        name_map names;
+        std::size_t names_bytes = 0;
+        std::string unnamed_tail;
+        effects_ptr unnamed_effects;
+        std::uint64_t unnamed_token = 0;
+    };
+
     // Rarely used state, allocated when needed.
     struct extra {
+        std::unique_ptr<replay_state> replay;
+        digest_value resumed;                  // what had been delivered of the answer that is resumed
+        std::optional<error_fields> told_why;  // why the transaction is lost, if that is known better than by its server
+        std::vector<std::string> names_made;   // by the open transaction
+        named_statements names_gone;           // and deallocated
+        std::uint32_t replays_tried = 0;       // of the transaction at hand
         listening_state listening;
         std::map<std::string, effects_ptr, std::less<>> portals;  // portals whose execution has effects
         std::vector<std::string> lent;                            // names lent to Executes of the open segment
@@ -522,7 +594,7 @@ private:
         std::size_t proven = 0;              // of the first redo's texts
         error_fields guard_error;            // for a statement that turns out to write under the guard
         std::vector<std::string> new_names;  // prepared since the last ReadyForQuery
-        std::vector<std::pair<std::string, statement_ptr>> gone_names;  // and deallocated
+        named_statements gone_names;           // and deallocated
         std::vector<std::vector<std::optional<std::string>>> proof_rows;
     };
     extra& more();

@@ -88,7 +88,7 @@ const reported_ptr& session::shown() {
 /// Tells the client about reported values that differ from what it knows (P34).
 void session::sync_reported() {
     const reported_ptr& now = shown();
-    if (believed_ == now) return;
+    if (believed_ == now || replaying_) return;
     std::string out;
     append_parameter_changes(out, believed_.get(), *now);
     tables_.to_client.copy(out);
@@ -170,7 +170,7 @@ void session::forget_deallocated(const statement_effects& effects, std::size_t c
         if (each.statement >= completed) continue;
         const statement_ptr statement = find_statement(each.name);
         if (statement != nullptr && !statement->shared) link_->prepared.remove(statement);
-        if (statement != nullptr) more().gone_names.emplace_back(each.name, statement);
+        if (statement != nullptr) note_gone(each.name, statement);
         forget_name(each.name);
     }
 }
@@ -255,7 +255,7 @@ void session::on_truth(outcome how) {
 
 void session::forget_statements() {
     link_->prepared.clear();
-    for (const auto& [name, statement] : names_) more().gone_names.emplace_back(name, statement);
+    for (const auto& [name, statement] : names_) note_gone(name, statement);
     names_.clear();
     names_bytes_ = 0;
 }

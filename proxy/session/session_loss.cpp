@@ -45,6 +45,8 @@ void session::refuse_waiting(const error_fields& why) {
         fatal.severity = "FATAL";
         return end(fatal, end_reason::no_server);
     }
+    if (replay_at_stake())
+        return fail_replay(client_errors::transaction_lost(why.message, incident_of("no server for a replay")));
     // Not sent is no answer for what was sent before: whether it was done stays unknown.
     if (redoing_ && extra_->redos.front().fate == request_fate::commit_read)
         return refute(error_fields(extra_->redos.front().why));
@@ -55,6 +57,10 @@ void session::refuse_waiting(const error_fields& why) {
 /// Answers the request that begins with `frame` with an error instead of sending it.
 session::taken session::refuse(const client_frame& frame, const error_fields& why) {
     skip_rest_of(frame, false);
+    if (replay_at_stake()) {
+        fail_replay(client_errors::transaction_lost(why.message, incident_of("a replay was refused")));
+        return taken::yes;
+    }
     emit_error(why);
     if (frame.type == frontend::query || frame.type == frontend::function_call || frame.type == frontend::sync)
         emit_ready(lost_transaction_ ? 'E' : 'I');
@@ -71,7 +77,7 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
         detach(session_actions::release::discard);
         return wait_for_server();
     }
-    const bool cut_frame = link.frame_left > 0 && link.frame_forward;
+    const bool cut_frame = link.frame_left > 0 && link.frame_forward && !muted_;
     const std::uint32_t lost_pins = pins_that_are_lost();
     if (lost_pins != 0 || cut_frame) {
         end(client_errors::session_lost(lost_pins != 0 ? describe_pins(lost_pins) : "part of a row was delivered",
@@ -96,7 +102,8 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
     if (touched_ && !uncertain_) more().chosen = desired_;
     if (touched_ || uncertain_) desired_ = committed_;
     if (link.committed_locally) append_notice_response(more().late_notice, client_errors::committed_locally(incident));
-    if (!recover_requests(notes.empty(), words, incident)) answer_bluntly(words, incident);
+    if (replaying_) replay_anew(words, incident);
+    else if (!recover_requests(notes.empty(), words, incident)) answer_bluntly(words, incident);
     discard_result();
     if (relisten_) more().listening.incident = incident;
     detach(session_actions::release::discard);
@@ -142,9 +149,11 @@ bool session::recover_requests(bool settled, std::string_view words, std::string
     else restore_names();
     const char status = lost_transaction_ ? 'E' : link_->transaction_status;
     const recovery_plan plan = make_plan(sent, status);
+    if (plan.replays) take_journal(incident);
+    if (plan.needs_fence && delivered_) more().resumed = resuming_ ? extra_->resumed : link_->journal.answer().value();
     lost_transaction_ = plan.block_lost;
     lost_unannounced_ = plan.block_lost && sent.empty() && !skip_to_sync_ && status == 'T';
-    if (lost_unannounced_) more().refusal = fate_error(request_fate::transaction_lost, words, incident);
+    if (lost_unannounced_) more().refusal = lost_transaction_error(plan.obstacle, incident);
     if (sent.empty() && ready_held_)
         release_result(), emit_ready('I');  // the request is done; what it waited for comes with the next server
     schedule(plan, words, incident);
@@ -157,6 +166,8 @@ recovery_plan session::make_plan(const std::vector<sent_request>& sent, char sta
     facts.delivered = delivered_;
     facts.may_retry = attempts_ < limits().max_retries;
     facts.committed = link_->committed_locally;
+    facts.resumable = digesting_ && (status != 'I' || link_->journal.answer().bytes() > 0);
+    judge_replay(facts);
     if (status == 'T' && !sent.empty()) facts.commit = judge_open_transaction(sent.front());
     recovery_plan plan = plan_recovery(sent, facts);
     const bool repeats = std::any_of(plan.requests.begin(), plan.requests.end(), [](const planned_request& each) {
@@ -222,7 +233,7 @@ void session::keep_chosen_settings() {
 commit_judgement session::judge_open_transaction(const sent_request& first) const {
     const server_link& link = *link_;
     if (uncertain_ || first.texts.size() != 1 || !contains_commit(first.texts.front())) return {};
-    if (link.journal.active() && !link.journal.complete()) return {};
+    if (link.journal.active() && (!link.journal.complete() || link.journal.has_errors())) return {};
     std::string frames(link.journal.frames());
     frames += behind_requests(first_requests(link.kept_requests, link.kept_answered), link.journal_from);
     // What was prepared without a name before the transaction may be another by now.

@@ -57,9 +57,10 @@ std::size_t session::on_server_bytes(std::string_view in) {
     while (at < in.size() && link_ != nullptr) {
         if (link_->frame_left > 0) {
             const std::size_t part = std::min(in.size() - at, link_->frame_left);
-            if (link_->frame_forward) out.view(in.substr(at, part));
+            if (link_->frame_forward) show(in.substr(at, part));
             link_->frame_left -= part;
             at += part;
+            if (differs_) fail_resume();
             continue;
         }
         const frame_header header = read_frame_header(in.substr(at));
@@ -84,7 +85,7 @@ std::size_t session::on_server_bytes(std::string_view in) {
             }
             link_->frame_forward = meaning.what == reply_meaning::verdict::forward;
             if (link_->frame_forward) {
-                out.view(frame);
+                show(frame);
                 ++rows_;
             } else {
                 on_injected_frame(header.type, frame.substr(frame_header_size));
@@ -93,9 +94,11 @@ std::size_t session::on_server_bytes(std::string_view in) {
             if (header.type == msg::error_response && waits_for_role(frame)) break;
             on_reply(header.type, frame);
         }
+        if (differs_) fail_resume();
         if (link_ != nullptr) link_->frame_left = header.total - here;
         at += here;
     }
+    if (digesting_) link_->journal.answer().settle();  // before the bytes go away
     if (out.size() > complete_at_) hold_result(complete_at_);
     if (link_ != nullptr) release_if_at_rest();
     return at;
@@ -109,7 +112,7 @@ void session::on_reply(char type, std::string_view frame) {
     const bool forward = link_->frame_forward = meaning.what == reply_meaning::verdict::forward;
     switch (type) {
         case msg::notice_response:
-            if (!is_farewell(body) && forward) tables_.to_client.view(frame);
+            if (!is_farewell(body) && forward && !muted_) tables_.to_client.view(frame);
             break;
         case msg::parameter_status: return on_parameter_status(frame, forward);
         case msg::error_response:
@@ -127,7 +130,7 @@ void session::on_reply(char type, std::string_view frame) {
         default:
             if (type == msg::copy_out_response || type == msg::copy_both_response) copying_out_ = true;
             if (forward) {
-                tables_.to_client.view(frame);
+                show(frame);
             } else {
                 on_injected_frame(type, body);
             }
@@ -183,7 +186,7 @@ void session::on_parameter_status(std::string_view frame, bool forward) {
     if (!name || !value) return server_violation();
     link_->reported = tables_.reported.with(link_->reported, *name, *value);
     // What a RESET reports is the server's default; the client hears of its own startup value instead (D16).
-    if (!forward || phase_ != phase::ready) return;
+    if (!forward || phase_ != phase::ready || muted_) return;
     if (base_->find(lower_case(*name)) != nullptr && request_resets()) return;
     tables_.to_client.view(frame);
     believed_ = link_->standby ? tables_.reported.with(believed_, *name, *value) : link_->reported;
@@ -204,6 +207,7 @@ bool session::request_resets() const {
 /// A notification that the client sent itself carries the process number that the client knows (D18).
 void session::on_notification(std::string_view frame) {
     if (frame.size() < frame_header_size + 4) return server_violation();
+    if (muted_) return;
     const auto sender = static_cast<std::int32_t>(load_u32(frame.data() + frame_header_size));
     if (sender != link_->backend_pid) return tables_.to_client.view(frame);
     std::string out(frame.substr(0, frame_header_size));
@@ -221,10 +225,7 @@ void session::on_command_complete(std::string_view body) {
         report_.what != request_report::operation::rollback && report_.what != request_report::operation::set;
     if (report_.what == request_report::operation::insert || report_.what == request_report::operation::copy)
         sequence_used_ = true;
-    const bool writes = report_.what == request_report::operation::insert ||
-                        report_.what == request_report::operation::update ||
-                        report_.what == request_report::operation::remove;
-    if (writes && link_->transaction_status != 'I') link_->journal.give_up();  // nothing is to be shown of it
+    if (report_.what == request_report::operation::begin && pool_.replays) digesting_ = true;
     committed_within_ |= report_.what == request_report::operation::commit;
     const bool rollback = report_.what == request_report::operation::rollback;
     last_tag_ = rollback ? 'R' : report_.what == request_report::operation::commit ? 'C' : '\0';
@@ -257,6 +258,7 @@ void session::on_error_reply(std::string_view frame, bool forward) {
             more().restore_error = std::move(fields);
         return;
     }
+    if ((digesting_ || muted_) && !shows_error(fields.sqlstate)) return;
     if (fields.sqlstate == sqlstate::disk_full || fields.sqlstate == sqlstate::io_error)
         actions_.storage_failing |= judge(signal_of(fields, link_->doing())).strikes_writes;
     if (guarding_ && fields.sqlstate == sqlstate::read_only_sql_transaction) return emit_error(more().guard_error);
@@ -336,12 +338,16 @@ void session::on_ready_frame(std::string_view frame, bool forward) {
         }
         sync_reported();
     }
-    tables_.to_client.view(frame);
+    show(frame);
     complete_at_ = tables_.to_client.size();
-    if (extra_ != nullptr) extra_->new_names.clear();
-    process_settled();
-    if (extra_ != nullptr) extra_->gone_names.clear();
-    if (link_ != nullptr) finish_request(status);
+    if (extra_ == nullptr) {
+        process_settled();
+    } else {
+        std::vector<std::string> made = std::exchange(extra_->new_names, {});
+        process_settled();
+        note_names(std::move(made), status);
+    }
+    if (link_ != nullptr && !differs_) finish_request(status);
 }
 
 /// What was learned of the catalogue may not be true any more; before the end of the transaction it was.
@@ -366,10 +372,16 @@ void session::settle_transaction(char status) {
 
 /// A request of the client's is complete.
 void session::finish_request(char status) {
-    ++report_.requests;
-    if (status == 'I') ++report_.transactions;
+    if (replaying_) {
+        if (replay_differs())
+            return fail_replay(client_errors::replay_differed(extra_->replay->next + 1, extra_->replay->incident));
+        finish_replayed_request();
+    } else {
+        ++report_.requests;
+        if (status == 'I') ++report_.transactions;
+    }
     delivered_ = false;
-    if (error_in_request_ && status != 'I') link_->journal.give_up();  // which of its statements count is not followed
+    if (error_in_request_ && status != 'I') link_->journal.note_error();
     error_in_request_ = false;
     last_tag_ = 0;
     committed_within_ = false;
@@ -449,6 +461,11 @@ void session::settle(const reply_note& note, outcome how) {
             more().new_names.push_back(note.name);
             std::string out;
             { const frame_builder frame(out, msg::parse_complete); }
+            if (digesting_ || muted_) {
+                const bool shown = counts(out);
+                link_->journal.answer().settle();
+                if (!shown) return;
+            }
             // Made while the client speaks, it waits for the server's part of the answer.
             if (taking_ && pool_.recovers && pool_.retry.result_hold > 0 && !client_flushed_ && !delivered_)
                 more().withheld += out;
@@ -465,6 +482,7 @@ void session::settle(const reply_note& note, outcome how) {
         case about::query: return apply_effects(*note.effects);
         case about::client_close:  // a name of the client's own may be given again
             if (!note.previous->shared) link_->prepared.remove(note.previous);
+            note_gone(note.name, note.previous);
             return;
         case about::restore: return on_restored(how);
         case about::truth: return on_truth(how);

@@ -96,7 +96,7 @@ session::taken session::take_frame(const client_frame& frame) {
         phase_ = phase::ended;
         return taken::yes;
     }
-    if (redoing_ || guarding_) {
+    if (redoing_ || guarding_ || replaying_) {
         bool decided = false;
         const taken done = take_again(frame, decided);
         if (decided) return done;
@@ -131,6 +131,11 @@ session::taken session::take_detached(const client_frame& frame) {
     }
     only_listens_ = false;
     if (waiting_) return taken::wait;
+    if (replaying_) {
+        need_ = server_need::primary;
+        wait_for_server();
+        return taken::wait;
+    }
     bool known = true;
     need_ = judge_need(frame, known);
     if (!known) return taken::wait;
@@ -375,12 +380,17 @@ void session::file_kept(char status) {
     server_link& link = *link_;
     ++link.kept_answered;
     if (status == 'I') {
-        if (link.journal.active()) link.journal.end();
+        if (link.journal.active() || digesting_) link.journal.end();
+        if (extra_ != nullptr) extra_->replays_tried = 0;
         link.journal_from = link.kept_answered;
+        digesting_ = false;
+    } else {
+        if (digesting_) link.journal.note_answer();
+        digesting_ = pool_.replays && !link.journal.given_up();
     }
     if (!link.tracker.empty()) return;
     if (status != 'I') {
-        if (link.kept_complete) link.journal.add(link.kept_requests, link.journal_from, pool_.journal_bytes);
+        if (link.kept_complete) link.journal.add(link.kept_requests, link.journal_from, pool_.journal_bytes, tables_.journals);
         else link.journal.give_up();
     }
     link.kept_requests.clear();

@@ -59,12 +59,23 @@ error_fields session::fate_error(request_fate fate, std::string_view words, std:
     switch (fate) {
         case request_fate::transaction_lost:
             ++seldom().lost[0];
-            return client_errors::transaction_lost("its server is gone", incident);
+            return client_errors::transaction_lost("its server is gone", incident);  // see lost_transaction_error()
         case request_fate::result_lost: ++seldom().lost[1]; return client_errors::result_lost(rows_, words, incident);
         case request_fate::committed: ++seldom().lost[2]; return client_errors::committed_unseen(words, incident);
         case request_fate::commit_unknown: ++seldom().lost[2]; return client_errors::commit_unknown(words, incident);
         default: ++seldom().lost[3]; return client_errors::statement_unknown(words, incident);
     }
+}
+
+/// R04, or what is known better.
+error_fields session::lost_transaction_error(std::string_view obstacle, std::string_view incident) {
+    if (extra_ == nullptr || !extra_->told_why) {
+        ++seldom().lost[0];
+        if (pool_.replays && !obstacle.empty()) ++seldom().replays_refused;
+        return client_errors::transaction_lost(obstacle.empty() ? "its server is gone" : obstacle, incident);
+    }
+    const error_fields why = *std::exchange(extra_->told_why, std::nullopt);
+    return why;
 }
 
 /// What was planned is carried out when its bytes come by again, in front of what is still to be taken from before.
@@ -77,6 +88,7 @@ void session::schedule(const recovery_plan& plan, std::string_view words, std::s
         next.bytes = each.frames.size();
         next.fate = each.fate;
         next.opens_lost_block = each.opens_lost_block;
+        next.resumes = each.resumes;
         if (each.fate == request_fate::again_read) {
             next.reads = each.reads;
             next.why = client_errors::statement_unknown(words, incident);
@@ -84,11 +96,15 @@ void session::schedule(const recovery_plan& plan, std::string_view words, std::s
             next.reads = each.reads;
             next.why = client_errors::commit_unknown(words, incident);
             ++seldom().commits_pending;
-        } else if (each.fate != request_fate::again && each.fate != request_fate::in_lost_block &&
+        } else if (each.fate == request_fate::transaction_lost) {
+            next.why = lost_transaction_error(plan.obstacle, incident);
+        } else if (each.fate != request_fate::again && each.fate != request_fate::again_in_block && each.fate != request_fate::in_lost_block &&
                    each.fate != request_fate::commit_done) {
             next.why = fate_error(each.fate, words, incident);
         }
-        if (each.fate == request_fate::again || each.fate == request_fate::again_read) ++seldom().retries;
+        if (each.fate == request_fate::again || each.fate == request_fate::again_read ||
+            each.fate == request_fate::again_in_block)
+            ++seldom().retries;
         if (each.fate == request_fate::again_read) ++seldom().reads_again;
         planned.push_back(std::move(next));
         bytes += each.frames;
@@ -100,10 +116,16 @@ void session::schedule(const recovery_plan& plan, std::string_view words, std::s
     }
     e.redos.insert(e.redos.begin(), std::make_move_iterator(planned.begin()), std::make_move_iterator(planned.end()));
     redoing_ = !e.redos.empty();
-    if (bytes.empty()) return;
-    e.taken_back.insert(0, bytes);
+    if (!bytes.empty()) {
+        e.taken_back.insert(0, bytes);
+        actions_.take_back = true;
+        actions_.attempt = ++attempts_;
+    }
+    if (!plan.needs_fence) return;
+    actions_.needs_fence = true;
+    if (plan.replays) put_journal_in_front(e.replay->frames.size());
     actions_.take_back = true;
-    actions_.attempt = ++attempts_;
+    actions_.attempt = ++e.replays_tried;
 }
 
 void session::taken_again(std::size_t bytes) {
@@ -119,6 +141,11 @@ void session::taken_again(std::size_t bytes) {
 session::taken session::take_again(const client_frame& frame, bool& decided) {
     decided = true;
     redo* const front = redoing_ ? &more().redos.front() : nullptr;
+    if (front != nullptr && front->fate == request_fate::dropped) {
+        skip_rest_of(frame, false);
+        return taken::yes;
+    }
+    if (front == nullptr && replaying_) return taken::wait;  // for the last answer of its transaction
     if (front == nullptr || front->decided) {
         decided = false;
         if (front == nullptr && guarding_ && !end_guard()) {
@@ -127,8 +154,9 @@ session::taken session::take_again(const client_frame& frame, bool& decided) {
         }
         return taken::yes;
     }
+    if (front->fate == request_fate::replay) return take_replay(*front, decided);
+    if (link_ != nullptr && pool_.crashes_of && !replaying_) withhold_poison(*front);
     const bool owes = link_ != nullptr && !link_->tracker.empty();
-    if (link_ != nullptr && pool_.crashes_of) withhold_poison(*front);
     if (front->fate == request_fate::again_read) {
         if (!guarding_ && pool_.guards) {
             if (owes) return taken::wait;
@@ -150,6 +178,13 @@ session::taken session::take_again(const client_frame& frame, bool& decided) {
         front->decided = false;
         claimed_ = false;
         release_if_at_rest();
+    }
+    if (front->fate == request_fate::again_in_block) {
+        if (replaying_ || (front->resumes && owes) || (guarding_ && !end_guard())) return taken::wait;
+        if (front->resumes && link_ != nullptr) begin_resume();
+        front->decided = link_ != nullptr || !front->resumes;
+        decided = false;
+        return taken::yes;
     }
     if (front->fate == request_fate::again) {
         if (guarding_ && !end_guard()) return taken::wait;
@@ -190,14 +225,17 @@ std::vector<std::uint64_t> session::statements_in_flight() const {
 /// We do not go on crashing servers on behalf of a client: its request is answered with R10 (T22, D25). Decided as late
 /// as possible: of who else was told of the crash we may have heard only after the victim's end.
 void session::withhold_poison(redo& front) {
-    if (front.fate != request_fate::again && front.fate != request_fate::again_read) return;
+    const bool in_block = front.fate == request_fate::again_in_block;
+    if (front.fate != request_fate::again && front.fate != request_fate::again_read && !in_block) return;
     const std::vector<std::uint64_t> texts = fingerprints(offered_.substr(0, front.bytes), 0);
     const std::uint32_t crashes = texts.empty() ? 0 : pool_.crashes_of(texts);
     if (crashes < crash_record::crashes_until_withheld) return;
-    front.fate = request_fate::statement_unknown;
     const std::string incident = incident_of("servers crash under statement " + fingerprint_name(texts.front()));
-    front.why = client_errors::withheld(crashes, texts.front(), incident);
+    const error_fields why = client_errors::withheld(crashes, texts.front(), incident);
     ++seldom().withheld;
+    if (in_block) return fail_replay(why);
+    front.fate = request_fate::statement_unknown;
+    front.why = why;
 }
 
 // ------------------------------------------------------------------------------------------ guard
@@ -299,7 +337,7 @@ bool session::repeat_conflict(char status) {
     restore_names();
     tables_.to_client.cut(complete_at_);
     recovery_plan plan;
-    plan.requests.push_back({sent.front().frames, request_fate::again, true, false, {}});
+    plan.requests.push_back({sent.front().frames, request_fate::again, true, false, false, {}});
     schedule(plan, {}, {});
     actions_.conflict = !needs_primary_;
     link_->kept_requests.clear();

@@ -20,12 +20,19 @@ std::string_view first_requests(std::string_view frames, std::size_t count) {
     return frames.substr(0, frames.size() - behind_requests(frames, count).size());
 }
 
-void transaction_journal::add(std::string_view requests, std::size_t before, std::size_t limit) {
+void transaction_journal::add(std::string_view requests, std::size_t before, std::size_t limit,
+                              journal_budget& budget) {
     if (now_ == state::given_up) return;
     if (before > 0) requests = behind_requests(requests, before);
-    if (frames_.size() + requests.size() > limit) return give_up();
+    if (frames_.size() + requests.size() > limit || !share_.take(budget, requests.size() + answer_cost))
+        return give_up();
     now_ = state::complete;
     frames_ += requests;
+}
+
+void transaction_journal::note_answer() {
+    if (now_ != state::given_up) answers_.push_back(answer_.value());
+    answer_.begin();
 }
 
 void transaction_journal::give_up() {
@@ -35,8 +42,13 @@ void transaction_journal::give_up() {
 
 void transaction_journal::end() {
     now_ = state::idle;
+    has_errors_ = false;
     frames_.clear();
     if (frames_.capacity() > kept_capacity) frames_.shrink_to_fit();
+    answers_.clear();
+    if (answers_.capacity() * answer_cost > kept_capacity) answers_.shrink_to_fit();
+    answer_.begin();
+    share_.release();
 }
 
 }  // namespace pgsteady

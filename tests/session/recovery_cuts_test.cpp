@@ -105,8 +105,12 @@ const std::map<std::string, conversation>& conversations() {
     return all;
 }
 
+/// Whether interrupted transactions are given again.
+bool replays = false;
+
 struct cut_run {
     cut_run(const conversation& talk, const loss_plan& plan, bool pipelined) : world(2), client(world) {
+        world.facts.replays = replays;
         world.input_bytes = world.output_bytes = 0;
         world.plan = plan;
         std::string answer;
@@ -272,4 +276,16 @@ TEST_CASE("T5: the lost server executes what it has when the client has long bee
 TEST_CASE("I1-I4: the server that follows is lost, too") {
     cut_everywhere(direction::of_server, false, 13, {1, 30, 75, 150});
     cut_everywhere(direction::of_client, false, 13, {1, 30, 75, 150});
+}
+
+TEST_CASE("I1-I4, T10, T21: transactions are given again, after every byte") {
+    replays = true;
+    cut_everywhere(direction::of_server, false, 1);
+    cut_everywhere(direction::of_client, false, 1);
+    cut_everywhere(direction::of_server, true, 3);
+    cut_everywhere(direction::of_client, true, 3);
+    cut_everywhere(direction::of_client, false, 3, {loss_plan::never}, true);
+    cut_everywhere(direction::of_server, false, 13, {1, 30, 75, 150});
+    cut_everywhere(direction::of_client, false, 13, {1, 30, 75, 150});
+    replays = false;
 }

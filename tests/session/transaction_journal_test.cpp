@@ -31,28 +31,30 @@ std::string run(const std::string& portal, const std::string& statement) {
 }  // namespace
 
 TEST_CASE("journal: nothing of it, or all of it, within its limit") {
+    journal_budget budget;
     transaction_journal journal;
     CHECK_FALSE(journal.active());
     const std::string one = client::query("begin");
     const std::string two = client::query("select 1");
-    journal.add(one, 0, one.size() + two.size());
-    journal.add(two, 0, one.size() + two.size());
+    journal.add(one, 0, one.size() + two.size(), budget);
+    journal.add(two, 0, one.size() + two.size(), budget);
     CHECK(journal.complete());
     CHECK(journal.frames() == one + two);
-    journal.add(one, 0, one.size() + two.size());
+    journal.add(one, 0, one.size() + two.size(), budget);
     CHECK(journal.active());
     CHECK_FALSE(journal.complete());
     CHECK(journal.frames().empty());
-    journal.add(one, 0, 1000);
+    journal.add(one, 0, 1000, budget);
     CHECK_FALSE(journal.complete());
     journal.end();
     CHECK_FALSE(journal.active());
 }
 
 TEST_CASE("journal: requests before the transaction are left out") {
+    journal_budget budget;
     transaction_journal journal;
     const std::string before = client::query("select 1") + client::parse("", "x") + client::sync();
-    journal.add(before + client::query("begin"), 2, 1000);
+    journal.add(before + client::query("begin"), 2, 1000, budget);
     CHECK(journal.frames() == client::query("begin"));
     CHECK(first_requests(before + client::query("begin"), 2) == before);
 }

@@ -31,7 +31,7 @@ ROOMS = [
     Room("proxy/policy/*",     "proxy/policy protocol config/config.hpp",                 "",                 True),
     Room("proxy/sql/*",        "proxy/sql protocol",                                      "pg_query",         True),
     Room("proxy/session/*",    "proxy/session proxy/policy proxy/sql protocol config/config.hpp",
-                                                                                          "iovec",            True),
+                                                                                          "iovec xxhash",     True),
     Room("proxy/pool/*",       "proxy/pool proxy/session proxy/policy proxy/sql protocol config/config.hpp",
                                                                                           "iovec",            True),
     Room("proxy/net/*",        "proxy/net config/config.hpp",                             "boost libcrypto libssl posix iovec fmt",
@@ -86,6 +86,8 @@ def package_of(header: str) -> str:
         return "libssl" if header in ("openssl/ssl.h", "openssl/bio.h", "openssl/err.h") else "libcrypto"
     if header == "sys/uio.h":
         return "iovec"  # a plain struct: where bytes to write lie
+    if header == "xxhash.h":
+        return "xxhash"
     if first in ("stringprep.h", "idna.h"):
         return "idn"
     if first in ("pg_query.h", "pg_query", "protobuf", "protobuf-c"):

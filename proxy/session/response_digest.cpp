@@ -1,0 +1,47 @@
+// See response_digest.hpp.
+#include "proxy/session/response_digest.hpp"
+
+#include "protocol/frame.hpp"
+
+#define XXH_INLINE_ALL  // nothing to link or to install where the product runs
+#include <xxhash.h>
+
+namespace pgsteady {
+
+struct response_digest::hash_state {
+    XXH3_state_t xxh;
+};
+
+void response_digest::free_state::operator()(hash_state* state) const { delete state; }
+
+void response_digest::take_pending() {
+    if (state_ == nullptr) state_.reset(new hash_state);
+    if (fresh_) XXH3_128bits_reset(&state_->xxh);
+    fresh_ = false;
+    XXH3_128bits_update(&state_->xxh, pending_.data(), pending_.size());
+    pending_ = {};
+}
+
+void response_digest::add_error(std::string_view sqlstate) {
+    settle();
+    const char type = backend_message::error_response;
+    add(std::string_view(&type, 1));
+    settle();
+    add(sqlstate);
+    settle();
+}
+
+digest_value response_digest::value() {
+    settle();
+    if (fresh_) return {};
+    const XXH128_hash_t hash = XXH3_128bits_digest(&state_->xxh);
+    return {hash.low64, hash.high64, bytes_};
+}
+
+void response_digest::begin() {
+    fresh_ = true;
+    pending_ = {};
+    bytes_ = 0;
+}
+
+}  // namespace pgsteady
