@@ -103,7 +103,7 @@ void lineage::prove(std::size_t standby) {
     if (!origin) return;
     const watched& primary = hosts_[*origin];
     std::erase_if(here.unproven, [&](const sample& each) {
-        const bool in_time = each.when <= primary.certain_until + blind_at_most;
+        const bool in_time = each.when <= primary.certain_until;
         const bool streamed = each.receiver != 0 && each.receiver == here.receiver;
         if (in_time && streamed && streams_from(primary, here)) here.receiver_proven = true;
         if (!in_time && !(streamed && here.receiver_proven)) return false;

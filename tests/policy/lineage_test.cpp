@@ -156,8 +156,21 @@ TEST_CASE("T2: WAL that a crashed and restarted primary sent is not its former l
     world.sees(1, observed::standby(0x300, 77), 1000ms);
     world.sees(0, recovered, 3000ms);  // a gap: it may have served in between
     world.sees(1, observed::standby(0x900, 78), 3010ms);
+    world.sees(0, recovered, 4000ms);  // until here it was that one
     CHECK(world.upto(1, first) == 0x300U);
     CHECK(world.upto(1, recovered) == 0x900U);
+}
+
+TEST_CASE("T4: what a standby has got since the last look at its primary may be a later life's") {
+    observed world;
+    world.sees(0, first, 1000ms);
+    world.sees(1, observed::standby(0x300, 77), 1000ms);
+    world.all.disconnected(0, world.start + 1500ms);
+    world.refused(0, 1600ms, 1600ms);
+    world.sees(1, observed::standby(0x600, 78), 1900ms);  // it has recovered, serves and sends
+    world.sees(0, recovered, 1950ms);                     // and only now somebody looks
+    world.sees(1, observed::primary(200, 0x610, 20, 2), 5200ms);
+    CHECK(world.upto(1, first) == 0x300U);
 }
 
 TEST_CASE("a standby that was started anew may have been made anew") {
