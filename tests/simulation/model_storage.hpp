@@ -31,7 +31,8 @@ enum class xact_status : std::uint8_t { in_progress, committed, aborted, in_futu
 class model_storage {
 public:
     /// `accounts`: how many there are, numbered from 1, each with `balance`.
-    explicit model_storage(std::uint32_t accounts = 8, std::int64_t balance = 100);
+    model_storage() : model_storage(8, 100) {}
+    model_storage(std::uint32_t accounts, std::int64_t balance);
 
     // A transaction, from its first write on.
     [[nodiscard]] xid assign();
