@@ -137,7 +137,7 @@ void watched_cluster::note_crash(std::size_t index, const recovery_verdict& verd
     const net::time_point opened = signed_in_[index];
     if (verdict.name == verdict_name::server_crashed) crashes_.told_of_crash(index, opened, loop_->now());
     else if (verdict.name == verdict_name::connection_lost || verdict.name == verdict_name::tls_failed)
-        crashes_.ended_silently(index, {}, opened, loop_->now());
+        crashes_.ended_silently(index, 0, {}, opened, loop_->now());
 }
 
 /// Conclusions are drawn once per turn, whatever has come in.

@@ -22,10 +22,13 @@ std::string fingerprint_name(std::uint64_t fingerprint) {
     return name;
 }
 
-void crash_record::ended_silently(std::span<const std::uint64_t> in_flight, time_point opened, time_point now) {
+void crash_record::ended_silently(std::uint64_t client, std::span<const std::uint64_t> in_flight, time_point opened,
+                                  time_point now) {
     if (!join(opened, now)) return;
+    if (client != 0 && current_.silent > 0 && client == current_.client) return;
     ++current_.silent;
     if (current_.silent > 1) return;
+    current_.client = client;
     for (const std::uint64_t fingerprint : in_flight) {
         if (current_.in_flight.size() == most_in_flight) break;
         if (std::ranges::find(current_.in_flight, fingerprint) == current_.in_flight.end())

@@ -38,8 +38,9 @@ public:
     // ended was signed in: one that is younger than a crash ends by the next one, however soon that comes, and one that is
     // older than a crash has nothing to do with those after it.
 
-    /// A session ended without a word, or with a PANIC of its own, while these statements were in flight.
-    void ended_silently(std::span<const std::uint64_t> in_flight, time_point opened, time_point now);
+    /// A session ended without a word, or with a PANIC of its own, while these statements of `client` were in flight (0:
+    /// nobody's). A client whose retry met a server that was going down as well is still one victim.
+    void ended_silently(std::uint64_t client, std::span<const std::uint64_t> in_flight, time_point opened, time_point now);
     /// A session was told that another server process crashed (57P02).
     void told_of_crash(time_point opened, time_point now);
 
@@ -61,6 +62,7 @@ private:
         time_point began{};
         std::uint32_t silent = 0;
         std::uint32_t told = 0;
+        std::uint64_t client = 0;              // whose the first silent end was
         std::vector<std::uint64_t> in_flight;  // of the first that ended silently; each once
 
         [[nodiscard]] bool names(std::uint64_t fingerprint) const;

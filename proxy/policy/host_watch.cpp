@@ -210,7 +210,10 @@ void host_watch::report(const host_report& seen, const moment& at) {
             anew_ = anew_ || (seen.verdict.name == verdict_name::server_not_ready && link_ != link::connecting);
             break;
         case what::storage_failing: break;  // of the way for writes
-        case what::lost: session_lost(seen.verdict, at); [[fallthrough]];
+        case what::lost:
+            session_lost(seen.verdict, at);
+            if (!soon_) listening_until_ = at.now + listens;
+            [[fallthrough]];
         case what::not_primary:
             if (seen.seen == what::not_primary) pools_role_ = host_role::unknown;
             if (blind_ && seen.seen == what::not_primary) known_ = false;
@@ -285,7 +288,8 @@ host_errand host_watch::next(time_point now, std::optional<time_point> urgent_si
                                           : host_errand::what::ask;
     const time_point usual = last_ + pause(now, urgent_since);
     if (!soon_) return {kind, usual};
-    const time_point earliest = begun_ == time_point{} ? time_point{} : begun_ + least_gap;
+    time_point earliest = begun_ == time_point{} ? time_point{} : begun_ + least_gap;
+    if (link_ == link::open) earliest = std::max(earliest, listening_until_);
     // After a failure the pause is kept: reports of a thousand sessions must not make us knock faster (2.11).
     return {kind, link_ == link::none && failures_ > 0 ? std::max(usual, earliest)
                                                        : std::max(std::min(usual, earliest), last_)};

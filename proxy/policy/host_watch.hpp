@@ -54,6 +54,9 @@ public:
     static constexpr std::chrono::milliseconds less_fast{250};
     /// Nothing makes the monitor ask one host more often than this.
     static constexpr std::chrono::milliseconds least_gap{20};
+    /// After a session was lost an open connection is not asked for so long: a server that crashes says so on it by itself
+    /// (57P02), unless a question comes just then, and then who caused the crash would not be known (D25).
+    static constexpr std::chrono::milliseconds listens{20};
 
     host_watch(const watch_rules& rules, time_point now);
 
@@ -147,6 +150,7 @@ private:
     bool blind_ = false;
     bool suspected_ = false;
     bool proven_ = true;  // the connection has brought an answer
+    time_point listening_until_{};
     bool soon_ = true;
     bool anew_ = false;     // the connection is to be replaced
     bool probing_ = false;  // this errand is the breaker's probe

@@ -465,7 +465,7 @@ void server_connection::note_crash() {
     if (!panics && !bare) return;
     const session* talk = client_ != nullptr ? client_->conversation() : nullptr;
     const std::vector<std::uint64_t> in_flight = talk != nullptr ? talk->statements_in_flight() : std::vector<std::uint64_t>{};
-    crashes.ended_silently(link.host, in_flight, opened, now);
+    crashes.ended_silently(link.host, client_ != nullptr ? client_->serial() : 0, in_flight, opened, now);
 }
 
 failure_phase server_connection::doing() const {
