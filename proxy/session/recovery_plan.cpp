@@ -274,10 +274,10 @@ private:
         // Transaction control inside of it: nobody knows which of its commits was meant.
         if (facts_.committed && at_ == 0 && request.whole && !controls_transaction(request))
             return add(request_fate::committed);
-        if (only_begins(request) && request.whole && !delivered) {
-            if (at_ + 1 == sent_.size())
-                return add(facts_.may_retry ? request_fate::again : request_fate::transaction_lost);
-            // What follows stands in the transaction that it has begun: it is gone, or its COMMIT is in doubt.
+        if (only_begins(request) && request.whole) {
+            if (!delivered && at_ + 1 == sent_.size() && facts_.may_retry) return add(request_fate::again);
+            // What follows, sent or still to come, stands in the transaction that it has begun: it is gone, or its COMMIT is
+            // in doubt (T10).
             return in_block(false);
         }
         if (begins_and_goes_on(request) && request.whole) return in_block(false);
