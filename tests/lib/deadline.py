@@ -26,7 +26,7 @@ class Deadline:
         return time.monotonic() >= self._at
 
 
-def eventually(condition, what, seconds=10.0):
+def eventually(condition, what, seconds=30.0):
     """Returns the first truthy value of condition(); raises Timeout naming `what` otherwise."""
     deadline = Deadline(seconds)
     while True:
