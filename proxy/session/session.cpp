@@ -122,7 +122,7 @@ void session::detach(session_actions::release how) {
     effects_pending_ = names_pending_ = completed_ = 0;
     last_tag_ = 0;
     if (schema_touched_) note_schema_change();
-    touched_ = uncertain_ = perhaps_kept_ = resets_ = ready_held_ = false;
+    touched_ = uncertain_ = perhaps_kept_ = resets_ = ready_held_ = began_within_ = false;
     role_ = role_question::none;
     if (extra_ == nullptr) return;
     extra_->portals.clear();

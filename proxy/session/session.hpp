@@ -468,6 +468,7 @@ private:
     bool schema_touched_ = false;    // by the open transaction, or the request at hand
     char last_tag_ = 0;              // 'C'ommit, 'R'ollback or 0: what the last tag was
     bool committed_within_ = false;  // a COMMIT has completed since the last ReadyForQuery
+    bool began_within_ = false;      // a BEGIN has, and nothing that ends its block
     bool sequence_used_ = false;     // since this server was attached: currval and lastval are this client's own
     bool resets_ = false;            // the request in progress sets settings back to defaults
     bool ready_held_ = false;        // its ReadyForQuery waits until the client's startup values are back (D16)

@@ -228,6 +228,8 @@ void session::on_command_complete(std::string_view body) {
     if (report_.what == request_report::operation::begin && pool_.replays) digesting_ = true;
     committed_within_ |= report_.what == request_report::operation::commit;
     const bool rollback = report_.what == request_report::operation::rollback;
+    began_within_ = report_.what == request_report::operation::begin ||
+                    (began_within_ && !rollback && report_.what != request_report::operation::commit);
     last_tag_ = rollback ? 'R' : report_.what == request_report::operation::commit ? 'C' : '\0';
     // A block that began and ended within the request: which LISTEN stood in it is not followed.
     if (rollback && link_->transaction_status == 'I' && extra_ != nullptr && !extra_->listening.changes.empty())
@@ -284,7 +286,7 @@ void session::on_read_only_error(std::string_view frame, error_fields& fields) {
     if (!link_->standby && !confined_) {
         actions_.not_primary = found == role_question::none && !refuses_writes_itself();
         if (found != role_question::changed) return tables_.to_client.view(frame);
-        if (link_->transaction_status != 'I')
+        if (link_->transaction_status != 'I' || began_within_)
             return emit_error(client_errors::role_changed(incident_of("the server of a transaction is not the primary any more")));
         if (!std::exchange(moved_, true)) needs_primary_ = conflict_ = true;
         return tables_.to_client.view(frame);
@@ -384,7 +386,7 @@ void session::finish_request(char status) {
     if (error_in_request_ && status != 'I') link_->journal.note_error();
     error_in_request_ = false;
     last_tag_ = 0;
-    committed_within_ = false;
+    committed_within_ = began_within_ = false;
     completed_ = 0;
     attempts_ = 0;
     rows_ = copied_ = 0;

@@ -114,6 +114,25 @@ TEST_CASE("D21: in a transaction 40001 after a confirmed change of roles, and th
     }
 }
 
+TEST_CASE("D21: a transaction that the refused request has begun itself gets 40001, and is failed until it is ended") {
+    const std::string extended = client::parse("", "begin") + client::bind("", "") + client::execute("") +
+                                 client::parse("", "insert into log values ('x')") + client::bind("", "") +
+                                 client::execute("") + client::sync();
+    for (const std::string& request :
+         {client::query("begin; insert into log values ('x')"),
+          client::query("begin; insert into log values ('x'); commit"), extended}) {
+        failover at;
+        (void)at.client.ask(request);
+        at.client.tell_role(true);
+        const std::string got = at.client.received();
+        CHECK(sqlstate(got) == "40001");
+        CHECK(got.find("server role changed") != std::string::npos);
+        CHECK(last_status(got) == 'E');
+        CHECK(last_status(at.client.ask(client::query("rollback"))) == 'I');
+        CHECK(at.world.database.log.empty());
+    }
+}
+
 TEST_CASE("D21: who is read-only by his own choice waits for no news, and accuses nobody") {
     SUBCASE("a SET of the client's") {
         failover at({false, false});
@@ -144,9 +163,9 @@ TEST_CASE("D1: without recovery the error passes at once; the monitor is told") 
 }
 
 TEST_CASE("D21: only what is one request without transactions of its own is sent again") {
-    SUBCASE("a transaction in one string") {
+    SUBCASE("a string that commits something of its own before") {
         failover at;
-        (void)at.client.ask(client::query("begin; insert into log values ('x'); commit"));
+        (void)at.client.ask(client::query("begin; commit; insert into log values ('x')"));
         at.client.tell_role(true);
         CHECK(sqlstate(at.client.received()) == "25006");
     }
