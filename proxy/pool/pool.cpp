@@ -41,7 +41,8 @@ bool pool::is_stale(const pooled_server& server, pool_time now) const {
 
 void pool::enqueue(pool_waiter& waiter, pool_time since) {
     waiter.waits_since = since;
-    waiter.deadline = rules_.hold_timeout.count() > 0 ? since + rules_.hold_timeout : pool_time::max();
+    const pool_duration patience = waiter.waits_at_most.count() > 0 ? waiter.waits_at_most : rules_.hold_timeout;
+    waiter.deadline = patience.count() > 0 ? since + patience : pool_time::max();
     waiter.noticed = false;
     insert(waiter);
 }
@@ -50,6 +51,7 @@ void pool::enqueue(pool_waiter& waiter, pool_time since) {
 void pool::insert(pool_waiter& waiter) {
     auto place = waiters_.end();
     while (place != waiters_.begin() && (*std::prev(place))->waits_since > waiter.waits_since) --place;
+    any_impatient_ |= waiter.waits_at_most.count() > 0;
     waiter.queued = true;
     waiter.queue = &waiters_;
     waiter.place = waiters_.insert(place, &waiter);
@@ -71,6 +73,10 @@ pool_waiter* pool::next_waiter() {
 std::vector<pool_waiter*> pool::expired(pool_time now) {
     std::vector<pool_waiter*> late;
     while (!waiters_.empty() && waiters_.front()->deadline <= now) late.push_back(next_waiter());
+    if (!any_impatient_) return late;
+    const std::vector<pool_waiter*> others = dismiss([now](const pool_waiter& each) { return each.deadline <= now; });
+    late.insert(late.end(), others.begin(), others.end());
+    any_impatient_ = std::any_of(waiters_.begin(), waiters_.end(), [](const auto* each) { return each->waits_at_most.count() > 0; });
     return late;
 }
 

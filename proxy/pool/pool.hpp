@@ -55,6 +55,7 @@ struct pooled_server {
 struct pool_waiter {
     pool_time waits_since{};
     pool_time deadline{};
+    pool_duration waits_at_most{};            ///< what it wants, if that is shorter than the pool's hold_timeout (D40); 0: nothing
     bool queued = false;
     bool noticed = false;                     ///< has been told that it waits
     bool held = false;                        ///< nobody could be served when it began to wait: an outage or an order
@@ -181,6 +182,7 @@ private:
     std::uint64_t generation_ = 0;
     pool_time next_dial_{};
     pool_time failing_since_{};
+    bool any_impatient_ = false;  // among those who wait, perhaps: their deadlines are not in the order of the queue
 };
 
 /// The pause after so many failures in a row, with full jitter: a share of `chance` in [0, 1) of what the rules allow.

@@ -24,6 +24,7 @@
 #include "proxy/policy/server_need.hpp"
 #include "proxy/session/commit_proof.hpp"
 #include "proxy/session/gather.hpp"
+#include "proxy/session/local_wishes.hpp"
 #include "proxy/session/recovery_plan.hpp"
 #include "proxy/session/server_link.hpp"
 #include "proxy/sql/catalogue_facts.hpp"
@@ -196,7 +197,7 @@ public:
     void release_result();
     /// After listen_later: the pause is over.
     void resume_listening() { want_listening(); }
-    /// What applies to a statement that is sent again: the pool's limits, lowered by SET pgsteady.* (D40).
+    /// What applies to a statement that is sent again: the pool's limits, lowered by SET and SET LOCAL pgsteady.* (D40).
     [[nodiscard]] retry_limits limits() const;
     [[nodiscard]] bool keeps_result_back() const { return extra_ != nullptr && !extra_->withheld.empty(); }
     /// There is something to report: a cheap look, since mostly there is nothing.
@@ -349,6 +350,8 @@ private:
     std::string_view client_encoding() const;
     void change_setting(const std::string& name, std::optional<std::string> value, bool reset);
     void transaction_ended(bool committed);
+    void note_local_wishes(const statement_effects& effects);
+    void settle_local_wishes(char status);
     void ask_truth();
     void on_truth(outcome how);
     void forget_statements();
@@ -463,6 +466,8 @@ private:
     bool touched_ = false;           // the ledger changed in the open transaction
     bool perhaps_kept_ = false;      // and a COMMIT stood in the same string: losing the server may not undo it
     bool uncertain_ = false;         // and only the server knows to what
+    bool has_wishes_ = false;        // extra::wishes is about the open transaction
+    bool wishes_unsure_ = false;     // it was rolled back, perhaps to a savepoint; the text has not been looked at
     bool forward_large_ = false;     // the large client frame in passage goes to the server
     bool large_is_query_ = false;
     bool schema_touched_ = false;    // by the open transaction, or the request at hand
@@ -587,6 +592,7 @@ private:
         std::string withheld;                                           // the unfinished result (D26)
         std::string finished_texts;  // see remember_texts()
         std::string taken_back;
+        local_wishes wishes;      // SET LOCAL pgsteady.*
         settings_ptr chosen;      // what the lost transaction had set, if its COMMIT turns out to be done
         std::string late_notice;  // goes before the tag of a COMMIT that is answered here
         std::deque<redo> redos;   // what becomes of what was taken back, in order

@@ -138,6 +138,7 @@ void session::apply_effects(const statement_effects& effects) {
     if (effects.deallocate_all) forget_statements();
     forget_deallocated(effects, effects.statements);
     apply_settings(effects);
+    note_local_wishes(effects);
     note_channels(effects);
 }
 
@@ -217,6 +218,20 @@ void session::transaction_ended(bool committed) {
         link_->applied = committed_applied_;
     }
     if (extra_ != nullptr) extra_->touched_names.clear();
+}
+
+void session::note_local_wishes(const statement_effects& effects) {
+    if (!has_wishes_ && !begins_local_wishes(effects)) return;
+    more().wishes.note(effects);
+    if (effects.transaction_control) wishes_unsure_ = false;
+    has_wishes_ = !extra_->wishes.empty();
+}
+
+/// A request is complete. How far a ROLLBACK went whose text was prepared before anything was set is not followed.
+void session::settle_local_wishes(char status) {
+    if (status != 'I' && !wishes_unsure_) return;
+    extra_->wishes = {};
+    has_wishes_ = wishes_unsure_ = false;
 }
 
 /// Asks the server for the values of everything that may have changed.

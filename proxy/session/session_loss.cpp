@@ -32,6 +32,7 @@ void session::emit_ready(char status) {
     complete_at_ = tables_.to_client.size();
     attempts_ = 0;
     moved_ = false;
+    if (has_wishes_) settle_local_wishes(status);
 }
 
 void session::refuse_waiting(const error_fields& why) {

@@ -231,6 +231,7 @@ void session::on_command_complete(std::string_view body) {
     began_within_ = report_.what == request_report::operation::begin ||
                     (began_within_ && !rollback && report_.what != request_report::operation::commit);
     last_tag_ = rollback ? 'R' : report_.what == request_report::operation::commit ? 'C' : '\0';
+    wishes_unsure_ |= rollback && has_wishes_;
     // A block that began and ended within the request: which LISTEN stood in it is not followed.
     if (rollback && link_->transaction_status == 'I' && extra_ != nullptr && !extra_->listening.changes.empty())
         extra_->listening.unknown = true;
@@ -391,6 +392,7 @@ void session::finish_request(char status) {
     attempts_ = 0;
     rows_ = copied_ = 0;
     conflict_ = copying_out_ = needs_primary_ = moved_ = false;
+    if (has_wishes_) settle_local_wishes(status);
     if (remembering_texts_) remember_finished_texts();
     file_kept(status);
     if (link_->tracker.empty() && !redoing_) guarding_ = false;

@@ -265,7 +265,8 @@ effects_ptr session::note_hits(std::string_view text, token_hits hits) {
     if (!hits.any()) return nullptr;
     if (hits.has(token_hit::sequence_use)) sequence_used_ = true;
     if (pool_.pin_opaque && hits.has(token_hit::call)) pin(static_cast<std::uint32_t>(pin_reason::opaque));
-    return hits.has(needs_parser_mask) ? tables_.effects.get(text, hits) : nullptr;
+    const bool matters = hits.has(needs_parser_mask) || (has_wishes_ && hits.has(transaction_mask));
+    return matters ? tables_.effects.get(text, hits) : nullptr;
 }
 
 /// A reason to keep the server; counted when it is new.

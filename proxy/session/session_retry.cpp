@@ -45,7 +45,9 @@ std::string session::take_requests_back() { return std::exchange(more().taken_ba
 
 retry_limits session::limits() const {
     const auto wish = [this](std::string_view name) -> std::optional<std::string_view> {
-        const std::string* value = pool_.retry.client_control ? desired_->find(name) : nullptr;
+        if (!pool_.retry.client_control) return std::nullopt;
+        const std::string* const local = has_wishes_ ? extra_->wishes.find(name) : nullptr;
+        const std::string* const value = local != nullptr ? local : desired_->find(name);
         return value != nullptr ? std::optional<std::string_view>(*value) : std::nullopt;
     };
     return limits_of(pool_.retry, pool_.hold_timeout,

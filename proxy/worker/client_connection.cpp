@@ -161,6 +161,7 @@ bool client_connection::act() {
     }
     if (asked.listen_later) listen_after_pause();
     if (asked.want_server) {
+        waits_at_most = patience_of_retry();
         if (server_connection* server = pool_->request(*this, session_->need(), failed_since_)) {
             take_server(*server);
             changed = true;
@@ -195,6 +196,13 @@ void client_connection::take_requests_back(const session_actions& asked) {
         alive->end_pause();
         alive->worker_.settle();
     });
+}
+
+/// What a statement that is sent again may wait, if its client wants that to be less than others may; 0: it does not.
+pool_duration client_connection::patience_of_retry() const {
+    if (failed_since_ == pool_time{}) return {};
+    const pool_duration wished = session_->limits().timeout;
+    return wished != pool_duration(pool_->facts.hold_timeout) ? wished : pool_duration{};
 }
 
 void client_connection::end_pause() {

@@ -122,6 +122,7 @@ private:
     void fence_lost(lost_backend whom, fence_facts what, const request_report& done, std::string incident);
     void take_requests_back(const session_actions& asked);
     void end_pause();
+    [[nodiscard]] pool_duration patience_of_retry() const;
     void watch_result();
     void listen_after_pause();
     void begin_role_wait();

@@ -93,6 +93,23 @@ TEST_CASE("D41: who waits first is served first, and may leave from anywhere") {
     CHECK(fix.under_test.next_waiter() == nullptr);
 }
 
+TEST_CASE("D40: whose client wants it waits for less than others, wherever it stands, and even if they wait for ever") {
+    for (const pool_duration limit : {pool_duration(30s), pool_duration(0s)}) {
+        pool_rules rules;
+        rules.hold_timeout = limit;
+        pool_fixture fix(rules);
+        std::array<pool_waiter, 3> waiters;
+        waiters[1].waits_at_most = 2s;
+        for (pool_waiter& each : waiters) fix.under_test.enqueue(each, fix.now);
+        CHECK(fix.under_test.expired(fix.now + 1s).empty());
+        CHECK(fix.under_test.expired(fix.now + 2s) == std::vector<pool_waiter*>{&waiters[1]});
+        CHECK(fix.under_test.expired(fix.now + 29s).empty());
+        CHECK(fix.under_test.waiting() == 2);
+        for (pool_waiter& each : waiters)
+            if (each.queued) fix.under_test.leave(each);
+    }
+}
+
 TEST_CASE("a wait ends after hold_timeout, and never if that is off (P51)") {
     pool_fixture fix;
     std::array<pool_waiter, 2> waiters;

@@ -48,4 +48,20 @@ def client_control_can_be_off(bench):
         assert _read_whose_server_dies(bench, client).value() == "0"
 
 
-CASES = [client_declines_retries, client_cannot_raise_the_limit, client_control_can_be_off]
+def client_wants_no_long_retries(bench):
+    """D40: what was in flight is not waited for longer than its client wants; what was not sent yet waits as for others."""
+    with bench.proxy(pool={"hold_timeout": "120s"}) as proxy, proxy.connect(DATABASE) as client:
+        client.query("set pgsteady.retry_timeout = '1s'")
+        client.send(msg.query(READ))
+        bench.wait_running("/* a read */")
+        bench.cluster.stop("immediate")
+        try:
+            assert client.read_result(60).sqlstate == "57P03"
+            client.send(msg.query("select 1"))
+        finally:
+            bench.cluster.start()
+        assert client.read_result(60).value() == "1"
+
+
+CASES = [client_declines_retries, client_cannot_raise_the_limit, client_control_can_be_off,
+         client_wants_no_long_retries]
