@@ -226,6 +226,9 @@ public:
     [[nodiscard]] bool in_transaction() const;
     /// Fingerprints of the statements that have been sent and have no answer yet.
     [[nodiscard]] std::vector<std::uint64_t> statements_in_flight() const;
+    /// What the server runs for this client may be committing by now: a cancel could make that visible before it is
+    /// replicated (T7).
+    [[nodiscard]] bool may_be_committing() const;
     /// The server runs something for this client (a cancel makes sense).
     [[nodiscard]] bool busy() const { return link_ != nullptr && link_->tracker.client_readies_owed() > 0; }
     [[nodiscard]] std::int32_t client_pid() const { return client_pid_; }

@@ -353,6 +353,18 @@ bool session::commit_was_sent() const {
     }
 }
 
+bool session::may_be_committing() const {
+    if (link_ == nullptr) return false;
+    if (link_->transaction_status != 'I') return commit_was_sent();
+    std::vector<sent_request> sent;
+    if (!link_->kept_complete || !split_requests(link_->kept_requests, link_->kept_answered, text_lookup(), sent))
+        return true;
+    return std::any_of(sent.begin(), sent.end(), [this](const sent_request& each) {
+        return each.opaque || !std::all_of(each.texts.begin(), each.texts.end(),
+                                           [this](const std::string& text) { return only_reads(text); });
+    });
+}
+
 // ---------------------------------------------------------------------------------------------
 // A transaction that died with its server, seen from the client: failed until it is ended.
 

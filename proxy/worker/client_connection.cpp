@@ -565,6 +565,7 @@ void client_connection::give_up_server() {
     if (pool_ == nullptr) return;
     if (queued) pool_->leave_queue(*this);
     worker_.withdraw_grant(*this);
+    const bool may_commit = session_ != nullptr && session_->may_be_committing();
     if (session_ != nullptr) session_->on_client_gone();
     const session_actions asked = session_ != nullptr ? session_->take_actions() : session_actions{};
     if (server_ == nullptr) return;
@@ -572,7 +573,7 @@ void client_connection::give_up_server() {
     const bool wanted =
         asked.give_back == session_actions::release::reuse || asked.give_back == session_actions::release::reset;
     if (wanted) pool_->give_back(*server, asked.give_back);
-    else if (server->link.tracker.client_readies_owed() > 0) pool_->abandon(*server);
+    else if (server->link.tracker.client_readies_owed() > 0) pool_->abandon(*server, may_commit);
     else pool_->give_back(*server, session_actions::release::discard);
 }
 

@@ -237,10 +237,11 @@ void local_pool::give_back(server_connection& server, session_actions::release h
     put_idle(server);
 }
 
-void local_pool::abandon(server_connection& server) {
+void local_pool::abandon(server_connection& server, bool may_commit) {
     worker_.counters().checkins.add();
     ++checkins;
     server.detach();
+    if (may_commit && server.serves() == server_need::primary) return fence_abandoned(server);
     if (!server.has_cancel()) worker_.cancel_on_server(server);
     if (!server.has_cancel()) return lost_idle(server);
     server.wait_for_cancel();

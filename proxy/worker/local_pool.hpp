@@ -37,8 +37,9 @@ public:
     /// What a session has done with.
     void give_back(server_connection& server, session_actions::release how);
     /// A client has left while this server works for it: the query is cancelled before the connection is closed, and
-    /// keeps its permit until then, so that abandoned queries never add up to more than the pool's size.
-    void abandon(server_connection& server);
+    /// keeps its permit until then, so that abandoned queries never add up to more than the pool's size. What may be
+    /// committing is fenced instead, which spares who waits for a standby (T7).
+    void abandon(server_connection& server, bool may_commit);
     /// A connection to the primary was given up while its server worked: what it was doing is brought to its end, without
     /// delaying anybody (recovery.md 2.8, D24). Of what is terminated, `told` hears once whether its end is confirmed; only
     /// then may it be sent again (is_fenced()). It is called on this worker, later; never if `need` is none or cancel, or
@@ -185,6 +186,7 @@ private:
     [[nodiscard]] bool admit_waiter(client_connection& client);
     void refuse_for_want_of_room(client_connection& client, std::string_view limit);
     void refuse_writes();
+    void fence_abandoned(server_connection& server);
     void stopped_waiting(pool_waiter& waiter, hold_outcome how);
     void refuse_all(const std::vector<pool_waiter*>& whom, const error_fields& why);
     void refuse_late(group& of, pool_time now);

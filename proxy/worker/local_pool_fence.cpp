@@ -23,6 +23,21 @@ void local_pool::fence(lost_backend whom, fence_need need, std::string incident,
     worker_.waiting_changed();  // looked at with every short tick from now on
 }
 
+/// It keeps its permit until its end is known, or time is up; but not if it is the pool's only one, since the question is
+/// asked by another.
+void local_pool::fence_abandoned(server_connection& server) {
+    const bool keeps = worker_.shared().settings().fence.enabled && group_of(server).core.open() > 1;
+    fence_told over;
+    if (keeps)
+        over = [this, alive = server.weak_from_this()](fence_outcome) {
+            const auto still = alive.lock();
+            if (still != nullptr && still->now() == server_connection::phase::abandoned) lost_idle(*still);
+        };
+    fence(server.identity(), fence_need::terminate, worker_.new_incident(), std::move(over));
+    if (!keeps) return lost_idle(server);
+    server.wait_for_cancel();
+}
+
 void local_pool::pursue_lost() {
     if (!shared->fences.any()) return;
     const pool_time now = worker_.loop().now();

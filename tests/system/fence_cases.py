@@ -144,6 +144,52 @@ def who_waits_for_a_standby_is_spared(bench):
         bench.cluster.configure(synchronous_standby_names=None, synchronous_commit=None)
 
 
+def a_client_that_vanishes_cuts_no_wait_for_a_standby(bench):
+    """T7: what it left behind is not cancelled, as long as that would make its commit visible too early."""
+    _vanish_in_a_wait(bench, "insert into t values (8)")
+    _vanish_in_a_wait(bench, "begin", "insert into t values (9)", "commit")
+
+
+def _vanish_in_a_wait(bench, *texts):
+    waits = "select pid from pg_stat_activity where wait_event = 'SyncRep'"
+    before_it = bench.sql("select count(*) from t")
+    bench.cluster.configure(synchronous_standby_names="nobody", synchronous_commit="on")
+    try:
+        eventually(lambda: bench.sql("show synchronous_standby_names") == [["nobody"]], "it is in force")
+        with bench.proxy(pool={"size": 2}) as proxy:
+            client = proxy.connect(DATABASE)
+            for text in texts[:-1]:
+                client.query(text)
+            client.send(msg.query(texts[-1]))
+            eventually(lambda: bench.sql(waits), "it waits for the standby")
+            waiting = bench.sql(waits)
+            client.reset()
+            until = time.monotonic() + 1.0
+            while time.monotonic() < until:
+                assert bench.sql(waits) == waiting, "it was ended"
+                assert bench.sql("select count(*) from t") == before_it
+                time.sleep(0.05)
+            bench.cluster.configure(synchronous_standby_names=None)
+            eventually(lambda: bench.sql("select count(*) from t") != before_it, "it is committed")
+            eventually(lambda: sum(fences(proxy).values()) == 1, "its end is seen")
+    finally:
+        bench.cluster.configure(synchronous_standby_names=None, synchronous_commit=None)
+
+
+def a_client_that_vanishes_leaves_no_write_running(bench):
+    """Its server ends by SQL that looks first, or by a cancel; whoever comes next has a place in the pool, even the only one."""
+    for size, text in ((2, "update t set id = id where pg_sleep(30) is not null; select pg_sleep(30) /* left */"),
+                       (1, "update t set id = id where pg_sleep(30) is not null; select pg_sleep(30) /* left */"),
+                       (1, "select pg_sleep(30) /* left */")):
+        with bench.proxy(pool={**ONE_SERVER, "size": size}, fence=BY_US_ALONE) as proxy, proxy.connect(DATABASE) as other:
+            client = proxy.connect(DATABASE)
+            client.send(msg.query(text))
+            pid = pid_of(bench, "/* left */")
+            client.reset()
+            eventually(lambda: not is_there(bench, pid), "what it left behind has ended", 5)
+            assert other.value("select 1") == "1"
+
+
 def servers_notice_by_themselves(bench):
     """2.7: PostgreSQL 14 and later looks whether we are still there, also if we can do nothing any more."""
     with gated(bench, fence={"enabled": False}) as (gate, proxy), proxy.connect(DATABASE) as client:
@@ -195,5 +241,7 @@ def nothing_is_fenced_without_need(bench):
 
 
 CASES = [a_read_is_cancelled, a_statement_that_writes_is_terminated, a_transaction_is_terminated,
-         a_client_that_became_somebody_else, who_waits_for_a_standby_is_spared, servers_notice_by_themselves,
+         a_client_that_became_somebody_else, who_waits_for_a_standby_is_spared,
+         a_client_that_vanishes_cuts_no_wait_for_a_standby, a_client_that_vanishes_leaves_no_write_running,
+         servers_notice_by_themselves,
          settings_of_ours_outlive_a_reset, nothing_is_fenced_without_need]
