@@ -393,6 +393,7 @@ bool cluster_policy::conclude(const moment& at) {
     const bool same = before.mode == view_.mode && before.writes == view_.writes && before.deaf_since == view_.deaf_since &&
                       before.primary == view_.primary && before.informed == view_.informed &&
                       before.timeline == view_.timeline && before.two_primaries == view_.two_primaries &&
+                      before.standbys_only == view_.standbys_only &&
                       before.held_by_operator == view_.held_by_operator && readable_before == readable_now &&
                       std::equal(before.hosts.begin(), before.hosts.end(), view_.hosts.begin(), view_.hosts.end(), same_host);
     ++view_.version;
@@ -479,6 +480,7 @@ bool cluster_policy::is_readable(std::size_t index, const host_view& seen) const
         for (std::size_t i = 0; i < index; ++i)
             if (hosts_[i].known() && hosts_[i].found().system_identifier != seen.system_identifier) return false;
     const config::read_only_settings& limits = rules_.read_only;
+    if (!limits.enabled && view_.standbys_only) return true;  // there is nothing better, and nobody wanted it judged
     if (!seen.lag_bytes && !seen.lag_time) return hosts_.size() == 1;
     if (limits.max_lag_bytes != 0 && seen.lag_bytes && *seen.lag_bytes > limits.max_lag_bytes) return false;
     return limits.max_lag.count() == 0 || !seen.lag_time || *seen.lag_time <= limits.max_lag;
@@ -487,7 +489,7 @@ bool cluster_policy::is_readable(std::size_t index, const host_view& seen) const
 /// Best first: nothing missing, then little missing, then near. In steps, so that the order does not change all the time.
 std::vector<std::size_t> cluster_policy::readable_hosts() const {
     std::vector<std::size_t> result;
-    if (!rules_.read_only.enabled) return result;
+    if (!rules_.read_only.enabled && !view_.standbys_only) return result;
     for (std::size_t i = 0; i < hosts_.size(); ++i)
         if (is_readable(i, view_.hosts[i])) result.push_back(i);
     const auto open = [this](std::size_t i) { return view_.hosts[i].breaker == breaker_state::open; };
@@ -520,6 +522,9 @@ void cluster_policy::fill_view() {
         view_.hosts[i] = {};
         fill_host(i, view_.hosts[i]);
     }
+    view_.standbys_only = !last_primary_ && std::all_of(hosts_.begin(), hosts_.end(), [](const host_watch& each) {
+        return each.known() && each.found().role == host_role::standby;
+    });
     view_.readable = readable_hosts();
     if (!primary_ || !view_.readable.empty() || !storage_.failing()) return;
     view_.readable = {*primary_};  // better than nothing: it shows everything

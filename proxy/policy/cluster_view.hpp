@@ -94,6 +94,7 @@ struct cluster_view {
     time_point lost_since{};               ///< when the primary was lost, or watching began; while there is none
     std::optional<time_point> deaf_since{};  ///< since when no host answers
     bool lone_standby = false;             ///< one host that has never been anything but a standby: it is what it says
+    bool standbys_only = false;            ///< all hosts are known, and none has been anything but a standby
     bool two_primaries = false;            ///< D27
     bool held_by_operator = false;
     breaker_state write = breaker_state::closed;  ///< the way for writes: closed while there is a primary to send them to

@@ -16,6 +16,8 @@ service_mode judge_service(const cluster_view& seen, const service_rules& rules,
     }
     const bool ends = rules.hold_timeout.count() > 0;
     if (ends && seen.deaf_since && now - *seen.deaf_since >= rules.hold_timeout) return service_mode::offline;
+    // Without a read-only mode a pool of standbys is what any pool is (D1): it serves what there is, from the start.
+    if (!rules.read_only && seen.standbys_only && !seen.readable.empty()) return service_mode::read_only;
     const bool can_read = rules.read_only && !seen.readable.empty();
     const bool waited = ends && now - seen.lost_since >= rules.hold_timeout;
     return can_read && (seen.lone_standby || waited) ? service_mode::read_only : service_mode::holding;

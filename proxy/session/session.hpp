@@ -78,6 +78,7 @@ struct pool_facts {
     std::uint32_t max_message = frame_length_limit_default;
     bool pin_opaque = false;                      ///< CALL pins (D12)
     service_mode service = service_mode::normal;  ///< of the pool's cluster, as this worker knows it
+    bool only_standbys = false;  ///< all its hosts are, and nothing is to be made of that: they get whatever comes (D1)
 
     // Recovery. All of it is looked at after a failure only, but for retry.result_hold.
     bool recovers = true;          ///< the kill switch `recovery.enabled`

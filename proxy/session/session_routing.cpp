@@ -23,6 +23,7 @@ bool session::only_reads(std::string_view text) const {
 
 /// `known` false: the rest of the segment has to arrive first.
 server_need session::judge_need(const client_frame& frame, bool& known) const {
+    if (pool_.only_standbys) return server_need::read_only;
     if (pins_ != 0 || replaying_) return server_need::primary;  // no standby listens
     if (redoing_ && !needs_primary_ &&
         (extra_->redos.front().fate == request_fate::again_read ||

@@ -82,7 +82,7 @@ std::vector<std::shared_ptr<server_connection>> local_pool::all_servers() const 
 cluster::view_ptr local_pool::own_view() const {
     const service_rules patience{rules_->pool.hold_timeout, rules_->read_only.enabled, rules_->breaker.enabled};
     const service_mode mode = judge_service(*seen_, patience, worker_.loop().now());
-    const bool reads = rules_->read_only.enabled || seen_->readable.empty();
+    const bool reads = rules_->read_only.enabled || seen_->readable.empty() || seen_->standbys_only;
     if (mode == seen_->mode && rules_->breaker.enabled && reads) return seen_;
     auto own = std::make_shared<cluster_view>(*seen_);
     if (!reads) own->readable.clear();
@@ -119,6 +119,7 @@ bool local_pool::follow_time() {
 void local_pool::take_view() {
     const cluster::view_ptr before = std::exchange(view_, own_view());
     facts.service = view_->mode;
+    facts.only_standbys = view_->standbys_only && !(rules_->read_only.enabled && rules_->recovery.enabled);
     if (before->primary != view_->primary || before->timeline != view_->timeline) facts.catalogue.forget();
     if (places_changed(*before, *view_)) {
         forget_role(pool_time::max());

@@ -740,6 +740,26 @@ TEST_CASE("lag decides who may be read") {
     }
 }
 
+TEST_CASE("D1: standbys of which no primary is known are read without a read-only mode, until there is a primary") {
+    cluster_rules rules;
+    rules.read_only.enabled = false;
+    story s(2, rules);
+    s.up(0, story::standby());
+    CHECK(s.policy.view().readable.empty());  // the other one may be the primary
+    s.refuse(1);
+    CHECK(s.policy.view().readable.empty());
+    s.up(1, story::standby());
+    CHECK(s.policy.view().standbys_only);
+    CHECK(s.policy.view().readable.size() == 2);
+    CHECK(s.policy.view().mode == service_mode::read_only);
+    s.dies(0);
+    CHECK(s.policy.view().readable == std::vector<std::size_t>{1});
+    s.ask(1, story::primary(2));
+    CHECK_FALSE(s.policy.view().standbys_only);
+    CHECK(s.policy.view().mode == service_mode::normal);
+    CHECK(s.policy.view().readable.empty());
+}
+
 TEST_CASE("a standby that follows the old primary is not read") {
     story tale(3);
     tale.up(0, story::primary());

@@ -80,3 +80,13 @@ TEST_CASE("a host that is alone and was never anything but a standby is read at 
     CHECK(judge_service(view, {}, start) == service_mode::read_only);
     CHECK(judge_service(view, {30s, false}, start) == service_mode::holding);
 }
+
+TEST_CASE("D1: a pool of standbys serves without a read-only mode, too, and then from the start") {
+    cluster_view view = lost();
+    view.standbys_only = true;
+    CHECK(judge_service(view, {30s, false}, start) == service_mode::read_only);
+    CHECK(judge_service(view, {0s, false}, start) == service_mode::read_only);
+    CHECK(judge_service(view, {}, start) == service_mode::holding);  // one of them may be about to be promoted
+    view.readable.clear();
+    CHECK(judge_service(view, {30s, false}, start) == service_mode::holding);
+}

@@ -175,3 +175,21 @@ TEST_CASE("a session reports what may have changed the schema once that is commi
     client.lose_server();
     CHECK(changed());
 }
+
+TEST_CASE("D1: where there are only standbys and no read-only mode, they get whatever comes, and have the word") {
+    changing_roles at;
+    at.be_standby(true);
+    at.world.facts.service = service_mode::read_only;
+    for (const bool recovers : {true, false}) {
+        at.world.facts.recovers = recovers;
+        at.world.facts.only_standbys = true;
+        session_driver client(at.world);
+        CHECK(client.ask(client::query("select 'x'")).find("SELECT 1") != std::string::npos);
+        CHECK(client.conversation.need() == server_need::read_only);
+        // The scripted server takes writes; what matters is that it is asked.
+        (void)client.ask(client::query("begin; insert into log values ('a')"));
+        CHECK(client.conversation.need() == server_need::read_only);
+        CHECK(client.ask(client::query("commit")).find("COMMIT") != std::string::npos);
+    }
+    CHECK(at.world.database.log == std::vector<std::string>{"a", "a"});
+}
