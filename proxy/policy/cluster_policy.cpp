@@ -390,12 +390,12 @@ bool cluster_policy::conclude(const moment& at) {
     std::vector<std::size_t> readable_now = view_.readable;
     std::sort(readable_before.begin(), readable_before.end());
     std::sort(readable_now.begin(), readable_now.end());
-    const bool same = before.mode == view_.mode && before.writes == view_.writes && before.deaf_since == view_.deaf_since &&
-                      before.primary == view_.primary && before.informed == view_.informed &&
-                      before.timeline == view_.timeline && before.two_primaries == view_.two_primaries &&
-                      before.standbys_only == view_.standbys_only &&
-                      before.held_by_operator == view_.held_by_operator && readable_before == readable_now &&
-                      std::equal(before.hosts.begin(), before.hosts.end(), view_.hosts.begin(), view_.hosts.end(), same_host);
+    const bool same =
+        before.mode == view_.mode && before.writes == view_.writes && before.deaf_since == view_.deaf_since &&
+        before.primary == view_.primary && before.informed == view_.informed && before.timeline == view_.timeline &&
+        before.two_primaries == view_.two_primaries && before.standbys_only == view_.standbys_only &&
+        before.held_by_operator == view_.held_by_operator && readable_before == readable_now &&
+        std::equal(before.hosts.begin(), before.hosts.end(), view_.hosts.begin(), view_.hosts.end(), same_host);
     ++view_.version;
     return !same;
 }

@@ -76,7 +76,8 @@ std::vector<pool_waiter*> pool::expired(pool_time now) {
     if (!any_impatient_) return late;
     const std::vector<pool_waiter*> others = dismiss([now](const pool_waiter& each) { return each.deadline <= now; });
     late.insert(late.end(), others.begin(), others.end());
-    any_impatient_ = std::any_of(waiters_.begin(), waiters_.end(), [](const auto* each) { return each->waits_at_most.count() > 0; });
+    any_impatient_ =
+        std::any_of(waiters_.begin(), waiters_.end(), [](const auto* each) { return each->waits_at_most.count() > 0; });
     return late;
 }
 

@@ -55,7 +55,7 @@ struct pooled_server {
 struct pool_waiter {
     pool_time waits_since{};
     pool_time deadline{};
-    pool_duration waits_at_most{};            ///< what it wants, if that is shorter than the pool's hold_timeout (D40); 0: nothing
+    pool_duration waits_at_most{};  ///< by its own wish (D40); 0: for hold_timeout
     bool queued = false;
     bool noticed = false;                     ///< has been told that it waits
     bool held = false;                        ///< nobody could be served when it began to wait: an outage or an order

@@ -52,15 +52,14 @@ void local_wishes::follow(const transaction_step& said) {
         case action::rollback_to:  // the savepoint itself stays
             steps_.erase(mark == steps_.rend() ? from : from + 1, steps_.end());
             return;
-        default:
-            steps_.clear();
-            too_many_ = false;
+        default: steps_.clear(); too_many_ = false;
     }
 }
 
 void local_wishes::add(step next) {
     if (too_many_) return;
-    const bool again = !next.savepoint && !steps_.empty() && !steps_.back().savepoint && steps_.back().name == next.name;
+    const bool again =
+        !next.savepoint && !steps_.empty() && !steps_.back().savepoint && steps_.back().name == next.name;
     if (again) {
         steps_.back() = std::move(next);
         return;

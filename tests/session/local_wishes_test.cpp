@@ -38,7 +38,8 @@ TEST_CASE("P36: SET LOCAL is undone by ROLLBACK TO a savepoint in front of it, a
     CHECK(left({set(1), "savepoint a", "savepoint b", set(0), "rollback to a"}) == "1");
     CHECK(left({"savepoint a", set(1), "savepoint a", set(0), "rollback to a"}) == "1");
     CHECK(left({set(1), "savepoint a", set(0), "release a"}) == "0");
-    CHECK(left({set(1), "savepoint a", "savepoint b", set(0), "release a", "savepoint b", set(2), "rollback to b"}) == "0");
+    CHECK(left({set(1), "savepoint a", "savepoint b", set(0), "release a", "savepoint b", set(2), "rollback to b"}) ==
+          "0");
     CHECK(left({set(0), "rollback to from_before"}) == "-");
     CHECK(left({set(0), "release from_before", set(1)}) == "1");
 }
@@ -97,7 +98,8 @@ TEST_CASE("D40: SET LOCAL pgsteady.* lowers the limits of its transaction, and o
     CHECK(retries_of(client) == usual);
 }
 
-TEST_CASE("D40: without retries the COMMIT of a transaction is not proven on another server, nor are others kept from it") {
+TEST_CASE(
+    "D40: without retries the COMMIT of a transaction is not proven on another server, nor are others kept from it") {
     for (const bool local : {true, false}) {
         session_world world(2);
         session_driver client(world);
@@ -112,7 +114,9 @@ TEST_CASE("D40: without retries the COMMIT of a transaction is not proven on ano
     }
 }
 
-TEST_CASE("a ROLLBACK TO that was prepared before anything was set takes everything back, since nobody knows how far it goes") {
+TEST_CASE(
+    "a ROLLBACK TO that was prepared before anything was set takes everything back, since nobody knows how far it "
+    "goes") {
     session_world world(1);
     session_driver client(world);
     const std::uint32_t usual = retries_of(client);

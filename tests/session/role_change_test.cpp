@@ -118,9 +118,8 @@ TEST_CASE("D21: a transaction that the refused request has begun itself gets 400
     const std::string extended = client::parse("", "begin") + client::bind("", "") + client::execute("") +
                                  client::parse("", "insert into log values ('x')") + client::bind("", "") +
                                  client::execute("") + client::sync();
-    for (const std::string& request :
-         {client::query("begin; insert into log values ('x')"),
-          client::query("begin; insert into log values ('x'); commit"), extended}) {
+    for (const std::string& request : {client::query("begin; insert into log values ('x')"),
+                                       client::query("begin; insert into log values ('x'); commit"), extended}) {
         failover at;
         (void)at.client.ask(request);
         at.client.tell_role(true);
