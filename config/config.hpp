@@ -239,7 +239,7 @@ struct retry_settings {
     bool jitter = true;
     bool conflicts = false;  // 40001 and 40P01 outside of a transaction
     std::uint64_t result_hold = 64 * kib;
-    milliseconds result_hold_time{20};
+    milliseconds result_hold_time{250};
     double budget = 0.10;               // share of statements that may be retries
     std::uint32_t budget_reserve = 10;  // retries per second beyond that share
     bool client_control = true;

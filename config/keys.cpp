@@ -305,7 +305,8 @@ constexpr std::array all_keys{
         "retry.result_hold", size(0, 16 * mib),
         "So much of an unfinished result is kept back, so that a read cut short can be repeated unseen. 0: nothing."),
     row<&p::retry, &retry_settings::result_hold_time>("retry.result_hold_time", duration(0 * ms, sec),
-                                                      "And for so long; slow results are passed on as they come."),
+                                                      "And for so long; slow results are passed on as they come. Answers "
+                                                      "that are complete never wait."),
     row<&p::retry, &retry_settings::budget>(
         "retry.budget", percent(100),
         "Retries may be this share of all statements, so that they never become the load."),
