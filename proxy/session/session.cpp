@@ -51,7 +51,10 @@ void session::begin(const parameter_list& startup) {
 // What a server reports under these settings is known if one has accepted them before; else one is asked.
 void session::try_welcome() {
     const auto known = pool_.known.find(desired_.get());
-    if (known == pool_.known.end()) return wait_for_server();
+    if (known == pool_.known.end()) {
+        need_ = need_to_welcome();
+        return wait_for_server();
+    }
     believed_ = pool_.service == service_mode::read_only ? as_read_only(tables_.reported, known->second.reported)
                                                          : as_of_primary(tables_.reported, known->second.reported);
     welcome();

@@ -262,6 +262,8 @@ private:
     taken take_frame(const client_frame& frame);
     taken take_detached(const client_frame& frame);
     server_need judge_need(const client_frame& frame, bool& known) const;
+    bool offered_request(sent_request& out, bool& known) const;
+    server_need need_to_welcome() const;
     bool only_reads(std::string_view text) const;
     std::string refused_word(const client_frame& frame) const;
     taken take_attached(const client_frame& frame);
@@ -429,7 +431,9 @@ private:
     void finish_told_request(std::vector<sent_request>& sent);
     bool is_done(const sent_request& first) const;
     void finish_done_request(std::vector<sent_request>& sent);
-    commit_judgement judge_open_transaction(const sent_request& first) const;
+    commit_judgement judge_commit(const sent_request& first) const;
+    commit_judgement judge_open_transaction() const;
+    bool end_lost_reader();
     void keep_chosen_settings();
     void answer_bluntly(std::string_view words, std::string_view incident);
     taken take_in_lost_transaction(const client_frame& frame);
@@ -597,6 +601,7 @@ private:
         std::string finished_texts;  // see remember_texts()
         std::string taken_back;
         local_wishes wishes;      // SET LOCAL pgsteady.*
+        commit_judgement lost_reader;  // of the transaction that died while its client was silent
         settings_ptr chosen;      // what the lost transaction had set, if its COMMIT turns out to be done
         std::string late_notice;  // goes before the tag of a COMMIT that is answered here
         std::deque<redo> redos;   // what becomes of what was taken back, in order

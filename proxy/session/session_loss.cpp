@@ -154,7 +154,11 @@ bool session::recover_requests(bool settled, std::string_view words, std::string
     if (plan.needs_fence && delivered_) more().resumed = resuming_ ? extra_->resumed : link_->journal.answer().value();
     lost_transaction_ = plan.block_lost;
     lost_unannounced_ = plan.block_lost && sent.empty() && !skip_to_sync_ && status == 'T';
-    if (lost_unannounced_) more().refusal = lost_transaction_error(plan.obstacle, incident);
+    if (lost_unannounced_) {
+        more().lost_reader = judge_open_transaction();
+        extra_->refusal = lost_transaction_error(plan.obstacle, incident);
+        if (extra_->lost_reader.what != commit_evidence::none) --seldom().lost[0];  // perhaps it is not told at all
+    }
     if (sent.empty() && ready_held_)
         release_result(), emit_ready('I');  // the request is done; what it waited for comes with the next server
     schedule(plan, words, incident);
@@ -169,7 +173,7 @@ recovery_plan session::make_plan(const std::vector<sent_request>& sent, char sta
     facts.committed = link_->committed_locally;
     facts.resumable = digesting_ && (status != 'I' || link_->journal.answer().bytes() > 0);
     judge_replay(facts);
-    if (status == 'T' && !sent.empty()) facts.commit = judge_open_transaction(sent.front());
+    if (status == 'T' && !sent.empty()) facts.commit = judge_commit(sent.front());
     recovery_plan plan = plan_recovery(sent, facts);
     const bool repeats = std::any_of(plan.requests.begin(), plan.requests.end(), [](const planned_request& each) {
         return each.fate == request_fate::again || each.fate == request_fate::again_read ||
@@ -231,9 +235,15 @@ void session::keep_chosen_settings() {
 }
 
 /// Whether the transaction in which `first` was to be the COMMIT has only read (D23).
-commit_judgement session::judge_open_transaction(const sent_request& first) const {
+commit_judgement session::judge_commit(const sent_request& first) const {
+    if (first.texts.size() != 1 || !contains_commit(first.texts.front())) return {};
+    return judge_open_transaction();
+}
+
+/// By all that has been answered in it.
+commit_judgement session::judge_open_transaction() const {
     const server_link& link = *link_;
-    if (uncertain_ || first.texts.size() != 1 || !contains_commit(first.texts.front())) return {};
+    if (uncertain_) return {};
     if (link.journal.active() && (!link.journal.complete() || link.journal.has_errors())) return {};
     std::string frames(link.journal.frames());
     frames += behind_requests(first_requests(link.kept_requests, link.kept_answered), link.journal_from);
@@ -276,7 +286,7 @@ void session::answer_bluntly(std::string_view words, std::string_view incident) 
         why = client_errors::committed_unseen(words, incident);
     else if (copying && (!commit || !in_block))
         why = client_errors::copy_lost(copied_, copy_is_over(), words, incident);
-    if (lost_unannounced_) more().refusal = why;
+    if (lost_unannounced_) more().refusal = why, extra_->lost_reader = {};
     const char status = lost_transaction_ ? 'E' : 'I';
     for (std::size_t i = 0; i < owed_readies; ++i) {
         const bool told = i == 0 && error_in_request_;  // by the server itself: only ReadyForQuery is missing
@@ -367,6 +377,38 @@ bool session::may_be_committing() const {
 
 // ---------------------------------------------------------------------------------------------
 // A transaction that died with its server, seen from the client: failed until it is ended.
+
+/// The client goes on in a transaction that died while it was silent. If what comes is its COMMIT, and it has only read, it
+/// is as good as done (D23), once the catalogue has confirmed that. True: the rest of the request has to arrive first.
+bool session::end_lost_reader() {
+    extra& e = more();
+    if (e.lost_reader.what == commit_evidence::none) return false;
+    bool known = true;
+    sent_request next;
+    const bool whole = offered_request(next, known);
+    if (!known) return true;
+    const commit_judgement found = std::exchange(e.lost_reader, {});
+    ++seldom().lost[0];
+    if (!whole) return false;
+    loss_facts facts;
+    facts.status = 'T';
+    facts.commit = found;
+    facts.may_retry = limits().max_retries > 0 && (!tables_.may_retry || tables_.may_retry());
+    recovery_plan plan = plan_recovery({next}, facts);
+    planned_request& only = plan.requests.front();
+    if (only.fate != request_fate::commit_done && only.fate != request_fate::commit_read) return false;
+    --seldom().lost[0];
+    if (only.fate == request_fate::commit_read) ++seldom().commits_pending;
+    redo again;
+    again.bytes = only.frames.size();
+    again.fate = only.fate;
+    again.reads = std::move(only.reads);
+    again.why = e.refusal;
+    e.redos.push_front(std::move(again));
+    redoing_ = true;
+    lost_transaction_ = lost_unannounced_ = false;
+    return false;
+}
 
 session::taken session::take_in_lost_transaction(const client_frame& frame) {
     if (frame.type == frontend::sync) {

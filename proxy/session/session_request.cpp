@@ -78,6 +78,7 @@ std::size_t session::on_client_bytes(std::string_view in) {
                             (frame.type == frontend::copy_data && frame.total > inspect_limit);
         if (!enough) break;
         offered_ = rest;
+        if (lost_unannounced_ && !is_control(frame.type) && !is_copy_type(frame.type) && end_lost_reader()) break;
         const bool again = redoing_;
         if (take_frame(frame) == taken::wait) break;
         used += frame.bytes.size();

@@ -317,7 +317,8 @@ void session::refute(const error_fields& why) {
     const bool commit = front.fate == request_fate::commit_read;
     front.fate = commit ? request_fate::commit_unknown : request_fate::statement_unknown;
     front.why = why;
-    ++seldom().lost[commit ? 2 : 3];
+    const bool never_sent = why.sqlstate == sqlstate::serialization_failure;  // the COMMIT of what died before it (R04)
+    ++seldom().lost[never_sent ? 0 : commit ? 2 : 3];
 }
 
 // ------------------------------------------------------------------------------------------ conflicts

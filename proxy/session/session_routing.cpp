@@ -36,27 +36,35 @@ server_need session::judge_need(const client_frame& frame, bool& known) const {
         return only_reads(body.substr(0, body.find('\0'))) ? server_need::read_only : server_need::primary;
     }
     if (frame.type == frontend::function_call) return server_need::primary;
-    std::size_t end = 0;  // of the segment
-    for (std::string_view rest = offered_;;) {
-        const frame_header header = read_frame_header(rest, pool_.max_message);
-        if (header.state == frame_header::status::malformed || offered_.size() - rest.size() > pool_.keep_bytes)
-            return server_need::primary;
-        if (header.state == frame_header::status::need_more || header.total > rest.size()) {
-            known = header.state == frame_header::status::ok && header.total > pool_.keep_bytes;
-            return server_need::primary;
-        }
-        if (header.type == frontend::flush || header.type == frontend::query) return server_need::primary;
-        rest.remove_prefix(header.total);
-        end = offered_.size() - rest.size();
-        if (header.type == frontend::sync) break;
-    }
-    std::vector<sent_request> segment;
-    if (!split_requests(offered_.substr(0, end), 0, text_lookup(), segment) || segment.size() != 1)
-        return server_need::primary;
-    const sent_request& only = segment.front();
+    sent_request only;
+    if (!offered_request(only, known)) return server_need::primary;
     const bool reads = !only.opaque && std::all_of(only.texts.begin(), only.texts.end(),
                                                    [this](const std::string& text) { return only_reads(text); });
     return reads ? server_need::read_only : server_need::primary;
+}
+
+/// The request at the front of what is offered: a Query, or a segment up to its Sync. False: it is none that can be
+/// looked at as one, or (`known` false) the rest of it has yet to arrive.
+bool session::offered_request(sent_request& out, bool& known) const {
+    known = true;
+    std::size_t end = 0;
+    for (std::string_view rest = offered_;;) {
+        const frame_header header = read_frame_header(rest, pool_.max_message);
+        if (header.state == frame_header::status::malformed || end > pool_.keep_bytes) return false;
+        if (header.state == frame_header::status::need_more || header.total > rest.size()) {
+            known = header.state == frame_header::status::ok && header.total > pool_.keep_bytes;
+            return false;
+        }
+        if (header.type == frontend::flush || (header.type == frontend::query && end > 0)) return false;
+        rest.remove_prefix(header.total);
+        end = offered_.size() - rest.size();
+        if (header.type == frontend::query || header.type == frontend::function_call || header.type == frontend::sync)
+            break;
+    }
+    std::vector<sent_request> all;
+    if (!split_requests(offered_.substr(0, end), 0, text_lookup(), all) || all.size() != 1) return false;
+    out = std::move(all.front());
+    return true;
 }
 
 /// What R01 says cannot be executed: the first word of the text.
@@ -70,7 +78,14 @@ std::string session::refused_word(const client_frame& frame) const {
     return word.empty() ? "the statement" : word;
 }
 
+/// A sign-in asks for nothing but what a server reports.
+server_need session::need_to_welcome() const {
+    const bool any = pool_.only_standbys || (pool_.service != service_mode::normal && pool_.recovers);
+    return any ? server_need::read_only : server_need::primary;
+}
+
 void session::reconsider(std::string_view in) {
+    if (waiting_ && phase_ == phase::welcoming) need_ = need_to_welcome();
     if (!waiting_ || phase_ != phase::ready) return;
     const frame_header header = read_frame_header(in, pool_.max_message);
     if (header.state != frame_header::status::ok) return;

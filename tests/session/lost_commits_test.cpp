@@ -217,3 +217,80 @@ TEST_CASE("D23: a COMMIT that was answered long ago is not in doubt") {
     later.world.facts.keep_bytes = 64;
     CHECK(sqlstate_of(later({begin, writing, commit, begin}, client::query(large))) == "40001");
 }
+
+TEST_CASE("D23: a transaction that has only read and dies while its client is silent is committed by the client's COMMIT") {
+    for (const std::string& last : {commit, extended("commit") + client::sync(), client::query("end")}) {
+        for (const std::size_t piece : {loss_plan::never, std::size_t(3)}) {
+            lost_commit lost;
+            for (const std::string& each : {begin, reading}) (void)lost.client.ask(each);
+            lost.client.lose_server("gone");
+            CHECK(lost.client.received().empty());
+            lost.client.client_piece = piece;
+            const std::string got = lost.client.ask(last);
+            CHECK(tag_of(got) == "COMMIT");
+            CHECK(types_of(got) == (last.front() == 'Q' ? "CZ" : "12nCZ"));
+            CHECK(got.back() == 'I');
+            CHECK(lost.client.conversation.take_report().lost[0] == 0);
+            CHECK(tag_of(lost.client.ask(reading)) == "SELECT 1");
+        }
+    }
+}
+
+TEST_CASE("D23: what it has set for the session lasts, since it is committed") {
+    lost_commit lost;
+    for (const char* each : {"begin", "set work_mem = '7MB'"}) (void)lost.client.ask(client::query(each));
+    lost.client.lose_server("gone");
+    CHECK(tag_of(lost.client.ask(commit)) == "COMMIT");
+    CHECK(lost.client.ask(client::query("show work_mem")).find("7MB") != std::string::npos);
+}
+
+TEST_CASE("D23, R04: any other transaction that died meanwhile is 40001, also to who goes on reading or only flushes") {
+    struct {
+        std::vector<std::string> before;
+        std::string last;
+        char status;
+    } const cases[] = {
+        {{begin, reading, writing}, commit, 'I'},
+        {{begin, reading}, reading, 'E'},
+        {{begin, reading}, extended("select 'b'") + client::sync(), 'E'},
+        {{begin, reading}, extended("commit") + extended("select 'b'") + client::sync(), 'E'},
+        {{client::query("begin isolation level serializable"), reading}, commit, 'I'},
+        {{begin, client::query("select set_config('work_mem', '5MB', true)")}, commit, 'I'},
+    };
+    for (const auto& each : cases) {
+        lost_commit lost;
+        for (const std::string& before : each.before) (void)lost.client.ask(before);
+        lost.client.lose_server("gone");
+        (void)lost.client.conversation.take_report();
+        const std::string got = lost.client.ask(each.last);
+        CHECK(sqlstate_of(got) == "40001");
+        CHECK(got.back() == each.status);
+        if (each.status == 'E') CHECK(lost.client.ask(client::query("rollback")).back() == 'I');
+        CHECK(lost.world.database.log.empty());
+    }
+}
+
+TEST_CASE("D23: whose proof is waited for in vain hears 40001: its COMMIT was never sent") {
+    lost_commit lost;
+    for (const std::string& each : {begin, reading}) (void)lost.client.ask(each);
+    lost.client.lose_server("gone");
+    lost.client.starved = true;
+    CHECK(lost.client.ask(commit).empty());
+    CHECK(lost.client.conversation.waiting());
+    lost.client.conversation.refuse_waiting(plain_error("57P03", "no server"));
+    lost.client.run();
+    const std::string got = lost.client.received();
+    CHECK(sqlstate_of(got) == "40001");
+    CHECK(got.back() == 'I');
+}
+
+TEST_CASE("a silent reader that says ROLLBACK, or goodbye, needs no server for it") {
+    for (const std::string& last : {client::query("rollback"), client::terminate()}) {
+        lost_commit lost;
+        for (const std::string& each : {begin, reading}) (void)lost.client.ask(each);
+        lost.client.lose_server("gone");
+        lost.client.starved = true;
+        const std::string got = lost.client.ask(last);
+        CHECK((tag_of(got) == "ROLLBACK" || lost.client.closed));
+    }
+}
