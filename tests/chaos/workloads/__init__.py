@@ -3,10 +3,11 @@
 from .bank import BankReader, BankTeller
 from .copying import CopyIn, CopyOut
 from .exactly_once import LogAutocommit, LogTransaction
+from .listening import Listener
 from .many import Idlers
 from .pipelines import Pipeliner
 from .protocol import Deferred, Portals
-from .reading import ReadLarge, ReadSmall
+from .reading import HEAP_ROWS, ReadLarge, ReadSmall, ReadUnordered
 from .scripts import Scripter
 from .standby import SlowRead, Snapshot
 from .state import PinnedSession, SessionState
@@ -21,6 +22,8 @@ create table accounts (id int primary key, balance bigint not null);
 insert into accounts select i, {START_BALANCE} from generate_series(1, {ACCOUNTS}) i;
 create table facts (i int primary key, pad text);
 insert into facts select i, repeat(md5(i::text), 3) from generate_series(1, {FACTS}) i;
+create table heap (i int, pad text);
+insert into heap select i, repeat(md5(i::text), 3) from generate_series(1, {HEAP_ROWS}) i;
 create procedure chaos_steps(who text, number int, steps int) language plpgsql as $$
 begin
   for step in 1..steps loop
@@ -38,10 +41,10 @@ CLEAN = f"truncate chaos_log, chaos_once; update accounts set balance = {START_B
 SMALL_READS = {"read", "sum", "state"}
 
 # (class, how many) of one run with all workloads together.
-MIX = [(LogAutocommit, 2), (LogTransaction, 2), (BankTeller, 2), (BankReader, 1), (ReadSmall, 2), (ReadLarge, 1),
-       (SessionState, 1), (PinnedSession, 1), (CopyIn, 1), (CopyOut, 1), (Pipeliner, 2), (Deferred, 1), (Portals, 1), (Scripter, 1),
+MIX = [(LogAutocommit, 2), (LogTransaction, 2), (BankTeller, 2), (BankReader, 1), (ReadSmall, 2), (ReadLarge, 1), (ReadUnordered, 2),
+       (SessionState, 1), (PinnedSession, 1), (Listener, 1), (CopyIn, 1), (CopyOut, 1), (Pipeliner, 2), (Deferred, 1), (Portals, 1), (Scripter, 1),
        (Idlers, 1)]
 
 __all__ = ["ACCOUNTS", "CLEAN", "FACTS", "MIX", "SCHEMA", "SMALL_READS", "START_BALANCE", "BankReader", "BankTeller",
-           "CopyIn", "CopyOut", "Deferred", "Idlers", "LogAutocommit", "LogTransaction", "PinnedSession", "Pipeliner", "Portals",
-           "ReadLarge", "ReadSmall", "Scripter", "SessionState", "SlowRead", "Snapshot"]
+           "CopyIn", "CopyOut", "Deferred", "Idlers", "Listener", "LogAutocommit", "LogTransaction", "PinnedSession", "Pipeliner", "Portals",
+           "ReadLarge", "ReadSmall", "ReadUnordered", "Scripter", "SessionState", "SlowRead", "Snapshot"]

@@ -1,10 +1,12 @@
-"""W4: ordered results whose digest is known: what arrives is all of one execution, or an error."""
+"""W4, W4b: results that are known: what arrives is all of one execution, or an error."""
 
 import hashlib
 
 from clients import DriverClient
 
 SMALL_ROWS, LARGE_ROWS = 480, 12_000                     # about 52 KB and 1.3 MB on the wire
+# W4b: more than a quarter of shared_buffers (rig.NODE), so that scans at the same time begin in each other's middle.
+HEAP_ROWS = 24_000
 _known = {}
 
 
@@ -38,3 +40,17 @@ class ReadLarge(ReadSmall):
     kind = "read-large"
     rows = LARGE_ROWS
     think = (0.05, 0.15)
+
+
+class ReadUnordered(ReadLarge):
+    """W4b, T13: the order changes from scan to scan. Each row once, whatever was read again, or an error."""
+    kind = "read-heap"
+    rows = HEAP_ROWS
+    think = (0.1, 0.3)
+
+    def step(self):
+        answer, rows = self.attempt(self.kind, None, lambda: self.execute("select i, pad from heap"))
+        if answer.error:
+            return
+        if len(rows) != self.rows or digest_of(sorted(rows)) != expected(self.rows):
+            self.history.violation("I6", self.name, f"{len(rows)} rows, {len(set(rows))} different ones, of {self.rows}")
