@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from contextlib import contextmanager
 
 from lib.cluster import PASSWORD, Cluster
@@ -26,6 +27,7 @@ create function raise_state(state text) returns void language plpgsql as
 grant all on all tables in schema public to app;
 """
 SIZE = 10                     # both pools' default
+AWAY = 9.0                    # seconds
 TOLD_TO_WRITERS = {"40001", "08007"}
 
 # What pgsteady may answer without ending the connection (README, the table of errors), and errors of PostgreSQL's own.
@@ -75,6 +77,14 @@ class Stage:
 
     def restart_fast(self):
         self.primary.restart()
+
+    def be_away(self):
+        """Longer than a pool's test of a connection usually may take."""
+        self.primary.stop()
+        self.standby.stop()
+        time.sleep(AWAY)
+        self.primary.start()
+        self.standby.start()
 
     def fail_over(self):
         os.kill(self.primary.pid, signal.SIGKILL)

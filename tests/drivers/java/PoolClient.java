@@ -71,6 +71,12 @@ public class PoolClient {
         HikariConfig config = new HikariConfig();
         config.setDataSource(source);
         if (size > 0) config.setMaximumPoolSize(size);
+        // Milliseconds; both, or HikariCP's own.
+        Long patience = Long.getLong("pool.validationTimeout");
+        if (patience != null) {
+            config.setConnectionTimeout(Long.getLong("pool.connectionTimeout"));
+            config.setValidationTimeout(patience);
+        }
         return new HikariDataSource(config);
     }
 
