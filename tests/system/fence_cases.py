@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -220,6 +221,29 @@ def settings_of_ours_outlive_a_reset(bench):
                 assert client.value(show) == "1s"
 
 
+def settings_of_ours_come_back_while_everybody_is_busy(bench):
+    """Nobody has to be idle for that: at most a second after the last time, and then before the next client is served."""
+    show = "show client_connection_check_interval"
+    with bench.proxy(pool=ONE_SERVER) as proxy, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(proxy.connect(DATABASE)) for _ in range(4)]
+        done = threading.Event()
+
+        def work(client):
+            while not done.is_set():
+                client.query("select pg_sleep(0.002)")
+        threads = [threading.Thread(target=work, args=(client,)) for client in clients[1:]]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(3):
+                clients[0].query("reset all")
+                eventually(lambda: clients[0].value(show) == "1s", "it is back")
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+
+
 def nothing_is_fenced_without_need(bench):
     """Ended by the server itself, by an operator, or by the client's own farewell: there is nothing left to end."""
     with bench.proxy(pool={"size": 2, "mode": "session"}) as proxy:
@@ -244,4 +268,5 @@ CASES = [a_read_is_cancelled, a_statement_that_writes_is_terminated, a_transacti
          a_client_that_became_somebody_else, who_waits_for_a_standby_is_spared,
          a_client_that_vanishes_cuts_no_wait_for_a_standby, a_client_that_vanishes_leaves_no_write_running,
          servers_notice_by_themselves,
-         settings_of_ours_outlive_a_reset, nothing_is_fenced_without_need]
+         settings_of_ours_outlive_a_reset, settings_of_ours_come_back_while_everybody_is_busy,
+         nothing_is_fenced_without_need]

@@ -8,6 +8,7 @@ from bench import DATABASE
 from chaos.gate import Gate
 from lib import messages as msg
 from lib.deadline import eventually
+from lib.proxy import base_config
 from pair import backends, before, mode, two_nodes, waiting
 
 TABLE = "create table t (id int primary key); alter table t owner to app"
@@ -93,6 +94,20 @@ def nobody_misses_his_own_write(bench):
         assert answer.result(40).value() == "1"
 
 
+def a_pool_of_standbys_serves_whatever_is_switched_off(bench):
+    """D1: without its own ideas the proxy is a plain pooler, and the server says itself what it does not do."""
+    off = {"enabled": False}
+    with two_nodes(bench, "only", TABLE) as (_, standby):
+        for switches in ({"read_only": off}, {"recovery": off},
+                         {"recovery": off, "breaker": off, "read_only": off, "replay": off, "guard": off}):
+            with bench.proxy_with(base_config(standby, **switches)) as proxy, proxy.connect(DATABASE) as client:
+                for _ in range(2):
+                    assert client.value("select count(*) from t") == "0"
+                    refused = client.query("insert into t values (1)")
+                    assert refused.error["M"] == "cannot execute INSERT in a read-only transaction", refused.error
+                assert [client.query(text).status for text in ("begin", "select 1", "commit")] == ["T", "T", "I"]
+
+
 def a_black_holed_primary(bench):
     """F12: nothing passes and nothing is refused. Within seconds reads go on, also the one under way, and a write that was sent
     is told that nobody knows (T5); those that come later wait, and are sent once when the way is open again."""
@@ -129,4 +144,4 @@ def a_black_holed_primary(bench):
 
 
 CASES = [read_only_mode, a_standby_that_lags_serves_no_reads, nobody_misses_his_own_write,
-         a_black_holed_primary]
+         a_pool_of_standbys_serves_whatever_is_switched_off, a_black_holed_primary]
