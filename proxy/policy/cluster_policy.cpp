@@ -522,9 +522,12 @@ void cluster_policy::fill_view() {
         view_.hosts[i] = {};
         fill_host(i, view_.hosts[i]);
     }
-    view_.standbys_only = !last_primary_ && std::all_of(hosts_.begin(), hosts_.end(), [](const host_watch& each) {
-        return each.known() && each.found().role == host_role::standby;
-    });
+    // Once that is found it stays so while one of them is away.
+    const auto is = [](host_role role) {
+        return [role](const host_watch& each) { return each.known() && each.found().role == role; };
+    };
+    view_.standbys_only = !last_primary_ && std::none_of(hosts_.begin(), hosts_.end(), is(host_role::primary)) &&
+                          (view_.standbys_only || std::all_of(hosts_.begin(), hosts_.end(), is(host_role::standby)));
     view_.readable = readable_hosts();
     if (!primary_ || !view_.readable.empty() || !storage_.failing()) return;
     view_.readable = {*primary_};  // better than nothing: it shows everything

@@ -200,6 +200,8 @@ public:
     void resume_listening() { want_listening(); }
     /// What applies to a statement that is sent again: the pool's limits, lowered by SET and SET LOCAL pgsteady.* (D40).
     [[nodiscard]] retry_limits limits() const;
+    /// Something that was sent is to be sent again, or to be answered in its turn.
+    [[nodiscard]] bool redoing() const { return redoing_; }
     [[nodiscard]] bool keeps_result_back() const { return extra_ != nullptr && !extra_->withheld.empty(); }
     /// There is something to report: a cheap look, since mostly there is nothing.
     [[nodiscard]] bool reports() const { return report_.requests != 0 || report_.seldom; }

@@ -283,7 +283,7 @@ void session::on_error_reply(std::string_view frame, bool forward) {
 /// standby has done nothing: the request goes to its successor, once (D21); a transaction has to begin anew (R17).
 void session::on_read_only_error(std::string_view frame, error_fields& fields) {
     ++report_.errors;
-    if (pool_.only_standbys) return tables_.to_client.view(frame);
+    if (pool_.only_standbys || (link_->standby && !pool_.recovers)) return tables_.to_client.view(frame);
     const role_question found = std::exchange(role_, role_question::none);
     if (!link_->standby && !confined_) {
         actions_.not_primary = found == role_question::none && !refuses_writes_itself();

@@ -161,6 +161,7 @@ bool client_connection::act() {
     }
     if (asked.listen_later) listen_after_pause();
     if (asked.want_server) {
+        if (!session_->redoing()) forget_failure();
         waits_at_most = patience_of_retry();
         if (server_connection* server = pool_->request(*this, session_->need(), failed_since_)) {
             take_server(*server);
@@ -196,6 +197,13 @@ void client_connection::take_requests_back(const session_actions& asked) {
         alive->end_pause();
         alive->worker_.settle();
     });
+}
+
+/// What was to be sent again has been answered otherwise: what comes next has its own time to wait (D3).
+void client_connection::forget_failure() {
+    if (retried_ > 0) count_retries(retry_outcome::failed, 1);
+    retried_ = 0;
+    failed_since_ = {};
 }
 
 /// What a statement that is sent again may wait, if its client wants that to be less than others may; 0: it does not.

@@ -123,6 +123,7 @@ private:
     void take_requests_back(const session_actions& asked);
     void end_pause();
     [[nodiscard]] pool_duration patience_of_retry() const;
+    void forget_failure();
     void watch_result();
     void listen_after_pause();
     void begin_role_wait();

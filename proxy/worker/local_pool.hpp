@@ -82,6 +82,8 @@ public:
 
     /// What is known of the cluster has changed.
     void on_view(cluster::view_ptr now);
+    /// After a change of mode, when everybody who waits has been asked again what for: whom no standby will do is refused.
+    void refuse_writes();
     /// pause or resume was ordered, or the generation changed: acts on what `shared` says.
     void on_orders();
 
@@ -185,7 +187,6 @@ private:
     void serve_waiting(group& of);
     [[nodiscard]] bool admit_waiter(client_connection& client);
     void refuse_for_want_of_room(client_connection& client, std::string_view limit);
-    void refuse_writes();
     void fence_abandoned(server_connection& server);
     void stopped_waiting(pool_waiter& waiter, hold_outcome how);
     void refuse_all(const std::vector<pool_waiter*>& whom, const error_fields& why);
@@ -250,6 +251,7 @@ private:
     std::deque<password_try> untried_;  // for want of limits.max_handshakes, or of a server
     std::size_t clients_here_ = 0;
     pool_time unused_since_{};
+    bool writes_end_ = false;  // read-only mode has begun, and who waits for a primary has yet to be told
     pool_time next_look_{};         // at what is unacknowledged
     pool_time forget_role_at_{};    // facts.read_only_by_itself; the epoch: it is not set
     bool asking_for_room_ = false;  // at most once per tick

@@ -129,8 +129,7 @@ void local_pool::take_view() {
     reroute_waiters();
     for (group* each : {&primaries_, &standbys_})
         if (withheld(*each)) each->core.mark_held();
-    if (view_->mode == service_mode::read_only && before->mode != service_mode::read_only)
-        refuse_writes();
+    if (before->mode != view_->mode) writes_end_ = view_->mode == service_mode::read_only;
     if (worth_dialling_at_once(*before, *view_)) {
         worker_.ramp_of(shared->backends_of.get()).begin(worker_.loop().now());
         primaries_.core.dial_now();
@@ -145,6 +144,7 @@ void local_pool::take_view() {
 
 /// In read-only mode nobody waits for a primary (recovery.md 2.13). One incident for all whom it meets here.
 void local_pool::refuse_writes() {
+    if (!std::exchange(writes_end_, false)) return;
     const auto whom = primaries_.core.dismiss([](const pool_waiter& who) { return who.need == server_need::primary; });
     if (whom.empty()) return;
     const std::string incident = worker_.tell_incident("{} clients of {} waited for a primary: {}", whom.size(),

@@ -400,6 +400,7 @@ void worker::reconsider_waiting() {
     for (const auto& [serial, client] : clients_)
         if (client->queued && client->pool()->facts.service != service_mode::normal) waiting.push_back(client);
     for (const auto& client : waiting) client->reconsider();
+    for (const auto& [key, pool] : pools_) pool->refuse_writes();
 }
 
 void worker::tick() {

@@ -193,3 +193,19 @@ TEST_CASE("D1: where there are only standbys and no read-only mode, they get wha
     }
     CHECK(at.world.database.log == std::vector<std::string>{"a", "a"});
 }
+
+TEST_CASE("2.13: a sign-in wants nothing but what a server reports, and asks again when the mode changes") {
+    changing_roles at;
+    session signs_in(at.world.tables, at.world.facts, 1, "key!");
+    signs_in.begin({{"user", "app"}, {"work_mem", "9MB"}});
+    CHECK(signs_in.waiting());
+    CHECK(signs_in.need() == server_need::primary);
+    for (const service_mode mode : {service_mode::holding, service_mode::read_only}) {
+        at.world.facts.service = mode;
+        signs_in.reconsider({});
+        CHECK(signs_in.need() == server_need::read_only);
+    }
+    at.world.facts.service = service_mode::normal;
+    signs_in.reconsider({});
+    CHECK(signs_in.need() == server_need::primary);
+}

@@ -1,5 +1,6 @@
 """Retries of what is safe, steered by the client with SET pgsteady.*, and never more than the configuration allows."""
 
+import signal
 import threading
 
 from bench import DATABASE
@@ -54,7 +55,7 @@ def client_wants_no_long_retries(bench):
         client.query("set pgsteady.retry_timeout = '1s'")
         client.send(msg.query(READ))
         bench.wait_running("/* a read */")
-        bench.cluster.stop("immediate")
+        bench.cluster.stop(signal.SIGQUIT)
         try:
             assert client.read_result(60).sqlstate == "57P03"
             client.send(msg.query("select 1"))
@@ -63,5 +64,45 @@ def client_wants_no_long_retries(bench):
         assert client.read_result(60).value() == "1"
 
 
+FLAKY = """
+create sequence tries;
+grant all on sequence tries to app;
+create function flaky(state text) returns int language plpgsql as $$
+begin
+  if nextval('tries') % 2 = 1 then raise exception 'made up' using errcode = state; end if;
+  return 1;
+end $$
+"""
+
+
+def conflicts_are_repeated_where_that_is_wanted(bench):
+    """What PostgreSQL itself rolled back with 40001 or 40P01, outside of a transaction, and nothing else (retry.conflicts)."""
+    bench.sql(FLAKY)
+    try:
+        with bench.proxy(retry={"conflicts": True}) as proxy, proxy.connect(DATABASE) as client:
+            for state in ("40001", "40P01"):
+                assert client.query(f"insert into t select flaky('{state}')").tags == ["INSERT 0 1"]
+                client.send(msg.parse("", f"select flaky('{state}')") + msg.bind("", "") + msg.execute("") + msg.sync())
+                result = client.read_result()
+                assert result.error is None and result.rows == [["1"]], result.error
+                assert client.query("truncate t").error is None
+                client.query("begin")
+                assert client.query(f"select flaky('{state}')").sqlstate == state
+                assert client.query("rollback").status == "I"
+                bench.sql("alter sequence tries restart")
+                assert client.query(f"select 1; commit; select flaky('{state}')").sqlstate == state
+                bench.sql("alter sequence tries restart")
+                client.query("set pgsteady.max_retries = 0")
+                assert client.query(f"select flaky('{state}')").sqlstate == state
+                client.query("reset pgsteady.max_retries")
+                bench.sql("alter sequence tries restart")
+            assert client.query("select flaky('23505')").sqlstate == "23505"
+        bench.sql("alter sequence tries restart")
+        with bench.proxy() as proxy, proxy.connect(DATABASE) as client:
+            assert client.query("select flaky('40001')").sqlstate == "40001"
+    finally:
+        bench.sql("drop function flaky; drop sequence tries")
+
+
 CASES = [client_declines_retries, client_cannot_raise_the_limit, client_control_can_be_off,
-         client_wants_no_long_retries]
+         client_wants_no_long_retries, conflicts_are_repeated_where_that_is_wanted]
