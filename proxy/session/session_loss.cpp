@@ -155,7 +155,7 @@ bool session::recover_requests(bool settled, std::string_view words, std::string
     lost_transaction_ = plan.block_lost;
     lost_unannounced_ = plan.block_lost && sent.empty() && !skip_to_sync_ && status == 'T';
     if (lost_unannounced_) {
-        more().lost_reader = judge_open_transaction();
+        more().lost_reader = extra_->told_why ? commit_judgement{} : judge_open_transaction();
         extra_->refusal = lost_transaction_error(plan.obstacle, incident);
         if (extra_->lost_reader.what != commit_evidence::none) --seldom().lost[0];  // perhaps it is not told at all
     }

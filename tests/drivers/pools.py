@@ -161,8 +161,8 @@ def outlives(command, folder, harm, evicting):
         for _ in range(2):
             getattr(scene, harm)()
             program.goes_on()
-            if harm == "fail_over":
-                break                                    # the old primary stays away
+            if harm in ("fail_over", "be_away"):
+                break                                    # the old primary stays away; once is long enough
         after = program.stop()
         judge(before, after, evicting)
         judge_rows(scene.rows(), after["writes"])
