@@ -155,9 +155,10 @@ bool session::recover_requests(bool settled, std::string_view words, std::string
     lost_transaction_ = plan.block_lost;
     lost_unannounced_ = plan.block_lost && sent.empty() && !skip_to_sync_ && status == 'T';
     if (lost_unannounced_) {
-        more().lost_reader = extra_->told_why ? commit_judgement{} : judge_open_transaction();
-        extra_->refusal = lost_transaction_error(plan.obstacle, incident);
-        if (extra_->lost_reader.what != commit_evidence::none) --seldom().lost[0];  // perhaps it is not told at all
+        extra& e = more();
+        e.lost_reader = e.told_why ? commit_judgement{} : judge_open_transaction();
+        e.refusal = lost_transaction_error(plan.obstacle, incident);
+        if (e.lost_reader.what != commit_evidence::none) --seldom().lost[0];  // perhaps it is not told at all
     }
     if (sent.empty() && ready_held_)
         release_result(), emit_ready('I');  // the request is done; what it waited for comes with the next server
@@ -417,6 +418,7 @@ session::taken session::take_in_lost_transaction(const client_frame& frame) {
     }
     if (lost_unannounced_ && frame.type != frontend::flush) {
         lost_unannounced_ = false;
+        more().lost_reader = {};
         const bool ends = frame.type == frontend::query && ends_transaction(frame.body());
         const bool commits = ends && contains_commit(frame.body());
         if (commits) lost_transaction_ = false;  // it ends here, and its COMMIT must not look like a success

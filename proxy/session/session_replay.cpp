@@ -265,7 +265,7 @@ void session::fail_replay(const error_fields& why) {
         told = true;
     }
     lost_transaction_ = lost_unannounced_ = !told;
-    if (!told) e.refusal = why;
+    if (!told) e.refusal = why, e.lost_reader = {};
     ++(why.message.find("different results") != std::string::npos ? seldom().replays_different
                                                                   : seldom().replays_failed);
     e.replay.reset();

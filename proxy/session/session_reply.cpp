@@ -26,6 +26,9 @@ constexpr bool may_be_large(char type) {
            type == msg::row_description || type == msg::notification_response;
 }
 
+/// An ERROR, as long as it may be the server's last but one word.
+constexpr std::string_view cut_in_copy = "ERROR 08006";
+
 request_report::operation operation_of(std::string_view tag) {
     using op = request_report::operation;
     if (tag.starts_with("SELECT") || tag.starts_with("FETCH") || tag.starts_with("SHOW")) return op::select;
@@ -246,7 +249,9 @@ void session::on_error_reply(std::string_view frame, bool forward) {
     const std::string_view body = frame.substr(frame_header_size);
     (void)parse_error_fields(body, fields);
     if (fields.is_fatal()) {  // the connection is ending: the loss is answered when it has (recovery.md 2.9)
-        link_->verdict = judge(signal_of(fields, link_->doing()));
+        // Behind its complaint that the connection broke in the middle of COPY, "lost synchronization" is no client's doing.
+        const bool cut = link_->last_words.starts_with(cut_in_copy);
+        link_->verdict = cut ? judge(failure_kind::closed, link_->doing()) : judge(signal_of(fields, link_->doing()));
         link_->last_words = fields.severity + ' ' + fields.sqlstate + ' ' + fields.message;
         if (!forward || link_->verdict.name != verdict_name::client_violation) return;
         tables_.to_client.view(frame);  // the client broke the protocol: PostgreSQL has the last word
@@ -256,6 +261,7 @@ void session::on_error_reply(std::string_view frame, bool forward) {
         return detach(session_actions::release::discard);
     }
     error_in_request_ = true;
+    if (fields.sqlstate == sqlstate::connection_failure) link_->last_words = cut_in_copy;
     if (!forward) {
         if (!link_->notes.empty() && link_->notes.front().what == reply_note::about::restore)
             more().restore_error = std::move(fields);
@@ -386,6 +392,7 @@ void session::finish_request(char status) {
     }
     delivered_ = false;
     if (error_in_request_ && status != 'I') link_->journal.note_error();
+    if (error_in_request_ && link_->last_words.starts_with(cut_in_copy)) link_->last_words.clear();  // it was a RAISE
     error_in_request_ = false;
     last_tag_ = 0;
     committed_within_ = began_within_ = false;

@@ -385,3 +385,27 @@ TEST_CASE("a request counts once, when it is finished, with the error and the ta
     CHECK(wrote.what == request_report::operation::insert);
     CHECK_FALSE(test.talk.reports());
 }
+
+TEST_CASE("a server that loses its way in a COPY ends its connection, and not the session of a client that did nothing wrong") {
+    const auto error = [](const char* severity, const char* code, const char* message) {
+        error_fields said = plain_error(code, message);
+        said.severity = severity;
+        std::string out;
+        append_error_response(out, said);
+        return out;
+    };
+    const std::string cut = error("ERROR", "08006", "unexpected EOF on client connection with an open transaction");
+    const std::string lost = error("FATAL", "08P01", "terminating connection because protocol synchronization was lost");
+    for (const bool by_network : {true, false}) {
+        by_hand test;
+        test.client_says(client::query("copy a from stdin"));
+        test.server_says(std::string("G\0\0\0\7\0\0\0", 8));
+        (void)test.client_got();
+        test.server_says((by_network ? cut : std::string()) + lost);
+        if (by_network) test.lose();
+        const std::string got = test.client_got();
+        CHECK(types_of(got) == (by_network ? "EZ" : "E"));
+        CHECK((got.find("FATAL") == std::string::npos) == by_network);
+        CHECK(test.talk.ended() != by_network);
+    }
+}
