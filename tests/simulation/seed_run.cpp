@@ -44,6 +44,7 @@ public:
         world_.fences = !chance.one_in(4);
         world_.sabotage_dials = chance.one_in(4);
         if (chance.one_in(3)) world_.facts.retry.result_hold = 0;
+        world_.facts.replays = chance.one_in(2);
         const std::uint64_t apps = 1 + chance.below(4);
         for (std::uint32_t i = 1; i <= apps; ++i)
             apps_.push_back(
@@ -128,6 +129,9 @@ private:
         }
         made.losses = world_.losses;
         made.faults = faults_;
+        made.replays = world_.replays;
+        made.replays_different = world_.replays_different;
+        made.resumes = world_.resumes;
         made.steps = world_.time.steps;
         made.fingerprint = world_.chance.next() ^ made.steps;
         return made;
@@ -146,6 +150,9 @@ void seed_result::add(const seed_result& other) {
     losses += other.losses;
     disconnects += other.disconnects;
     faults += other.faults;
+    replays += other.replays;
+    replays_different += other.replays_different;
+    resumes += other.resumes;
     steps += other.steps;
 }
 

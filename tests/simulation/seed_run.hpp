@@ -17,6 +17,9 @@ struct seed_result {
     std::size_t losses = 0;                   ///< of servers that a client had
     std::size_t disconnects = 0;
     std::size_t faults = 0;
+    std::size_t replays = 0;  ///< transactions that were given again
+    std::size_t replays_different = 0;
+    std::size_t resumes = 0;
     std::uint64_t steps = 0;
     std::uint64_t fingerprint = 0;  ///< of everything that happened
 

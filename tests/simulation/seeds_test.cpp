@@ -53,7 +53,8 @@ TEST_CASE("seeds: I1-I4, I7, T10: nobody is told a lie, and everybody gets on") 
     }
     if (range.chosen) {
         std::cout << "faults " << all.faults << ", servers lost " << all.losses << ", disconnects " << all.disconnects
-                  << ", steps " << all.steps << '\n';
+                  << ", steps " << all.steps << ", replays " << all.replays << " (others " << all.replays_different
+                  << "), resumes " << all.resumes << '\n';
         for (const auto& [code, times] : all.told) std::cout << (code.empty() ? "done" : code) << ": " << times << '\n';
         return;
     }

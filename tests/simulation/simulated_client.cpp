@@ -26,7 +26,7 @@ void simulated_client::take(std::string_view bytes) {
 }
 
 void simulated_client::offer_pending() {
-    if (closed || pausing_ || pending_.empty() || !conversation.ready()) return;
+    if (closed || pausing_ || fencing_ || pending_.empty() || !conversation.ready()) return;
     const std::string ahead = std::exchange(pending_, {});
     converse(ahead);
 }
@@ -40,7 +40,7 @@ void simulated_client::converse(std::string_view in) {
         if (closed) return;
         if (in.empty() || (used == 0 && !went_on) || conversation.waiting()) break;
     }
-    (void)conversation.take_report();
+    note_requests();
     pending_ += in;
 }
 
@@ -90,6 +90,7 @@ bool simulated_client::act() {
 void simulated_client::take_requests_back(const session_actions& asked) {
     pending_.insert(0, conversation.take_requests_back());
     if (failed_since_ == pool_time{}) failed_since_ = world_.clock();
+    if (asked.needs_fence) wait_for_fence();
     if (asked.attempt < 2 && !asked.conflict) return;
     const std::uint32_t attempt = asked.conflict ? asked.attempt : asked.attempt - 1;
     const auto pause = retry_pause(world_.facts.retry, conversation.limits().strategy, attempt, world_.chance.share());
@@ -97,6 +98,18 @@ void simulated_client::take_requests_back(const session_actions& asked) {
     world_.time.in(pause.count(), [this, alive = alive_, number = ++pause_] {
         if (!*alive || number != pause_) return;
         pausing_ = false;
+        offer_pending();
+    });
+}
+
+void simulated_client::wait_for_fence() {
+    fencing_ = true;
+    world_.end_of_backend(*server, [this, alive = alive_](bool confirmed) {
+        if (!*alive || closed || !fencing_) return;
+        fencing_ = false;
+        if (!confirmed) conversation.give_up_replay("the end of its server process could not be confirmed");
+        flush();
+        (void)act();
         offer_pending();
     });
 }
@@ -159,9 +172,17 @@ void simulated_client::server_bytes() {
     flush();
     from.arrived.insert(0, in, used, std::string::npos);
     watch_result();
-    if (conversation.take_report().requests > 0) failed_since_ = {};
+    note_requests();
     (void)act();
     offer_pending();
+}
+
+void simulated_client::note_requests() {
+    const request_report done = conversation.take_report();
+    if (done.requests > 0) failed_since_ = {};
+    world_.replays += done.replays;
+    world_.replays_different += done.replays_different;
+    world_.resumes += done.resumes;
 }
 
 void simulated_client::server_lost(std::string_view words) {
@@ -176,7 +197,7 @@ void simulated_client::server_lost(std::string_view words) {
     conversation.on_server_lost(words, "sim-" + std::to_string(world_.losses));
     flush();
     watch_result();
-    if (conversation.take_report().requests > 0) failed_since_ = {};
+    note_requests();
     (void)act();
     if (server == lost && server != nullptr) {  // the session had ended already
         server = nullptr;

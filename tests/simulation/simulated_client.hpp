@@ -58,8 +58,10 @@ private:
     void converse(std::string_view in);
     bool act();
     void take_requests_back(const session_actions& asked);
+    void wait_for_fence();
     void watch_result();
     void ask_role();
+    void note_requests();
     void attach(simulated_server& given);
     void flush();
     void close(bool flushed);
@@ -70,6 +72,7 @@ private:
     pool_time failed_since_{};
     std::uint64_t pause_ = 0;  // number of the one under way
     bool pausing_ = false;
+    bool fencing_ = false;  // nothing is sent again before the lost backend is gone
     bool keeping_ = false;
     std::uint64_t hold_ = 0;
     bool awaiting_role_ = false;

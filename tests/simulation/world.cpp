@@ -16,7 +16,8 @@ namespace pgsteady::simulation {
 namespace {
 
 constexpr micros tick_pause = 25'000;
-constexpr micros silence_noticed = 3'000'000;      // the monitor's verdict about a host that does not answer
+constexpr micros silence_noticed = 3'000'000;  // the monitor's verdict about a host that does not answer
+constexpr micros fence_patience = 10'000'000;
 constexpr micros keepalive_patience = 11'000'000;  // of the server's kernel
 
 pool_rules rules_of(std::uint32_t size) {
@@ -170,6 +171,24 @@ void world::fence(simulated_server& whom) {
         trace(fmt::format("server {} is fenced", whom.backend->pid));
         whom.backend->terminate();
         poke(*whom.host);
+    });
+}
+
+void world::end_of_backend(simulated_server& whom, std::function<void(bool)> told) {
+    if (chance.one_in(10)) return time.in(chance.between(100, 5'000), [told] { told(false); });  // not allowed to
+    pursue(whom, time.now + fence_patience, std::move(told));
+}
+
+void world::pursue(simulated_server& whom, micros until, std::function<void(bool)> told) {
+    time.in(chance.between(100, 20'000), [this, &whom, until, told = std::move(told)]() mutable {
+        if (whom.backend->ended()) return told(true);  // by itself, or with its server
+        if (time.now > until) return told(false);
+        if (!whom.backend->waits_for_standby()) {
+            trace(fmt::format("server {} is fenced for a replay", whom.backend->pid));
+            whom.backend->terminate();
+            poke(*whom.host);
+        }
+        pursue(whom, until, std::move(told));
     });
 }
 

@@ -48,6 +48,8 @@ public:
     }
     [[nodiscard]] simulated_server* request(simulated_client& who, pool_time since);
     void give_back(simulated_server& server, session_actions::release how);
+    /// The backend of a lost connection is brought to its end; `told`: whether that is certain (D24).
+    void end_of_backend(simulated_server& whom, std::function<void(bool)> told);
     void to_backend(simulated_server& server, std::string_view bytes);
     [[nodiscard]] model_host& primary() { return *hosts.back(); }
 
@@ -67,6 +69,9 @@ public:
     std::vector<std::string> lost_by_failover;      ///< rows that a standby had not received
     std::optional<std::vector<std::string>> story;  ///< set: kept
     std::size_t losses = 0;
+    std::size_t replays = 0;
+    std::size_t replays_different = 0;
+    std::size_t resumes = 0;
     std::size_t failovers = 0;
     bool fences = true;
     bool standby_is_away = false;  ///< replication stands still
@@ -83,6 +88,7 @@ private:
     void server_gone(simulated_server& at, failure_kind kind, std::string_view what);
     void close(simulated_server& server, bool abruptly);
     void fence(simulated_server& whom);
+    void pursue(simulated_server& whom, micros until, std::function<void(bool)> told);
     void replicate();
     [[nodiscard]] bool take_unattached(simulated_server& at);
 
