@@ -109,6 +109,10 @@ std::size_t session::on_server_bytes(std::string_view in) {
 
 void session::on_reply(char type, std::string_view frame) {
     const std::string_view body = frame.substr(frame_header_size);
+    if (type == msg::ready_for_query && resuming_) {  // it has ended before what was delivered: its end is still owed
+        differs_ = true;
+        return;
+    }
     if (type == msg::error_response) note_failing_parse();
     const reply_meaning meaning = link_->tracker.react(type);
     if (meaning.what == reply_meaning::verdict::unexpected) return server_violation();
