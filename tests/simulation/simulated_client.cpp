@@ -4,7 +4,8 @@
 #include "proxy/policy/client_errors.hpp"
 
 #include "tests/simulation/world.hpp"
-#include "tests/support/wire_builders.hpp"
+
+#include <fmt/format.h>
 
 namespace pgsteady::simulation {
 
@@ -60,6 +61,9 @@ void simulated_client::flush() {
 bool simulated_client::act() {
     const session_actions asked = conversation.take_actions();
     bool changed = false;
+    if (world_.story && asked.take_back)
+        world_.trace(fmt::format("client {} takes back, attempt {}{}", conversation.client_pid(), asked.attempt,
+                                 asked.needs_fence ? ", needs a fence" : ""));
     if (asked.take_back) take_requests_back(asked);
     if (asked.asks_role && server != nullptr) ask_role();
     if (asked.give_back != session_actions::release::no && server != nullptr) {
@@ -107,6 +111,7 @@ void simulated_client::wait_for_fence() {
     world_.end_of_backend(*server, [this, alive = alive_](bool confirmed) {
         if (!*alive || closed || !fencing_) return;
         fencing_ = false;
+        world_.trace(fmt::format("client {}: fence {}", conversation.client_pid(), confirmed ? "confirmed" : "denied"));
         if (!confirmed) conversation.give_up_replay("the end of its server process could not be confirmed");
         flush();
         (void)act();
