@@ -90,6 +90,13 @@ template <class number>
     return result;
 }
 
+[[nodiscard]] json::object replay_document(const snapshot& now) {
+    json::object result = outcomes_document(now.replays);
+    result["replayed_requests"] = now.replayed_requests;
+    for (const outcome_total& each : now.resumes) result["resume_" + each.outcome] = each.count;
+    return result;
+}
+
 [[nodiscard]] json::array workers_document(const snapshot& now) {
     json::array result;
     for (const worker_status& each : now.workers)
@@ -285,7 +292,7 @@ json::object status_document(const observation& seen) {
             {"backends", backends_document(now)},
             {"pools", pools_document(now)},
             {"retries", outcomes_document(now.retries)},
-            {"replay", outcomes_document(now.replays)},
+            {"replay", replay_document(now)},
             {"in_doubt", outcomes_document(now.in_doubt)},
             {"fences", outcomes_document(now.fences)},
             {"events", events_document(now)},

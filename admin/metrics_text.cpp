@@ -307,6 +307,10 @@ void add_recovery(exposition& to, const snapshot& now) {
     add_outcomes(to, "pgsteady_recoveries_total", "What lost servers led to: requests sent again, answered, or not.",
                  now.retries);
     add_outcomes(to, "pgsteady_replays_total", "Transactions replayed, by how that ended.", now.replays);
+    to.count("pgsteady_replayed_requests_total", "Requests that replays have sent again.", now.replayed_requests);
+    add_outcomes(to, "pgsteady_resumes_total", "Answers delivered in part that came again, by how that ended.", now.resumes);
+    to.begin(kind::Histogram, "pgsteady_replay_seconds", "From the loss of a server to the end of a replay.");
+    to.add({}, now.replay_seconds);
     add_outcomes(to, "pgsteady_in_doubt_total", "Commits whose outcome was in doubt, by what was found.", now.in_doubt);
     to.gauge("pgsteady_in_doubt_unresolved", "Commits whose outcome is still being looked for.",
              static_cast<double>(now.in_doubt_unresolved));

@@ -298,6 +298,9 @@ struct snapshot {
     std::vector<breaker_status> breaker_scopes;  ///< empty until there are several
     std::vector<outcome_total> retries;
     std::vector<outcome_total> replays;
+    std::uint64_t replayed_requests = 0;  ///< in all of them
+    std::vector<outcome_total> resumes;   ///< answers that had been delivered in part: continued, different
+    histogram replay_seconds;             ///< from the loss of a server to the end of a replay that succeeded
     std::vector<outcome_total> in_doubt;
     std::uint64_t in_doubt_unresolved = 0;  ///< commits of which nobody knows yet, as far as that can still be found out
     std::vector<outcome_total> failures;  ///< of server connections, by verdict; those that have occurred

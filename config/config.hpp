@@ -112,6 +112,7 @@ struct limit_settings {
     std::uint64_t max_message = gib;
     std::uint64_t request_keep = 64 * kib;    // D13
     std::uint64_t session_memory = 16 * mib;  // what one client may make us remember
+    std::uint64_t replay_journals = 256 * mib;  // of all open transactions (replay.max_total)
 
     bool operator==(const limit_settings&) const = default;
 };
@@ -270,6 +271,7 @@ struct read_only_settings {
 struct replay_settings {
     bool enabled = true;
     std::uint32_t attempts = 5;
+    milliseconds timeout{30'000};  // from the loss to the end of the replay
     std::uint64_t max_transaction = mib;
 
     bool operator==(const replay_settings&) const = default;

@@ -194,6 +194,10 @@ constexpr std::array all_keys{
     row<&s::limits, &limit_settings::session_memory>(
         "limits.session_memory", size(64 * kib, 4 * gib),
         "What one client may make the proxy remember: statements, settings, queued requests."),
+    row<&s::limits, &limit_settings::replay_journals>(
+        "limits.replay_journals", size(0, 64 * gib),
+        "What is kept of all open transactions (replay.max_transaction); divided among workers. A transaction beyond it "
+        "cannot be replayed."),
 
     row<&p::pool, &pool_settings::mode>(
         "pool.mode", choice(pool_modes),
@@ -340,12 +344,16 @@ constexpr std::array all_keys{
     row<&p::read_only, &read_only_settings::max_lag>("read_only.max_lag", duration(0 * ms, day),
                                                      "Nor does one that is later than this. 0: no limit."),
     row<&p::replay, &replay_settings::enabled>(
-        "replay.enabled", flag(), "Kill switch: replay interrupted transactions (takes effect with replay)."),
+        "replay.enabled", flag(),
+        "Kill switch: give a transaction whose server is lost to another one, statement by statement; if an answer differs, "
+        "the client gets 40001. Needs fence.enabled."),
     row<&p::replay, &replay_settings::attempts>("replay.attempts", count(1, 100), "Attempts of one replay."),
+    row<&p::replay, &replay_settings::timeout>("replay.timeout", duration(100 * ms, hour),
+                                               "So long after the loss a replay is given up: 40001."),
     row<&p::replay, &replay_settings::max_transaction>("replay.max_transaction", size(0, 64 * mib),
                                                        "Of an open transaction, so many bytes of its requests are "
-                                                       "kept: a lost COMMIT of one that has only read is then "
-                                                       "answered COMMIT. 0: nothing."),
+                                                       "kept, to replay it and to answer a lost COMMIT of one that "
+                                                       "has only read. 0: nothing."),
     row<&p::guard, &guard_settings::enabled>(
         "guard.enabled", flag(),
         "Kill switch: repeat proven reads under READ ONLY, so that the server itself refuses a write (takes effect with recovery)."),

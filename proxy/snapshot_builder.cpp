@@ -52,6 +52,22 @@ void add(admin::counter_totals& sum, const worker_counters& from) {
 }
 
 /// What lost servers led to: statements sent again, and those whose clients were told what is, or is not, known.
+void add_replays(admin::snapshot& all, const std::vector<std::unique_ptr<worker>>& workers) {
+    for (std::size_t i = 0; i < replay_outcome_names.size(); ++i) {
+        admin::outcome_total sum{replay_outcome_names[i], 0};
+        for (const auto& each : workers) sum.count += each->counters().replays.at(i).get();
+        all.replays.push_back(std::move(sum));
+    }
+    all.resumes = {{"continued", 0}, {"different", 0}};
+    for (const auto& each : workers) {
+        const worker_counters& counted = each->counters();
+        all.replayed_requests += counted.replayed_requests.get();
+        all.resumes[0].count += counted.resumed.get();
+        all.resumes[1].count += counted.resumed_differently.get();
+        add(all.replay_seconds, counted.replay_seconds);
+    }
+}
+
 void add_recoveries(admin::snapshot& all, const std::vector<std::unique_ptr<worker>>& workers) {
     std::uint64_t attempted = 0;
     std::uint64_t answered = 0;
@@ -67,7 +83,8 @@ void add_recoveries(admin::snapshot& all, const std::vector<std::unique_ptr<work
         for (std::size_t i = 0; i < lost.size(); ++i) lost[i] += each->counters().lost[i].get();
     }
     all.retries = {{"attempted", attempted}, {"answered", answered}, {"result_lost", lost[1]}, {"withheld", withheld}};
-    all.replays = {{"transaction_lost", lost[0]}};
+    add_replays(all, workers);
+    all.replays.push_back({"transaction_lost", lost[0]});
     all.in_doubt = {{"commit_unknown", lost[2]}, {"statement_unknown", lost[3]}};
     admin::outcome_total cancelled{"cancelled", 0};
     for (std::size_t i = 0; i < fence_outcomes; ++i) {

@@ -181,6 +181,7 @@ public:
 
     recovery_plan plan() {
         plan_.obstacle = facts_.obstacle;
+        plan_.may_replay = facts_.may_replay && facts_.status != 'I';
         if (facts_.status != 'I') in_block(facts_.status == 'E');
         while (at_ < sent_.size()) outside();
         return std::move(plan_);

@@ -77,6 +77,7 @@ struct loss_facts {
 
 struct recovery_plan {
     std::vector<planned_request> requests;
+    bool may_replay = false;  ///< the open transaction could be given again, as far as it has been answered
     bool replays = false;     ///< the open transaction is given again first
     bool needs_fence = false;  ///< nothing may be sent before the lost server is known to do nothing of it any more (D24)
     std::string obstacle;      ///< why a transaction is not given again, to follow "it"; empty: none was looked for

@@ -180,6 +180,10 @@ public:
     void on_server_lost(std::string_view last_words, std::string_view incident);
     /// It gives an interrupted transaction again, or waits to do so.
     [[nodiscard]] bool replaying() const { return replaying_; }
+    /// The COMMIT that comes next when requests are taken again is known not to have been carried out, and to stay so: its
+    /// transaction is given again, and then it. False: that cannot be done, and nothing has changed. Not from within
+    /// on_client_bytes(); then take_actions().
+    [[nodiscard]] bool replay_then_commit();
     /// That takes too long, or may not be done: the client is told that its transaction is lost, since it `why` (R04).
     void give_up_replay(std::string_view why);
     /// Whether the server that refused to write is the primary no more (D21). What was not taken is then offered again.
@@ -413,13 +417,15 @@ private:
     void note_names(std::vector<std::string> made, char status);
     void forget_transaction_names();
     void names_as_of_begin();
-    void take_journal(std::string_view incident);
+    void keep_journal(std::string_view incident);
+    void begin_replay();
     void put_journal_in_front(std::size_t bytes_taken);
     void replay_anew(std::string_view words, std::string_view incident);
     taken take_replay(redo& front, bool& decided);
     bool replay_differs() const;
     void finish_replayed_request();
-    void fail_replay(const error_fields& why);
+    enum class replay_end : std::uint8_t { different, failed };
+    void fail_replay(const error_fields& why, replay_end how = replay_end::failed);
     bool replay_at_stake() const;
     void begin_resume();
     void fail_resume();

@@ -112,6 +112,7 @@ void session::judge_replay(loss_facts& facts) const {
     if (!wants_replay()) return refuse("replay is off");
     if (extra_ != nullptr && extra_->told_why) return;
     if (link.standby) return refuse("it read from a standby");
+    if (link.verdict.name == verdict_name::session_ended) return refuse("the server has ended it: " + link.last_words);
     const std::uint32_t tried = extra_ != nullptr ? extra_->replays_tried : 0;
     if (tried >= pool_.replay_attempts) return refuse("so many attempts have failed: " + std::to_string(tried));
     facts.may_replay = facts.status == 'I';
@@ -150,22 +151,39 @@ void session::judge_replay(loss_facts& facts) const {
 
 // ------------------------------------------------------------------------------------------ carried out
 
-/// The lost server's journal becomes the session's, and the session is what it was at BEGIN (T15); its settings are already.
-void session::take_journal(std::string_view incident) {
+/// The lost server's journal becomes the session's.
+void session::keep_journal(std::string_view incident) {
     const server_link& link = *link_;
     auto replay = std::make_unique<replay_state>();
     replay->frames = link.journal.frames();
     replay->frames += behind_requests(first_requests(link.kept_requests, link.kept_answered), link.journal_from);
     replay->answers = link.journal.answers();
     replay->incident = incident;
-    replay->names = names_;
-    replay->names_bytes = names_bytes_;
-    replay->unnamed_tail = unnamed_tail_;
-    replay->unnamed_effects = unnamed_effects_;
-    replay->unnamed_token = unnamed_token_;
     more().replay = std::move(replay);
+}
+
+/// The session is what it was at BEGIN (T15); its settings are already.
+void session::begin_replay() {
+    replay_state& replay = *extra_->replay;
+    replay.names = names_;
+    replay.names_bytes = names_bytes_;
+    replay.unnamed_tail = unnamed_tail_;
+    replay.unnamed_effects = unnamed_effects_;
+    replay.unnamed_token = unnamed_token_;
     names_as_of_begin();
-    replaying_ = true;
+    replaying_ = muted_ = true;
+}
+
+bool session::replay_then_commit() {
+    if (extra_ == nullptr || extra_->replay == nullptr || replaying_ || !redoing_ || taking_) return false;
+    redo& commit = extra_->redos.front();
+    if (commit.decided || (link_ != nullptr && !link_->at_rest())) return false;
+    commit.fate = request_fate::again_in_block;
+    begin_replay();
+    put_journal_in_front(extra_->replay->frames.size());
+    actions_.take_back = true;
+    actions_.attempt = ++extra_->replays_tried;
+    return true;
 }
 
 /// All of it is taken from its beginning. `bytes_taken`: so much of it does not stand in front of the client's input any more.
@@ -242,7 +260,7 @@ void session::give_up_replay(std::string_view why) {
 }
 
 /// The client is told at the request that it waits for, or at its next one; its transaction has failed until it ends it.
-void session::fail_replay(const error_fields& why) {
+void session::fail_replay(const error_fields& why, replay_end how) {
     extra& e = *extra_;
     if (link_ != nullptr) link_->notes.clear();
     if (replaying_) {
@@ -266,8 +284,7 @@ void session::fail_replay(const error_fields& why) {
     }
     lost_transaction_ = lost_unannounced_ = !told;
     if (!told) e.refusal = why, e.lost_reader = {};
-    ++(why.message.find("different results") != std::string::npos ? seldom().replays_different
-                                                                  : seldom().replays_failed);
+    ++(how == replay_end::different ? seldom().replays_different : seldom().replays_failed);
     e.replay.reset();
     e.replays_tried = 0;
     forget_transaction_names();

@@ -388,7 +388,8 @@ void session::settle_transaction(char status) {
 void session::finish_request(char status) {
     if (replaying_) {
         if (replay_differs())
-            return fail_replay(client_errors::replay_differed(extra_->replay->next + 1, extra_->replay->incident));
+            return fail_replay(client_errors::replay_differed(extra_->replay->next + 1, extra_->replay->incident),
+                               replay_end::different);
         finish_replayed_request();
     } else {
         ++report_.requests;

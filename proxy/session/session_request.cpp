@@ -383,7 +383,10 @@ void session::file_kept(char status) {
     ++link.kept_answered;
     if (status == 'I') {
         if (link.journal.active() || digesting_) link.journal.end();
-        if (extra_ != nullptr) extra_->replays_tried = 0;
+        if (extra_ != nullptr) {
+            extra_->replays_tried = 0;
+            extra_->replay.reset();
+        }
         link.journal_from = link.kept_answered;
         digesting_ = false;
     } else {

@@ -100,7 +100,7 @@ void client_connection::take(std::string_view in) {
         if (closed_) return;
         in.remove_prefix(used);
     }
-    if (session_ == nullptr || !session_->ready() || pausing_) {
+    if (session_ == nullptr || !session_->ready() || pausing_ || awaiting_fence_) {
         pending_in_.assign(in);
         return;
     }
@@ -131,7 +131,7 @@ void client_connection::converse(std::string_view in) {
 
 /// Offers what the client had sent ahead.
 void client_connection::offer_pending() {
-    if (closed_ || pausing_ || pending_in_.empty() || session_ == nullptr || !session_->ready()) return;
+    if (closed_ || pausing_ || awaiting_fence_ || pending_in_.empty() || session_ == nullptr || !session_->ready()) return;
     const std::string ahead = std::move(pending_in_);
     pending_in_.clear();
     converse(ahead);
@@ -186,6 +186,7 @@ void client_connection::take_requests_back(const session_actions& asked) {
                                            : retry_cause::connection;
     count_retries(retry_outcome::attempted, 1);
     if (failed_since_ == pool_time{}) failed_since_ = worker_.loop().now();
+    if (asked.needs_fence) begin_replay(asked);
     if (asked.attempt < 2 && !asked.conflict) return;
     const std::uint32_t attempt = asked.conflict ? asked.attempt : asked.attempt - 1;
     const auto pause = retry_pause(pool_->facts.retry, session_->limits().strategy, attempt, random_share());
@@ -343,7 +344,7 @@ void client_connection::server_lost(std::string_view words) {
         pool_->give_back(*server, session_actions::release::discard);
     }
     offer_pending();
-    if (on_primary) fence_lost(std::move(whom), what, done, incident);
+    if (on_primary || awaiting_fence_) fence_lost(std::move(whom), what, done, incident);
 }
 
 /// What the lost server may still be doing is brought to its end, after the client has been served.
@@ -352,6 +353,7 @@ void client_connection::fence_lost(lost_backend whom, fence_facts what, const re
     const bool told_nothing = session_->ended();  // its requests had no fate
     what.only_reads = !told_nothing && commits + done.lost[0] == 0 && done.retries == done.reads_again && what.may_commit;
     what.may_commit = told_nothing || commits > 0;
+    if (awaiting_fence_) return await_fence(std::move(whom), need_of(what), std::move(incident));
     pool_->fence(std::move(whom), need_of(what), std::move(incident));
 }
 
@@ -372,6 +374,7 @@ void client_connection::count_seldom(const request_report& done) {
     if (done.proofs_asked != 0) counters.proofs_asked.add(done.proofs_asked);
     if (done.proofs_known != 0) counters.proofs_known.add(done.proofs_known);
     if (done.withheld != 0) counters.withheld.add(done.withheld);
+    count_replays(done);
     for (std::size_t i = 0; i < counters.lost.size(); ++i)
         if (done.lost[i] != 0) counters.lost[i].add(done.lost[i]);
 }
@@ -477,11 +480,12 @@ void client_connection::send(std::string_view bytes) {
 void client_connection::cancel() {
     if (closed_ || session_ == nullptr) return;
     const auto self = shared_from_this();
+    if (session_->replaying() && replay_unasked_) return;  // it asks for nothing that could be cancelled
     if (queued) {
         pool_->leave_queue(*this);
         refuse(client_errors::cancelled());
-    } else if (pausing_) {
-        pausing_ = false;
+    } else if (pausing_ || awaiting_fence_) {
+        pausing_ = awaiting_fence_ = false;
         worker_.loop().cancel_timer(pause_timer_);
         refuse(client_errors::cancelled());
     } else if (server_ != nullptr && session_->busy()) {
@@ -601,6 +605,8 @@ void client_connection::close(end_reason reason) {
     worker_.loop().cancel_timer(result_timer_);
     worker_.loop().cancel_timer(listen_timer_);
     worker_.loop().cancel_timer(role_timer_);
+    worker_.loop().cancel_timer(replay_timer_);
+    worker_.loop().cancel_timer(successor_timer_);
     if (stream_ != nullptr) {
         stream_->shutdown_write();
         stream_->close(false);

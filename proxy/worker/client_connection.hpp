@@ -121,6 +121,14 @@ private:
     void log_slow(pool_time now);
     void fence_lost(lost_backend whom, fence_facts what, const request_report& done, std::string incident);
     void take_requests_back(const session_actions& asked);
+    // client_replay.cpp
+    void begin_replay(const session_actions& asked);
+    void await_fence(lost_backend whom, fence_need how, std::string incident);
+    void look_for_successor();
+    void fence_ended(std::uint64_t number, fence_outcome outcome);
+    void go_on_with_replay();
+    void give_up_replay(std::string_view why);
+    void count_replays(const request_report& done);
     void end_pause();
     [[nodiscard]] pool_duration patience_of_retry() const;
     void forget_failure();
@@ -170,6 +178,14 @@ private:
     bool pausing_ = false;
     bool keeping_result_ = false;
     bool counted_ = true;         ///< under limits.max_clients
+    net::timer_id replay_timer_;     ///< replay.timeout
+    net::timer_id successor_timer_;  ///< the next look whether another host is the primary
+    pool_time replay_since_{};       ///< the loss; the epoch: nothing is being replayed
+    std::string replay_incident_;
+    std::size_t lost_host_ = 0;
+    std::uint64_t fence_number_ = 0;  ///< of the fence that is awaited
+    bool awaiting_fence_ = false;     ///< nothing is offered to the session before it is known (D24)
+    bool replay_unasked_ = false;     ///< the client was waiting for nothing
     bool awaiting_role_ = false;  ///< its server has refused to write; what it says from there on is not taken yet
     bool admitted_ = false;
     bool counted_unauthenticated_ = true;

@@ -88,6 +88,15 @@ inline constexpr std::array<const char*, 3> retry_cause_names{"connection", "con
 enum class retry_outcome : std::uint8_t { attempted, answered, failed };
 inline constexpr std::array<const char*, 3> retry_outcome_names{"attempted", "answered", "failed"};
 
+/// What became of an interrupted transaction that could have been given again.
+enum class replay_outcome : std::uint8_t {
+    replayed,   ///< its client has noticed nothing
+    different,  ///< an answer was another: 40001
+    failed,     ///< no server, no fence, no time: 40001
+    refused,    ///< for an obstacle in it: 40001
+};
+inline constexpr std::array<const char*, 4> replay_outcome_names{"replayed", "different", "failed", "refused"};
+
 /// How the wait of a request ended that could not be served, since there was no primary or an operator held or paused.
 enum class hold_outcome : std::uint8_t {
     served,
@@ -133,6 +142,10 @@ struct worker_counters {
     counter retries;                ///< requests sent again
     counter proofs_asked;           ///< questions to the catalogue, before reads were sent again (D20)
     counter proofs_known;           ///< reads that were proven without one
+    std::array<counter, replay_outcome_names.size()> replays;
+    counter replayed_requests;      ///< answered before, given again
+    counter resumed;                ///< answers that were continued where they had been cut
+    counter resumed_differently;    ///< or would have been, had they been the same
     counter withheld;               ///< requests not sent again, since servers crash under them (R10)
     counter recovered;              ///< requests that were answered in full after that
     std::array<counter, 6> fences;  ///< lost server processes, by fence_outcome
@@ -143,6 +156,7 @@ struct worker_counters {
     std::array<counter, hold_outcome_names.size()> holds;
     duration_histogram wait_seconds;
     duration_histogram connect_seconds;
+    duration_histogram replay_seconds;    ///< from the loss of a server to the end of a replay that succeeded
     duration_histogram recovery_seconds;  ///< from the loss of a server to the full answer of the request that it had
     counter client_handshakes;            ///< TLS, those that succeeded, like the next
     counter server_handshakes;

@@ -58,6 +58,9 @@ void local_pool::follow_live_policies() {
     const pool_duration patience = now->pool.hold_timeout;
     facts.recovers = now->recovery.enabled;
     facts.guards = now->guard.enabled;
+    facts.replays = now->replay.enabled;
+    facts.replay_attempts = now->replay.attempts;
+    replay_timeout = now->replay.timeout;
     facts.catalogue.set_limits(now->guard.cache, now->guard.cache_age);
     facts.retry = now->retry;
     facts.hold_timeout = now->pool.hold_timeout;

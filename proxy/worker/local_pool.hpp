@@ -45,6 +45,8 @@ public:
     /// then may it be sent again (is_fenced()). It is called on this worker, later; never if `need` is none or cancel, or
     /// fence.enabled is off.
     void fence(lost_backend whom, fence_need need, std::string incident, fence_told told = {});
+    /// Another host is the primary now: nothing that goes on there can count any more (D27).
+    [[nodiscard]] bool has_succeeded(std::size_t host) const;
 
     /// Another configuration counts from now on (follow_settings.cpp).
     void follow_settings();
@@ -141,6 +143,7 @@ public:
     pool_counters& counts;        ///< of this pool on this worker
     config::timeout_settings timeouts;
     std::string reset_query;      ///< of session mode
+    pool_duration replay_timeout{};
     pool_duration slow_after{};   ///< log.slow_statement; 0: off
     std::uint64_t checkouts = 0;  ///< totals, like the next three
     std::uint64_t checkins = 0;

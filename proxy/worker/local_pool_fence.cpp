@@ -23,6 +23,8 @@ void local_pool::fence(lost_backend whom, fence_need need, std::string incident,
     worker_.waiting_changed();  // looked at with every short tick from now on
 }
 
+bool local_pool::has_succeeded(std::size_t host) const { return view_->primary && *view_->primary != host; }
+
 /// It keeps its permit until its end is known, or time is up; but not if it is the pool's only one, since the question is
 /// asked by another.
 void local_pool::fence_abandoned(server_connection& server) {

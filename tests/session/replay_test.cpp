@@ -392,3 +392,32 @@ TEST_CASE("T10: a BEGIN that finds no server takes its pipeline with it") {
     CHECK(types_of(lost({client::query("rollback")})) == "CZ");
     CHECK(lost.world.database.log.empty());
 }
+
+TEST_CASE("recovery.md 2.9: what the server has ended by its own rules is not begun again") {
+    replaying lost;
+    (void)lost({begin, writing});
+    error_fields said = plain_error("25P03", "terminating connection due to idle-in-transaction timeout");
+    said.severity = "FATAL";
+    std::string words;
+    append_error_response(words, said);
+    lost.world.last_words = words;
+    lost.lose_after(0);
+    const std::string got = lost({reading});
+    CHECK(sqlstate_of(got) == "40001");
+    CHECK(message_of(got).find("25P03") != std::string::npos);
+}
+
+TEST_CASE("2.6: a COMMIT that is known not to have been carried out is given again behind its transaction") {
+    replaying lost;
+    (void)lost({begin, reading});
+    lost.client.starved = true;
+    lost.lose_after(0);
+    CHECK(lost({commit}) == "");  // waits for the proof that it has only read
+    CHECK(lost.client.conversation.replay_then_commit());
+    CHECK_FALSE(lost.client.conversation.replay_then_commit());
+    lost.client.starved = false;
+    lost.client.run();
+    CHECK(types_of(lost.client.received()) == "CZ");
+    CHECK(lost.world.database.executions["begin"] == 2);
+    CHECK(lost.client.conversation.take_report().replays == 1);
+}

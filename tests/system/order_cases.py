@@ -141,7 +141,8 @@ def switchover(bench):
 def a_switchover_does_not_wait_for_ever(bench):
     """switchover.drain_timeout: who does not end his transaction loses it, is told so, and stays (R04)."""
     with two_nodes(bench, "stubborn", "create table t (id int primary key); alter table t owner to app") as (primary, standby), \
-            before(bench, primary, standby, switchover={"hook": _hook(bench, primary, standby), "drain_timeout": "300ms"}) as proxy, \
+            before(bench, primary, standby, replay={"enabled": False},
+                   switchover={"hook": _hook(bench, primary, standby), "drain_timeout": "300ms"}) as proxy, \
             proxy.connect(DATABASE) as client, proxy.connect(DATABASE) as newcomer:
         client.query("begin; insert into t values (1)")
         order(proxy, "POST", "/api/v1/switchover", expect=202)

@@ -1,0 +1,179 @@
+"""Transactions that are given to another server when theirs is lost (recovery.md 2.5), with a real PostgreSQL behind."""
+
+import os
+import signal
+import threading
+
+from bench import DATABASE, ONE_SERVER
+from lib import messages as msg
+from lib.deadline import eventually
+from lib.wire_client import Closed, ServerError
+from pair import status
+
+# A COMMIT that is lost on its way is another matter; an answer that differs is the truth.
+TOLD = {"08007", "40001"}
+
+
+def _replays(proxy):
+    return status(proxy)["replay"]
+
+
+def _begin(client):
+    assert client.query("begin").tags == ["BEGIN"]
+    assert client.query("insert into t values (1)").tags == ["INSERT 0 1"]
+
+
+def a_silent_client_notices_nothing(bench):
+    """E: also its locks are back before it goes on."""
+    with bench.proxy(pool=ONE_SERVER) as proxy, proxy.connect(DATABASE) as client:
+        for _ in range(3):
+            _begin(client)
+            client.query("savepoint s")
+            assert client.query("insert into t values (1)").sqlstate == "23505"
+            client.query("rollback to s")
+            before = _replays(proxy)["replayed"]
+            (pid,) = bench.server_pids()
+            bench.sql(f"select pg_terminate_backend({pid})")
+            eventually(lambda: _replays(proxy)["replayed"] == before + 1, "the transaction is replayed")
+            assert client.query("update t set id = 2").tags == ["UPDATE 1"]
+            assert client.query("commit").tags == ["COMMIT"]
+            assert bench.sql("select id from t") == [["2"]]
+            bench.sql("truncate t")
+        assert "its transaction was replayed" in proxy.log_text()
+
+
+def a_statement_in_flight_is_answered(bench):
+    """F, on both protocols: what was under way comes last, and once."""
+    extended = msg.parse("", "insert into t values (2) returning id, pg_sleep(1)") + msg.bind("", "") + msg.execute("") + msg.sync()
+    with bench.proxy(pool=ONE_SERVER) as proxy, proxy.connect(DATABASE) as client:
+        for statement in (msg.query("insert into t values (2) returning id, pg_sleep(1)"), extended):
+            _begin(client)
+            client.send(statement)
+            bench.wait_running("returning id, pg_sleep")
+            (pid,) = bench.server_pids()
+            bench.sql(f"select pg_terminate_backend({pid})")
+            result = client.read_result(30)
+            assert (result.error, result.tags, result.status) == (None, ["INSERT 0 1"], "T"), result.error
+            assert client.query("commit").tags == ["COMMIT"]
+            assert bench.sql("select id from t order by id") == [["1"], ["2"]]
+            bench.sql("truncate t")
+
+
+def a_large_result_is_continued(bench):
+    """2.3: rows that were delivered are not delivered again, none is missing."""
+    with bench.proxy(pool=ONE_SERVER) as proxy, proxy.connect(DATABASE) as client:
+        _begin(client)
+        client.send(msg.query("select n, repeat('x', 500) from generate_series(1, 60000) as n"))
+        eventually(lambda: bench.running("repeat"), "it waits for its reader")
+        (pid,) = bench.server_pids()
+        bench.sql(f"select pg_terminate_backend({pid})")
+        result = client.read_result(60)
+        assert result.error is None, result.error
+        assert [row[0] for row in result.rows] == [str(n) for n in range(1, 60001)]
+        assert client.query("commit").tags == ["COMMIT"]
+        eventually(lambda: _replays(proxy)["resume_continued"] == 1, "it is counted")
+
+
+def other_answers_are_told(bench):
+    """R05: the client stays, in a failed transaction."""
+    bench.sql("insert into t values (1)")
+    with bench.proxy(pool=ONE_SERVER) as proxy, proxy.connect(DATABASE) as client:
+        client.query("begin")
+        assert client.value("select count(*) from t") == "1"
+        bench.sql("insert into t values (2)")
+        (pid,) = bench.server_pids()
+        bench.sql(f"select pg_terminate_backend({pid})")
+        eventually(lambda: _replays(proxy)["different"] == 1, "the difference is seen")
+        result = client.query("select 1")
+        assert (result.sqlstate, result.status) == ("40001", "E"), result.error
+        assert "different results at statement 2" in result.error["M"]
+        assert client.query("rollback").tags == ["ROLLBACK"]
+        assert client.value("select count(*) from t") == "2"
+
+
+def an_obstacle_is_named(bench):
+    with bench.proxy(pool=ONE_SERVER) as proxy, proxy.connect(DATABASE) as client:
+        for statement, why in (("select lo_creat(-1)", "large objects"), ("set pgsteady.replay = off", "replay is off")):
+            client.query("begin")
+            assert client.query(statement).error is None
+            (pid,) = bench.server_pids()
+            bench.sql(f"select pg_terminate_backend({pid})")
+            eventually(lambda: pid not in bench.server_pids(), "the server process is gone")
+            result = client.query("select 1")
+            assert (result.sqlstate, result.status) == ("40001", "E") and why in result.error["M"], result.error
+            client.query("rollback")
+
+
+class Transfers:
+    """Clients that move money, each transaction in four round trips."""
+
+    def __init__(self, proxy, clients=4):
+        self.answers, self.told, self.problems = 0, 0, []
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(proxy, n)) for n in range(clients)]
+
+    def __enter__(self):
+        for each in self._threads:
+            each.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for each in self._threads:
+            each.join(60)
+
+    def _run(self, proxy, number):
+        try:
+            with proxy.connect(DATABASE) as client:
+                while not self._stop.is_set():
+                    self._transfer(client, number)
+        except (ServerError, Closed, OSError, AssertionError, TimeoutError) as problem:
+            self.problems.append(repr(problem))
+
+    def _transfer(self, client, number):
+        # Always in the same order: no deadlocks.
+        for text in ("begin", f"update bank set money = money - 1 where id = {number}",
+                     "update bank set money = money + 1 where id = 99", "commit"):
+            result = client.query(text, 60)
+            if result.sqlstate in TOLD:
+                self.told += 1
+                if result.status != "I":
+                    client.query("rollback", 60)
+                return
+            if result.error:
+                raise ServerError(result.error)
+        self.answers += 1
+
+    def go_on(self):
+        seen = self.answers
+        eventually(lambda: self.problems or self.answers > seen + 40, "transfers go on", 60)
+        assert not self.problems, self.problems
+
+
+def _crash(bench):
+    (pid, *_rest) = bench.server_pids()
+    os.kill(int(pid), signal.SIGKILL)
+
+
+def transfers_survive_outages(bench):
+    """I4: terminated, killed, restarted fast and at once: the sum stays, nobody is sent away, and almost nobody is told."""
+    bench.sql("create table bank (id int primary key, money int); grant all on bank to app; "
+              "insert into bank select n, 1000 from generate_series(0, 99) as n")
+    try:
+        with bench.proxy(pool={"size": 4}) as proxy, Transfers(proxy) as load:
+            load.go_on()
+            for outage in (lambda: bench.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app'"),
+                           lambda: _crash(bench), bench.cluster.restart, lambda: bench.cluster.restart(signal.SIGQUIT)):
+                outage()
+                load.go_on()
+            replays = _replays(proxy)
+        assert not load.problems, load.problems
+        assert replays["replayed"] > 0 and replays["different"] == 0 and replays["failed"] == 0 and replays["refused"] == 0, replays
+        assert load.told <= 16, load.told                        # COMMITs that were under way
+        assert bench.sql("select sum(money) from bank") == [["100000"]]
+    finally:
+        bench.sql("drop table bank")
+
+
+CASES = [a_silent_client_notices_nothing, a_statement_in_flight_is_answered, a_large_result_is_continued, other_answers_are_told,
+         an_obstacle_is_named, transfers_survive_outages]
