@@ -124,6 +124,7 @@ void session::detach(session_actions::release how) {
     rows_ = copied_ = 0;
     effects_pending_ = names_pending_ = completed_ = 0;
     last_tag_ = 0;
+    committed_within_ = false;
     if (schema_touched_) note_schema_change();
     touched_ = uncertain_ = perhaps_kept_ = resets_ = ready_held_ = began_within_ = false;
     role_ = role_question::none;

@@ -294,3 +294,15 @@ TEST_CASE("a silent reader that says ROLLBACK, or goodbye, needs no server for i
         CHECK((tag_of(got) == "ROLLBACK" || lost.client.closed));
     }
 }
+
+TEST_CASE("P36: what a COMMIT did whose ReadyForQuery alone is lost leaves no doubt about the next request") {
+    session_world world(2);
+    session_driver app(world);
+    (void)app.ask(client::query("begin") + client::query("insert into log values ('a')"));
+    world.plan.after_output = world.output_bytes + server::complete("COMMIT").size() + 1;
+    CHECK(types_of(app.ask(client::query("commit"))) == "CZ");
+    CHECK(world.losses == 1);
+    world.database.executions.clear();
+    CHECK(types_of(app.ask(client::query("set work_mem = '8MB'"))) == "CZ");
+    for (const auto& [text, times] : world.database.executions) CHECK(text.find("current_setting") == std::string::npos);
+}
