@@ -1,6 +1,6 @@
 // Seeds by the thousand: whatever fails, no client is told a lie, nothing is done twice or half, every answer keeps the
 // protocol, and everybody gets on once the faults have stopped. A seed that fails prints its story, and is a reproduction:
-//   PGSTEADY_SEEDS=17:17 tests_simulation -tc="seeds*"      one of them, or FROM:TO for as many as you have time for
+//   PGSTEADY_SEEDS=17 tests_simulation -tc="seeds*"      one of them and its story, or FROM:TO for as many as you have time for
 #include "tests/simulation/seed_run.hpp"
 
 #include <doctest/doctest.h>
@@ -51,6 +51,8 @@ TEST_CASE("seeds: I1-I4, I7, T10: nobody is told a lie, and everybody gets on") 
         ++failed;
         report_failure(seed, found);
     }
+    if (range.chosen && range.from == range.to && failed == 0)
+        for (const std::string& line : run_seed(range.from, true).story) std::cout << line << '\n';
     if (range.chosen) {
         std::cout << "faults " << all.faults << ", servers lost " << all.losses << ", disconnects " << all.disconnects
                   << ", steps " << all.steps << ", replays " << all.replays << " (others " << all.replays_different

@@ -290,7 +290,9 @@ void simulated_app::hear_end() {
     if (closed_) return;
     closed_ = true;
     ++disconnects;
-    if (world_.story) world_.trace(fmt::format("app {} is disconnected {}", number_, reply_.sqlstate()));
+    if (world_.story)
+        world_.trace(fmt::format("app {} is disconnected {} {}", number_, reply_.sqlstate(),
+                                 reply_.error() == nullptr ? "" : testing::field_of(*reply_.error(), 'M')));
     if (welcome_) {
         const app_reply last = std::exchange(reply_, {});
         ++told["FATAL " + last.sqlstate()];
