@@ -11,7 +11,7 @@ import subprocess
 
 from bench import DATABASE
 from lib.processes import REPOSITORY
-from lib.proxy import command
+from lib.proxy import binary, clean_environment
 from lib.suite import Skip
 
 DEPLOY = REPOSITORY / "deploy"
@@ -33,11 +33,12 @@ def _promtool(*arguments):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _defaults():
-    """Keys with their values when nothing is configured."""
-    code, printed = command("--print-config", environment={"DB_HOST": "127.0.0.1"})
-    assert code == 0, printed
-    return printed
+def _printed(**environment):
+    """The configuration that follows from these variables: each key with its value and its source."""
+    done = subprocess.run([binary(), "--print-config"], capture_output=True, text=True, timeout=20, cwd="/",
+                          env={**clean_environment(), **environment})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def sidecar_is_taken_and_answered(bench):
@@ -54,8 +55,7 @@ def sidecar_is_taken_and_answered(bench):
             reference = each["valueFrom"]["secretKeyRef"]
             assert reference["name"] == secret["metadata"]["name"], reference
             environment[each["name"]] = secret["stringData"][reference["key"]]
-    code, printed = command("--print-config", environment=environment)
-    assert code == 0, printed
+    printed = _printed(**environment)
     for name in environment:
         assert f"env {name}" in printed, f"{name} has no effect:\n{printed}"
     ports = {each["name"]: each["containerPort"] for each in sidecar["ports"]}
@@ -83,7 +83,7 @@ def container_file_names_what_is_there(bench):
     (script,) = re.findall(r"RUN (scripts/\S+)", text)
     assert os.access(REPOSITORY / script, os.X_OK), script
     (ports,) = re.findall(r"^EXPOSE (.*)$", text, re.M)
-    printed = _defaults()
+    printed = _printed(DB_HOST="127.0.0.1")
     for port in ports.split():
         assert re.search(rf"^ *port: {port}\b", printed, re.M), port
     (entry,) = re.findall(r'^ENTRYPOINT \["(.*)"\]$', text, re.M)
@@ -92,7 +92,7 @@ def container_file_names_what_is_there(bench):
     (user,) = re.findall(r"^USER (\S+)$", text, re.M)
     assert any(re.search(rf"^u!? {user}\b", each.read_text(), re.M) for each in DEPLOY.rglob("*.sysusers")), user
     for name in re.findall(r"-e (PGSTEADY_\w+)=", text):
-        assert command("--print-config", environment={"DB_HOST": "127.0.0.1", name: "0.0.0.0"})[0] == 0, name
+        assert f"env {name}" in _printed(DB_HOST="127.0.0.1", **{name: "0.0.0.0"}), name
 
 
 def prometheus_takes_rules_and_scrape(bench):
