@@ -79,15 +79,15 @@ public:
     machinery(const config::admin_settings& settings, hooks to, const http_limits& limits)
         : host_(settings.host),
           configured_port_(settings.port),
-          wants_tls_(!settings.tls.cert_file.empty()),
+          wants_tls_(!settings.tls.cert_file.empty() && !(to.tls && to.tls())),
           rules_(settings),
           sample_interval_(limits.sample_interval),
-          most_slow_(limits.slow_commands),
+          limits_(limits),
           warn_(std::move(to.warn)),
           alarmed_(std::move(to.alarm)),
           run_(std::move(to.run)),
           configuration_(std::move(to.configuration)),
-          watch_([this, take = std::move(to.take_snapshot)] { return with_webhook(take()); }, std::move(to.take_readiness),
+          watch_([this, take = std::move(to.take_snapshot)] { return with_own(take()); }, std::move(to.take_readiness),
                  limits.snapshot_age),
           feed_({.listeners = limits.listeners, .bytes = limits.listener_bytes}),
           router_(all_routes(), rules_, {watch_, alarm_, past_, feed_, run_, configuration_}),
@@ -97,7 +97,7 @@ public:
           webhook_(loop_, [this](std::string line) { warn_(std::move(line)); }),
           server_(loop_, limits,
                   {[this](const request& head) { return screen(head); },
-                   [this](const request& from) { return answer(from); }}) {
+                   [this](const request& from) { return answer(from); }, std::move(to.tls)}) {
         past_.tell({.entry = [this](const journal_entry& entry) { feed_.tell(entry); },
                     .moment_completed = [this](const moment& completed) { feed_.tell(completed); }});
         feed_.on_first([this] { showing_.cancel(); });
@@ -116,7 +116,7 @@ private:
     [[nodiscard]] asio::awaitable<void> show_pictures();
     void judge();
     void look(bool show);
-    [[nodiscard]] snapshot with_webhook(snapshot taken) const;
+    [[nodiscard]] snapshot with_own(snapshot taken);
     [[nodiscard]] std::optional<response> screen(const request& head);
     [[nodiscard]] asio::awaitable<response> answer(const request& from);
     [[nodiscard]] asio::awaitable<response> carry_out(slow_work what, std::string& problem);
@@ -126,7 +126,7 @@ private:
     bool wants_tls_;
     access_rules rules_;
     std::chrono::milliseconds sample_interval_;
-    std::size_t most_slow_;
+    http_limits limits_;
     bounded_warning warn_;
     std::function<void(const std::string&)> alarmed_;
     commands run_;
@@ -143,6 +143,7 @@ private:
     webhook webhook_;
     http_server server_;
     std::size_t slow_ = 0;  ///< slow commands in progress
+    std::uint64_t commands_refused_ = 0;
     bool closing_ = false;
     std::optional<asio::thread_pool> slow_thread_;
     std::thread thread_;
@@ -150,7 +151,7 @@ private:
 
 std::string admin_server::machinery::start() {
     if (std::string refusal = rules_.refusal_to_open(); !refusal.empty()) return refusal;
-    if (wants_tls_) return "admin.tls is not available yet: tokens would travel in clear where TLS is expected";
+    if (wants_tls_) return "admin.tls: there is no certificate to show; tokens would travel in clear where TLS is expected";
     if (std::string problem = server_.listen(host_, configured_port_); !problem.empty()) return problem;
     asio::co_spawn(loop_, take_samples(), asio::detached);
     asio::co_spawn(loop_, show_pictures(), asio::detached);
@@ -174,8 +175,11 @@ void admin_server::machinery::stop() {
 }
 
 void admin_server::machinery::follow(const config::admin_settings& settings, const config::alert_settings& alerts) {
-    asio::post(loop_, [this, rules = access_rules(settings), alerts]() mutable {
+    asio::post(loop_, [this, rules = access_rules(settings), alerts, limits = limits_of(settings, limits_)]() mutable {
         router_.set_rules(std::move(rules));
+        limits_ = limits;
+        server_.set_limits(limits);
+        feed_.set_limits({.listeners = limits.listeners, .bytes = limits.listener_bytes});
         webhook_.follow(alerts);
     });
 }
@@ -258,7 +262,21 @@ void admin_server::machinery::judge() {
     }
 }
 
-snapshot admin_server::machinery::with_webhook(snapshot taken) const {
+/// What only the admin port itself knows.
+snapshot admin_server::machinery::with_own(snapshot taken) {
+    const http_server::counts& so_far = server_.so_far();
+    taken.admin_port = {.connections = server_.open(),
+                        .listeners = feed_.listening(),
+                        .commands = slow_,
+                        .accepted = so_far.accepted,
+                        .answers = so_far.answers,
+                        .refused = {{"connections", so_far.refused},
+                                    {"listeners", feed_.refused()},
+                                    {"commands", commands_refused_},
+                                    {"gave_way", so_far.given_way},
+                                    {"timeout", so_far.timeouts}}};
+    if (so_far.handshakes + so_far.handshakes_failed > 0)
+        taken.tls.push_back({"admin", so_far.handshakes, so_far.handshakes_failed});
     const webhook_counts& counts = webhook_.counts();
     taken.webhook = {{"delivered", counts.delivered}, {"failed", counts.failed}, {"dropped", counts.dropped}};
     return taken;
@@ -290,7 +308,8 @@ asio::awaitable<response> admin_server::machinery::answer(const request& from) {
 
 /// The loop goes on meanwhile. Slow commands are few, and one runs at a time.
 asio::awaitable<response> admin_server::machinery::carry_out(slow_work what, std::string& problem) {
-    if (slow_ >= most_slow_) {
+    if (slow_ >= limits_.slow_commands) {
+        ++commands_refused_;
         response busy = problem_answer(503, "other commands are still being carried out; try again");
         busy.headers.emplace_back("Retry-After", "1");
         co_return busy;
@@ -320,6 +339,19 @@ asio::awaitable<response> admin_server::machinery::carry_out(slow_work what, std
     }
     problem = std::move(failure);
     co_return failure_answer();
+}
+
+http_limits limits_of(const config::admin_settings& settings, http_limits paces) {
+    paces.head_bytes = settings.max_head;
+    paces.body_bytes = settings.max_body;
+    paces.connections = settings.max_connections;
+    paces.read_timeout = settings.read_timeout;
+    paces.write_timeout = settings.write_timeout;
+    paces.idle_timeout = settings.idle_timeout;
+    paces.slow_commands = settings.max_commands;
+    paces.listeners = settings.max_listeners;
+    paces.listener_bytes = settings.listener_bytes;
+    return paces;
 }
 
 admin_server::admin_server(const config::admin_settings& settings, hooks to, const http_limits& limits)

@@ -17,24 +17,30 @@
 #include <string>
 #include <vector>
 
+struct ssl_ctx_st;
+
 namespace pgsteady::admin {
 
-/// What one HTTP client, and all of them, may take.
+/// What one HTTP client, and all of them, may take. Keys of `admin` in the configuration, but for the paces.
 struct http_limits {
     std::size_t head_bytes = 8 * 1024;
     std::size_t body_bytes = 64 * 1024;
     /// When they are all taken, whoever has been silent longest gives way; 503 if nobody is.
     std::size_t connections = 256;
+    // 0: for as long as it takes.
     std::chrono::milliseconds read_timeout{10'000};    ///< for a whole request, from its first byte or the accept
     std::chrono::milliseconds write_timeout{10'000};   ///< for a whole answer
     std::chrono::milliseconds idle_timeout{60'000};    ///< between two requests
-    std::chrono::milliseconds snapshot_age{20};        ///< so old may a snapshot be that is shown again
     std::size_t slow_commands = 4;                     ///< in progress or waiting for their turn; 503 beyond
-    std::chrono::milliseconds sample_interval{5'000};  ///< of the totals that means of the last minute are made from
     std::size_t listeners = 32;                        ///< of the event stream; 503 beyond
     std::size_t listener_bytes = 256 * 1024;           ///< that may wait for one; who is slower loses the stream
+    std::chrono::milliseconds snapshot_age{20};        ///< so old may a snapshot be that is shown again
+    std::chrono::milliseconds sample_interval{5'000};  ///< of the totals that means of the last minute are made from
     std::chrono::milliseconds picture_interval{1'000};  ///< between two pictures in the event stream
 };
+
+/// What the configuration says; the paces stay as they are.
+[[nodiscard]] http_limits limits_of(const config::admin_settings& settings, http_limits paces = {});
 
 class admin_server {
 public:
@@ -54,6 +60,8 @@ public:
         commands run{};
         /// The configuration in use; secrets are not in it. Missing: that path is answered with a 500.
         std::function<std::vector<config::effective_value>()> configuration{};
+        /// OpenSSL's context, asked at each connection: certificates change. Unset or null: plain HTTP.
+        std::function<std::shared_ptr<ssl_ctx_st>()> tls{};
     };
 
     admin_server(const config::admin_settings& settings, hooks to, const http_limits& limits = {});
@@ -65,7 +73,7 @@ public:
     [[nodiscard]] std::string start();
     /// The port that was bound; 0 before start().
     [[nodiscard]] std::uint16_t port() const;
-    /// Other tokens and another webhook count from now on. Thread-safe; address, port and TLS stay as they are.
+    /// Other tokens, limits and another webhook count from now on. Thread-safe; address and port stay as they are.
     void follow(const config::admin_settings& settings, const config::alert_settings& alerts);
     /// Closes everything and joins the thread. Idempotent; not from a hook.
     void stop();

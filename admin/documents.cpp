@@ -58,7 +58,9 @@ template <class number>
             {"failures", breaker.failures},
             {"threshold", breaker.threshold},
             {"failures_total", breaker.failures_total},
-            {"trips_total", breaker.trips_total}};
+            {"trips_total", breaker.trips_total},
+            {"opened_by", problem_or_null(breaker.opened_by)},
+            {"last_failure", problem_or_null(breaker.last_failure)}};
 }
 
 [[nodiscard]] json::array breakers_document(const snapshot& now) {

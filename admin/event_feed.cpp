@@ -35,7 +35,10 @@ bool event_feed::heard() {
 std::shared_ptr<live_body> event_feed::subscribe(const boost::json::object& whole, const journal& past,
                                                  std::optional<std::uint64_t> after, bool pictures) {
     const bool first = !heard();
-    if (listeners_.size() >= limits_.listeners) return nullptr;
+    if (listeners_.size() >= limits_.listeners) {
+        ++refused_;
+        return nullptr;
+    }
     auto made = std::make_shared<live_body>(limits_.bytes);
     std::string beginning(reconnect_after);
     if (pictures) beginning += *frame("dashboard", whole);

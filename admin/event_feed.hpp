@@ -25,6 +25,8 @@ public:
     };
 
     explicit event_feed(const limits& most) : limits_(most) {}
+    /// For those who come from now on.
+    void set_limits(const limits& most) { limits_ = most; }
 
     /// Called when the first one has come: pictures are wanted from now on.
     void on_first(std::function<void()> wake) { wake_ = std::move(wake); }
@@ -41,6 +43,8 @@ public:
 
     /// Whether anybody is there.
     [[nodiscard]] bool heard();
+    [[nodiscard]] std::size_t listening() { return heard() ? listeners_.size() : 0; }
+    [[nodiscard]] std::uint64_t refused() const { return refused_; }
     void end();
 
 private:
@@ -55,6 +59,7 @@ private:
     limits limits_;
     std::vector<listener> listeners_;
     std::function<void()> wake_;
+    std::uint64_t refused_ = 0;
 };
 
 }  // namespace pgsteady::admin

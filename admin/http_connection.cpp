@@ -12,6 +12,8 @@
 #include <boost/beast/http/span_body.hpp>
 #include <boost/beast/http/write.hpp>
 
+#include <fmt/format.h>
+
 #include <array>
 #include <utility>
 
@@ -61,10 +63,11 @@ void set_fields(fields& to, const response& what) {
 }
 
 /// What a message that cannot be read deserves; status 0: nobody is there to be told.
-[[nodiscard]] std::optional<response> refusal_of(error_code why) {
+[[nodiscard]] std::optional<response> refusal_of(error_code why, const http_limits& limits) {
     if (why == http::error::header_limit || why == http::error::buffer_overflow)
-        return problem_answer(431, "the head of a request may have 8 KiB");
-    if (why == http::error::body_limit) return problem_answer(413, "the body of a request may have 64 KiB");
+        return problem_answer(431, fmt::format("the head of a request may have {} bytes", limits.head_bytes));
+    if (why == http::error::body_limit)
+        return problem_answer(413, fmt::format("the body of a request may have {} bytes", limits.body_bytes));
     if (why == http::error::end_of_stream || why == http::error::partial_message) return std::nullopt;
     if (why.category() == http::make_error_code(http::error::bad_method).category())
         return problem_answer(400, "this is not HTTP/1.1");
@@ -75,12 +78,12 @@ void set_fields(fields& to, const response& what) {
 
 http_connection::http_connection(http_server& server, asio::ip::tcp::socket socket)
     : server_(server),
-      stream_(std::move(socket)),
+      stream_(std::move(socket), server.tls_context().get()),
       buffer_(server.limits_.head_bytes + 8 * 1024),
       list_(&server.silent_),
       place_(server.silent_.insert(server.silent_.end(), this)) {
     error_code error;
-    const auto peer = stream_.socket().remote_endpoint(error);
+    const auto peer = stream_.tcp().socket().remote_endpoint(error);
     if (!error) peer_ = peer.address().to_string();
 }
 
@@ -92,30 +95,46 @@ void http_connection::move_to(std::list<http_connection*>& list) {
     list_ = &list;
 }
 
+/// 0: for as long as it takes.
+void http_connection::expire(std::chrono::milliseconds time) {
+    if (time.count() > 0) stream_.tcp().expires_after(time);
+    else stream_.tcp().expires_never();
+}
+
 void http_connection::close() {
     move_to(server_.evicted_);
-    stream_.close();
+    stream_.tcp().close();
     if (live_) live_->end();
 }
 
 asio::awaitable<void> http_connection::serve() {
-    next then = next::another;
+    next then = co_await handshake() ? next::another : next::end;
     while (then == next::another) {
         move_to(server_.silent_);
         const bool came = co_await first_byte();
         then = came ? co_await exchange() : next::end;
     }
     if (then == next::linger) co_await linger();
-    stream_.close();
+    stream_.tcp().close();
+}
+
+/// Who is silent in it gives way as any other who is.
+asio::awaitable<bool> http_connection::handshake() {
+    if (!stream_.encrypts()) co_return true;
+    expire(server_.limits_.read_timeout);
+    const error_code error = co_await stream_.handshake();
+    ++(error ? server_.counts_.handshakes_failed : server_.counts_.handshakes);
+    co_return !error;
 }
 
 /// Waits for the beginning of a request. The clock of a new connection runs from its accept.
 asio::awaitable<bool> http_connection::first_byte() {
     if (buffer_.size() > 0) co_return true;
-    stream_.expires_after(fresh_ ? server_.limits_.read_timeout : server_.limits_.idle_timeout);
+    expire(fresh_ ? server_.limits_.read_timeout : server_.limits_.idle_timeout);
     error_code error;
     const std::size_t count = co_await stream_.async_read_some(buffer_.prepare(1024), into(error));
     buffer_.commit(count);
+    if (error == beast::error::timeout) ++server_.counts_.timeouts;
     co_return !error;
 }
 
@@ -124,7 +143,7 @@ asio::awaitable<http_connection::next> http_connection::exchange() {
     parser reader;
     reader.header_limit(static_cast<std::uint32_t>(server_.limits_.head_bytes));
     reader.body_limit(server_.limits_.body_bytes);
-    stream_.expires_after(server_.limits_.read_timeout);
+    expire(server_.limits_.read_timeout);
     error_code error;
     co_await http::async_read_header(stream_, buffer_, reader, into(error));
     if (error) co_return co_await refuse(error);
@@ -164,7 +183,8 @@ asio::awaitable<http_connection::next> http_connection::read_body(parser& from) 
 }
 
 asio::awaitable<http_connection::next> http_connection::refuse(error_code why) {
-    const auto refused = refusal_of(why);
+    if (why == beast::error::timeout) ++server_.counts_.timeouts;
+    const auto refused = refusal_of(why, server_.limits_);
     if (!refused) co_return next::end;
     const bool sent = co_await send(*refused, nullptr, false);
     co_return sent ? next::linger : next::end;
@@ -181,13 +201,15 @@ asio::awaitable<bool> http_connection::send(const response& what, const parser* 
     message.prepare_payload();
 
     move_to(server_.busy_);
-    stream_.expires_after(server_.limits_.write_timeout);
+    expire(server_.limits_.write_timeout);
     error_code error;
     http::response_serializer<http::span_body<const char>> writer(message);
     const bool only_head = to != nullptr && to->get().method() == http::verb::head;
     if (only_head) co_await http::async_write_header(stream_, writer, into(error));
     else co_await http::async_write(stream_, writer, into(error));
     fresh_ = false;
+    ++server_.counts_.answers;
+    if (error == beast::error::timeout) ++server_.counts_.timeouts;
     co_return !error;
 }
 
@@ -197,7 +219,7 @@ asio::awaitable<bool> http_connection::send_head(const response& what, const par
     message.version(to.get().version());
     set_fields(message, what);
     message.keep_alive(false);
-    stream_.expires_after(server_.limits_.write_timeout);
+    expire(server_.limits_.write_timeout);
     error_code error;
     http::response_serializer<http::empty_body> writer(message);
     co_await http::async_write_header(stream_, writer, into(error));
@@ -217,7 +239,7 @@ asio::awaitable<void> http_connection::send_live(const response& what, const par
         error_code error;
         const live_body::chunk chunk = body->take();
         if (chunk) {
-            stream_.expires_after(server_.limits_.write_timeout);
+            expire(server_.limits_.write_timeout);
             co_await asio::async_write(stream_, asio::buffer(*chunk), into(error));
             going = !error;
         } else {
@@ -228,17 +250,20 @@ asio::awaitable<void> http_connection::send_live(const response& what, const par
     body->on_change({});
     body->end();
     live_.reset();
+    if (!going || !stream_.encrypts()) co_return;
+    expire(linger_time);
+    co_await stream_.end_sending();
 }
 
 /// Closing with bytes unread would reset the connection and could take the answer away from the client.
 asio::awaitable<void> http_connection::linger() {
     move_to(server_.silent_);
     error_code error;
-    stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, error);
-    stream_.expires_after(linger_time);
+    expire(linger_time);
+    co_await stream_.end_sending();
     std::array<char, 4096> dropped{};
     for (std::size_t total = 0; !error && total < linger_bytes;)
-        total += co_await stream_.async_read_some(asio::buffer(dropped), into(error));
+        total += co_await stream_.tcp().async_read_some(asio::buffer(dropped), into(error));
 }
 
 }  // namespace pgsteady::admin

@@ -3,13 +3,14 @@
 #pragma once
 
 #include "admin/http_server.hpp"
+#include "admin/http_stream.hpp"
 #include "admin/live_body.hpp"
 
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 
+#include <chrono>
 #include <list>
 #include <memory>
 #include <string>
@@ -36,6 +37,8 @@ private:
         end,      ///< is broken, or the client has closed it
     };
 
+    void expire(std::chrono::milliseconds time);
+    [[nodiscard]] boost::asio::awaitable<bool> handshake();
     [[nodiscard]] boost::asio::awaitable<bool> first_byte();
     [[nodiscard]] boost::asio::awaitable<next> exchange();
     [[nodiscard]] boost::asio::awaitable<next> read_body(parser& from);
@@ -47,7 +50,7 @@ private:
     void move_to(std::list<http_connection*>& list);
 
     http_server& server_;
-    boost::beast::tcp_stream stream_;
+    http_stream stream_;
     boost::beast::flat_buffer buffer_;
     std::string peer_;
     std::shared_ptr<live_body> live_;  ///< while one is being sent

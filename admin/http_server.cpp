@@ -108,9 +108,14 @@ asio::awaitable<void> http_server::accept_all(tcp::acceptor& from) {
     }
 }
 
+std::shared_ptr<ssl_ctx_st> http_server::tls_context() const { return callbacks_.tls ? callbacks_.tls() : nullptr; }
+
 void http_server::admit(tcp::socket socket) {
     error_code ignored;
+    ++counts_.accepted;
     if (!make_room()) {
+        ++counts_.refused;
+        if (tls_context()) return;  // what is said in clear would be garbage to it
         socket.non_blocking(true, ignored);
         socket.write_some(asio::buffer(full_house), ignored);
         return;
@@ -126,8 +131,9 @@ void http_server::admit(tcp::socket socket) {
 
 /// Idle clients are welcome as long as nobody else needs their place.
 bool http_server::make_room() {
-    if (silent_.size() + busy_.size() < limits_.connections) return true;
+    if (open() < limits_.connections) return true;
     if (silent_.empty()) return false;
+    ++counts_.given_way;
     silent_.front()->close();
     return true;
 }

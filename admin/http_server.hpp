@@ -18,6 +18,8 @@
 #include <string>
 #include <vector>
 
+struct ssl_ctx_st;
+
 namespace pgsteady::admin {
 
 class http_connection;
@@ -29,6 +31,19 @@ public:
         std::function<std::optional<response>(const request&)> screen;
         /// The request stays where it is until the answer is there. Must not throw.
         std::function<boost::asio::awaitable<response>(const request&)> answer;
+        /// OpenSSL's context for a connection that begins now; unset or null: in clear. Must not throw.
+        std::function<std::shared_ptr<ssl_ctx_st>()> tls{};
+    };
+
+    /// What has come of the connections, since start.
+    struct counts {
+        std::uint64_t accepted = 0;
+        std::uint64_t answers = 0;
+        std::uint64_t refused = 0;   ///< everybody was busy
+        std::uint64_t given_way = 0;  ///< silent ones, to others
+        std::uint64_t timeouts = 0;
+        std::uint64_t handshakes = 0;
+        std::uint64_t handshakes_failed = 0;
     };
 
     http_server(boost::asio::io_context& loop, const http_limits& limits, callbacks to);
@@ -39,6 +54,10 @@ public:
     /// Binds to every address of `host` ("*": all) and accepts from then on; what went wrong, or empty. May block.
     [[nodiscard]] std::string listen(const std::string& host, std::uint16_t port);
     [[nodiscard]] std::uint16_t port() const { return port_; }
+    /// Those who are there keep what they have; the next request goes by these.
+    void set_limits(const http_limits& limits) { limits_ = limits; }
+    [[nodiscard]] std::size_t open() const { return silent_.size() + busy_.size(); }
+    [[nodiscard]] const counts& so_far() const { return counts_; }
     /// Ends everything; the loop runs dry soon after.
     void close();
 
@@ -50,6 +69,7 @@ private:
     [[nodiscard]] boost::asio::awaitable<void> accept_all(tcp::acceptor& from);
     void admit(tcp::socket socket);
     [[nodiscard]] bool make_room();
+    [[nodiscard]] std::shared_ptr<ssl_ctx_st> tls_context() const;
 
     boost::asio::io_context& loop_;
     http_limits limits_;
@@ -60,6 +80,7 @@ private:
     std::list<http_connection*> silent_;
     std::list<http_connection*> busy_;
     std::list<http_connection*> evicted_;  ///< closed, their coroutines are about to end
+    counts counts_;
     bool closing_ = false;
 };
 

@@ -88,8 +88,11 @@ void add_breaker(exposition& to, const snapshot& now) {
 }
 
 void add_service(exposition& to, const snapshot& now) {
-    to.begin(kind::Gauge, "pgsteady_build_info", "Always 1; the label says what is running.");
-    to.add(label("version", now.version), std::uint64_t{1});
+    to.begin(kind::Gauge, "pgsteady_build_info", "Always 1; the labels say what is running.");
+    to.add(label("version", now.version) + ',' + label("revision", now.build.revision) + ',' +
+               label("compiler", now.build.compiler) + ',' + label("openssl", now.build.openssl) + ',' +
+               label("parser", now.build.parser),
+           std::uint64_t{1});
     to.gauge("pgsteady_uptime_seconds", "Since the process started.", static_cast<double>(now.uptime.count()));
     to.begin(kind::Gauge, "pgsteady_state", "1 for how well the backends are reached.");
     add_states(to, "state", service_state_names, now.state);
@@ -315,6 +318,17 @@ void add_recovery(exposition& to, const snapshot& now) {
     to.gauge("pgsteady_in_doubt_unresolved", "Commits whose outcome is still being looked for.",
              static_cast<double>(now.in_doubt_unresolved));
     add_outcomes(to, "pgsteady_holds_total", "Requests that were held, by how that ended.", now.holds);
+    const admin_port_status& port = now.admin_port;
+    to.gauge("pgsteady_admin_connections", "HTTP connections of the admin port.", static_cast<double>(port.connections));
+    to.gauge("pgsteady_admin_listeners", "Listeners to the event stream.", static_cast<double>(port.listeners));
+    to.gauge("pgsteady_admin_commands", "Commands that take time, in progress or waiting for their turn.",
+             static_cast<double>(port.commands));
+    to.count("pgsteady_admin_accepted_total", "HTTP connections that came.", port.accepted);
+    to.count("pgsteady_admin_answers_total", "HTTP requests that were answered.", port.answers);
+    to.begin(kind::Counter, "pgsteady_admin_refused_total", "What met a limit of the admin port, by limit.");
+    for (const outcome_total& each : port.refused) to.add(label("limit", each.outcome), each.count);
+    to.gauge("pgsteady_console_clients", "Clients of the psql console.", static_cast<double>(now.console_clients));
+    to.count("pgsteady_console_refused_total", "Clients beyond admin.max_console_clients.", now.console_refused_total);
     add_outcomes(to, "pgsteady_webhook_messages_total", "Messages about alerts, by what became of them.", now.webhook);
     to.begin(kind::Histogram, "pgsteady_recovery_seconds",
              "From the loss of a server to the full answer of the request that it had.");

@@ -166,6 +166,8 @@ struct breaker_status {
     std::uint64_t threshold = 5;
     std::uint64_t failures_total = 0;
     std::uint64_t trips_total = 0;
+    std::string opened_by{};     ///< why it opened last: consecutive, loss_burst, storage_failing, …; empty: it never did
+    std::string last_failure{};  ///< what counted last: a verdict, or a server's words; empty: nothing yet
 };
 
 struct worker_status {
@@ -189,9 +191,19 @@ struct retry_total {
 
 /// TLS between the proxy and one side.
 struct tls_total {
-    std::string side;  ///< client, server
+    std::string side;  ///< client, server, admin
     std::uint64_t handshakes = 0;
     std::uint64_t failed = 0;
+};
+
+/// The admin port itself: what is open now, and what has come of connections since start.
+struct admin_port_status {
+    std::uint64_t connections = 0;
+    std::uint64_t listeners = 0;
+    std::uint64_t commands = 0;  ///< slow ones, in progress or waiting
+    std::uint64_t accepted = 0;
+    std::uint64_t answers = 0;
+    std::vector<outcome_total> refused{};  ///< by the limit that was met: connections, listeners, commands, gave_way, timeout
 };
 
 /// Loading the configuration again.
@@ -260,8 +272,17 @@ struct switchover_status {
     std::string sentence;
 };
 
+/// Of what the running binary was made.
+struct build_status {
+    std::string revision = "unknown";  ///< of the sources; "unknown" when they came without their history
+    std::string compiler{};
+    std::string openssl{};  ///< the one that is loaded
+    std::string parser{};   ///< the PostgreSQL whose grammar reads statements
+};
+
 struct snapshot {
     std::string version;
+    build_status build;
     std::chrono::seconds uptime{0};
     service_state state = service_state::connected;
     service_mode mode = service_mode::normal;
@@ -316,6 +337,9 @@ struct snapshot {
     std::vector<certificate_status> certificates;
     std::vector<outcome_total> webhook;  ///< messages about alerts; filled by the admin port itself
     std::vector<outcome_total> fences;
+    admin_port_status admin_port;  ///< filled by the admin port itself
+    std::uint64_t console_clients = 0;
+    std::uint64_t console_refused_total = 0;  ///< beyond admin.max_console_clients
 };
 
 /// What /readyz and a supervisor ask. Cheap to take: no worker is asked.

@@ -304,6 +304,7 @@ struct cluster_values {
     breaker_settings breaker;
     read_only_settings read_only;
     milliseconds hold_timeout{30'000};
+    connect_backoff_settings backoff{};  // of the monitor's own dials
 
     bool operator==(const cluster_values&) const = default;
 };
@@ -357,6 +358,16 @@ struct admin_settings {
     admin_tls_settings tls;
     std::uint32_t histogram_pools = 20;  // pools that /metrics shows histograms of
     std::uint32_t incidents = 100;  // the latest, per worker
+    std::uint32_t max_connections = 256;   // HTTP
+    std::uint32_t max_listeners = 32;      // of the event stream
+    std::uint64_t listener_bytes = 256 * kib;
+    std::uint32_t max_commands = 4;        // slow ones, in progress or waiting for their turn
+    std::uint32_t max_console_clients = 100;
+    std::uint64_t max_head = 8 * kib;      // of a request
+    std::uint64_t max_body = 64 * kib;
+    milliseconds read_timeout{10'000};     // a whole request
+    milliseconds write_timeout{10'000};    // a whole answer
+    milliseconds idle_timeout{60'000};     // between two requests
     std::vector<std::string> admin_users;  // D37: empty admits nobody
     std::vector<std::string> stats_users;
 

@@ -408,6 +408,30 @@ constexpr std::array all_keys{
         "admin.incidents", count(0, 10'000),
         "So many of the latest incidents (failures that clients met, or were spared) does each worker keep for /status, "
         "the page and alerts. The log has all."),
+    row<&s::admin, &admin_settings::max_connections>(
+        "admin.max_connections", count(1, 100'000),
+        "HTTP connections. When all are taken, the one that has been silent longest gives way; 503 if none is silent."),
+    row<&s::admin, &admin_settings::max_listeners>("admin.max_listeners", count(0, 10'000),
+                                                   "Of these, listeners to /api/v1/events; 503 beyond."),
+    row<&s::admin, &admin_settings::listener_bytes>(
+        "admin.listener_bytes", size(4 * kib, gib), "So much may wait for one listener; a slower one loses the stream."),
+    row<&s::admin, &admin_settings::max_commands>(
+        "admin.max_commands", count(1, 1'000),
+        "Commands that take time (test-connection, recover, reload, sessions, …), in progress or waiting for their "
+        "turn; 503 beyond."),
+    row<&s::admin, &admin_settings::max_head>("admin.max_head", size(kib, mib),
+                                              "Request line and headers of a request may have so much; 431 beyond."),
+    row<&s::admin, &admin_settings::max_body>("admin.max_body", size(kib, 16 * mib),
+                                              "The body of a request may have so much; 413 beyond."),
+    row<&s::admin, &admin_settings::read_timeout>("admin.read_timeout", duration(),
+                                                  "A request has to be there in full after so long, TLS handshake included."),
+    row<&s::admin, &admin_settings::write_timeout>("admin.write_timeout", duration(),
+                                                   "A client has to take a whole answer, or a piece of a stream, in so long."),
+    row<&s::admin, &admin_settings::idle_timeout>("admin.idle_timeout", duration(),
+                                                  "A connection without a request is closed after so long."),
+    row<&s::admin, &admin_settings::max_console_clients>(
+        "admin.max_console_clients", count(1, 10'000'000),
+        "Clients of the psql console; they count under limits.max_clients, too."),
     row<&s::admin, &admin_settings::admin_users>("admin.admin_users", {.kind = value_kind::names},
                                                  "Users who may give orders in the psql console (databases pgsteady and "
                                                  "pgbouncer). They sign in with what users says of them. Empty: nobody."),

@@ -43,8 +43,8 @@ std::vector<policies> policies_on(const settings& all, const std::vector<host_po
     return found;
 }
 
-cluster_values common_values(std::span<const policies> of) {
-    cluster_values common{of.front().breaker, of.front().read_only, of.front().pool.hold_timeout};
+cluster_values common_values(std::span<const policies> of, const connect_backoff_settings& backoff) {
+    cluster_values common{of.front().breaker, of.front().read_only, of.front().pool.hold_timeout, backoff};
     const auto smaller_but_zero = [](auto& value, auto other) {
         using type = std::remove_reference_t<decltype(value)>;
         if (other != type{0} && (value == type{0} || other < value)) value = other;

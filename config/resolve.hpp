@@ -37,6 +37,6 @@ struct route {
 /// What a cluster goes by whose pools have these policies: whatever makes one of them act. A switch is on if it is for
 /// anybody, waiting ends when the first one stops to wait (0, no limit, is the last), a standby is fresh enough for all,
 /// and the breaker is the one that opens first. Pools judge by their own values what the cluster then tells them. Not empty.
-[[nodiscard]] cluster_values common_values(std::span<const policies> of);
+[[nodiscard]] cluster_values common_values(std::span<const policies> of, const connect_backoff_settings& backoff = {});
 
 }  // namespace pgsteady::config

@@ -34,10 +34,11 @@ void application::follow_settings(const config::load_result& now) {
 
 std::vector<std::string> application::start() {
     const config::settings& settings = state_.settings();
-    tls_context_pair contexts = tls_contexts(settings);
+    tls_context_set contexts = tls_contexts(settings);
     std::vector<std::string> problems = std::move(contexts.problems);
     state_.client_tls.put(std::move(contexts.clients));
     state_.server_tls.put(std::move(contexts.servers));
+    state_.admin_tls.put(std::move(contexts.admin));
     const std::size_t count = worker_count(settings);
     for (std::size_t i = 0; i < count; ++i) {
         workers_.push_back(std::make_unique<worker>(state_, static_cast<unsigned>(i)));
@@ -54,7 +55,11 @@ std::vector<std::string> application::start() {
         hooks.run = commands_.hooks();
         hooks.configuration = [this] { return explained(); };
         hooks.run.reload = [this](const std::string& who) { return reload_.run(who); };
-        admin_ = std::make_unique<admin::admin_server>(settings.admin, std::move(hooks));
+        hooks.tls = [this] {
+            const std::shared_ptr<const net::tls_context> now = state_.admin_tls.get();
+            return std::shared_ptr<ssl_ctx_st>(now, now != nullptr ? now->native() : nullptr);
+        };
+        admin_ = std::make_unique<admin::admin_server>(settings.admin, std::move(hooks), admin::limits_of(settings.admin));
         if (std::string problem = admin_->start(); !problem.empty()) problems.push_back(std::move(problem));
     }
     // Last, so that whoever gets through here finds everything else there.

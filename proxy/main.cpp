@@ -2,6 +2,7 @@
 #include "config/load.hpp"
 #include "config/print.hpp"
 #include "proxy/application.hpp"
+#include "proxy/build_facts.hpp"
 #include "proxy/check_servers.hpp"
 #include "proxy/service_notify.hpp"
 #include "proxy/worker/log.hpp"
@@ -92,7 +93,11 @@ int main(int argc, char** argv) {
     command.add_option("--config", file, "configuration file (default: ./proxy.yaml, then /etc/pgsteady/proxy.yaml, then the environment alone)");
     command.add_flag("--check", check, "validate the configuration, print every problem, exit 1 if there is an error");
     command.add_flag("--print-config", print, "print the effective configuration with the source of each value");
-    command.set_version_flag("--version", std::string("pgsteady ") + PGSTEADY_VERSION);
+    command.set_version_flag("--version", [] {
+        const admin::build_status& made = build_facts();
+        return fmt::format("pgsteady {} (revision {}, {}, OpenSSL {}, grammar of PostgreSQL {})", PGSTEADY_VERSION,
+                           made.revision, made.compiler, made.openssl, made.parser);
+    });
     CLI11_PARSE(command, argc, argv);
     try {
         const auto chosen = file.empty() ? config::default_file() : std::optional(file);

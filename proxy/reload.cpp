@@ -75,7 +75,7 @@ admin::reload_outcome configuration_reload::run(const std::string& who) {
     }
     if (!loaded.ok()) return reject(who, std::move(result));
     reload_plan plan = plan_reload(state_.settings(), loaded.settings);
-    tls_context_pair contexts = tls_contexts(plan.next);
+    tls_context_set contexts = tls_contexts(plan.next);
     for (const std::string& each : contexts.problems) result.did.problems.push_back({"tls", each});
     if (!contexts.problems.empty()) return reject(who, std::move(result));
 
@@ -84,6 +84,7 @@ admin::reload_outcome configuration_reload::run(const std::string& who) {
     for (admin::change& each : look_at_certificates(plan.next)) result.did.changes.push_back(std::move(each));
     state_.client_tls.put(std::move(contexts.clients));
     state_.server_tls.put(std::move(contexts.servers));
+    state_.admin_tls.put(std::move(contexts.admin));
     const auto next = std::make_shared<const config::settings>(std::move(plan.next));
     log::set_up(next->log);
     for (std::string& each : state_.replace_settings(next)) result.needs_restart.push_back(std::move(each));

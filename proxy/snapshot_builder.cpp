@@ -1,6 +1,7 @@
 // See snapshot_builder.hpp.
 #include "proxy/snapshot_builder.hpp"
 
+#include "proxy/build_facts.hpp"
 #include "proxy/operator_commands.hpp"
 #include "proxy/sql/statement_effects.hpp"
 
@@ -270,6 +271,10 @@ void add_breaker(admin::snapshot& all, admin::breaker_status scope) {
         return state == admin::breaker_state::open ? 2 : state == admin::breaker_state::half_open ? 1 : 0;
     };
     scope.threshold = all.breaker.threshold;
+    if (badness(scope.state) > badness(all.breaker.state) || all.breaker.opened_by.empty()) {
+        all.breaker.opened_by = scope.opened_by;
+        all.breaker.last_failure = scope.last_failure;
+    }
     if (badness(scope.state) > badness(all.breaker.state)) all.breaker.state = scope.state;
     all.breaker.failures = std::max(all.breaker.failures, scope.failures);
     all.breaker.failures_total += scope.failures_total;
@@ -282,10 +287,11 @@ void add_cluster(admin::snapshot& all, const cluster_view& view) {
     bool down = false;
     for (const host_view& host : view.hosts) {
         all.backends.push_back(backend_of(host));
-        add_breaker(all, {host.address, state_of(host.breaker), host.failures, 0, host.failures_total, host.trips_total});
+        add_breaker(all, {host.address, state_of(host.breaker), host.failures, 0, host.failures_total, host.trips_total,
+                          std::string(host.opened_by), std::string(host.last_failure)});
         down |= host.tried && !host.reachable;
     }
-    add_breaker(all, {"write", state_of(view.write), 0, 0, 0, view.write_trips_total});
+    add_breaker(all, {"write", state_of(view.write), 0, 0, 0, view.write_trips_total, std::string(view.write_opened_by), {}});
     all.mode = std::max(all.mode, static_cast<admin::service_mode>(view.mode));
     admin::service_state state = down ? admin::service_state::degraded : admin::service_state::connected;
     if (view.mode == service_mode::holding) state = admin::service_state::recovering;
@@ -308,7 +314,7 @@ void add_pool_breaker(admin::snapshot& all, const shared_pool& pool) {
     const pool_fuse::status now = pool.fuse.now();
     if (now.trips_total == 0 && now.state == breaker_state::closed) return;
     all.breaker_scopes.push_back({pool_name_of(pool), state_of(now.state), now.failures, all.breaker.threshold,
-                                  now.failures_total, now.trips_total});
+                                  now.failures_total, now.trips_total, now.opened_by, now.last_failure});
 }
 
 /// What retries, holds, handshakes and the like have come to, over all workers.
@@ -346,6 +352,7 @@ void add_incidents(admin::snapshot& all, const worker_snapshot& of) {
 admin::snapshot build_snapshot(const snapshot_sources& from) {
     admin::snapshot all;
     all.version = PGSTEADY_VERSION;
+    all.build = build_facts();
     pool_sums sums(all);
     std::uint64_t statement_cache = 0;
     std::vector<std::future<worker_snapshot>> answers;
@@ -375,6 +382,8 @@ admin::snapshot build_snapshot(const snapshot_sources& from) {
     add_recoveries(all, from.workers);
     add_failures(all, from.workers);
     all.memory_resident_bytes = resident_bytes();
+    all.console_clients = from.state.console_clients.used();
+    all.console_refused_total = from.state.console_refused.load(std::memory_order_relaxed);
     all.memory = {{"analysed_statements", statement_cache},
                   {"waiting_clients_input", from.state.waiting_bytes.load(std::memory_order_relaxed)}};
     const config::settings& settings = from.settings;

@@ -37,11 +37,22 @@ net::tls_context_result server_tls_context(const config::server_tls_settings& fr
     return net::tls_context::client(how);
 }
 
-tls_context_pair tls_contexts(const config::settings& from) {
+net::tls_context_result admin_tls_context(const config::admin_settings& from) {
+    if (!from.enabled || from.tls.cert_file.empty()) return {};
+    net::tls_server_settings how;
+    how.certificate_file = from.tls.cert_file;
+    how.key_file = from.tls.key_file;
+    return net::tls_context::server(how);
+}
+
+tls_context_set tls_contexts(const config::settings& from) {
     net::tls_context_result clients = client_tls_context(from.listen.tls);
     net::tls_context_result servers = server_tls_context(from.backends.tls);
-    tls_context_pair result{std::move(clients.context), std::move(servers.context), std::move(clients.problems)};
-    result.problems.insert(result.problems.end(), servers.problems.begin(), servers.problems.end());
+    net::tls_context_result admin = admin_tls_context(from.admin);
+    tls_context_set result{std::move(clients.context), std::move(servers.context), std::move(admin.context),
+                           std::move(clients.problems)};
+    for (const auto* each : {&servers.problems, &admin.problems})
+        result.problems.insert(result.problems.end(), each->begin(), each->end());
     return result;
 }
 

@@ -11,12 +11,16 @@ namespace pgsteady {
 /// For servers. Without context and problems: sslmode is disable.
 [[nodiscard]] net::tls_context_result server_tls_context(const config::server_tls_settings& from);
 
-/// Both, and everything that is wrong with either.
-struct tls_context_pair {
+/// For the admin port. Without context and problems: it speaks in clear.
+[[nodiscard]] net::tls_context_result admin_tls_context(const config::admin_settings& from);
+
+/// All, and everything that is wrong with any.
+struct tls_context_set {
     std::shared_ptr<const net::tls_context> clients;
     std::shared_ptr<const net::tls_context> servers;
+    std::shared_ptr<const net::tls_context> admin;
     std::vector<std::string> problems;
 };
-[[nodiscard]] tls_context_pair tls_contexts(const config::settings& from);
+[[nodiscard]] tls_context_set tls_contexts(const config::settings& from);
 
 }  // namespace pgsteady

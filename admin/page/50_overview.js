@@ -58,6 +58,12 @@ function drawFlow(all, now) {
     $("backends").append(el("li.backend", null, el("span.quiet", null, "No backend is known yet")));
 }
 
+/** Why a breaker opened last; nothing if it never did. */
+function whyOpened(fuse) {
+  if (!fuse || !fuse.opened_by) return "";
+  return `breaker opened by ${words(fuse.opened_by).toLowerCase()}${fuse.last_failure ? ` (${fuse.last_failure})` : ""}`;
+}
+
 function backendView() {
   const role = el("span.badge");
   const name = el("span.mono");
@@ -74,14 +80,16 @@ function backendView() {
     const fuse = state.all.status.circuit_breaker.find((each) => each.scope === backend.backend);
     breaker.hidden = !fuse || fuse.state === "closed";
     if (fuse) say(breaker, `breaker ${words(fuse.state).toLowerCase()}`);
+    breaker.title = whyOpened(fuse);
     const parts = [];
     if (lost && backend.role !== "unknown") parts.push(`was ${backend.role}`);
     if (backend.latency_ms !== null && !lost) parts.push(`answers in ${duration(backend.latency_ms)}`);
     if (backend.lag_seconds !== null && !lost) parts.push(backend.lag_seconds < 0.001 ? "no lag" : `${seconds(backend.lag_seconds)} behind`);
     if (backend.timeline !== null) parts.push(`timeline ${backend.timeline}`);
     say(facts, parts.join(" · "));
-    problem.hidden = !(lost && backend.last_problem);
-    say(problem, backend.last_problem);
+    const reasons = [lost ? backend.last_problem : "", fuse && fuse.state !== "closed" ? whyOpened(fuse) : ""].filter(Boolean);
+    problem.hidden = !reasons.length;
+    say(problem, reasons.join(" · "));
   }};
 }
 

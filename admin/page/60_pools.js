@@ -61,8 +61,10 @@ function poolView(first) {
     for (const {reason} of pool.pinned) reasons.set(reason, (reasons.get(reason) || 0) + 1);
     pins.hidden = !reasons.size;
     replace(pins, el("span", null, "pinned: ", [...reasons].map(([reason, number]) => `${number} by ${reason}`).join(", ")));
-    problem.hidden = !pool.last_problem || pool.consecutive_failures === 0;
-    say(problem, pool.last_problem);
+    const fuse = state.all.status.circuit_breaker.find((each) => each.scope === pool.pool && each.state !== "closed");
+    const troubles = [pool.consecutive_failures ? pool.last_problem : "", whyOpened(fuse)].filter(Boolean);
+    problem.hidden = !troubles.length;
+    say(problem, troubles.join(" · "));
   }};
 }
 

@@ -20,13 +20,13 @@ namespace pgsteady {
 struct cluster_options {
     std::vector<config::host_port> hosts;
     config::monitor_settings monitor;
-    config::connect_backoff_settings backoff;
     config::cluster_values values;
 
     server_login::tls_mode tls = server_login::tls_mode::prefer;
     /// Asked at each handshake: certificates change. Unset or null: no TLS.
     std::function<std::shared_ptr<const net::tls_context>()> tls_context{};
-    net::dial_options dial{};
+    /// Asked at each dial; unset: the defaults.
+    std::function<net::dial_options()> dial{};
 
     /// Asked at each dial; nothing: roles come from pools alone (D10). `refused`: so many sign-ins were refused in a row;
     /// where there is a choice of accounts, the next one is due.

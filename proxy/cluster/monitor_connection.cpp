@@ -81,12 +81,13 @@ void monitor_connection::on_deadline() {
 void monitor_connection::dial() {
     state_ = state::dialling;
     // The deadline above is the only one.
-    dialling_ = net::dial(loop_, host_.host, host_.port, net::clock::now() + std::chrono::hours(1), options_.dial,
+    dialling_ = net::dial(loop_, host_.host, host_.port, net::clock::now() + std::chrono::hours(1),
+                          options_.dial ? options_.dial() : net::dial_options{},
                           [this](net::dial_result result) { on_dialled(std::move(result)); });
 }
 
 void monitor_connection::on_dialled(net::dial_result result) {
-    if (result.fd < 0) return fail(kind_of(result), "could not connect: " + result.problem);
+    if (result.fd < 0) return fail(kind_of(result), result.problem);  // it says with whom
     stream_ = net::stream::adopt(loop_, result.fd, this, net::stream::preparation::prepared);
     if (stream_ == nullptr) return fail(failure_kind::out_of_resources, "cannot watch a socket");
     if (!account_) {

@@ -15,7 +15,7 @@ std::vector<std::string> addresses_of(const std::vector<config::host_port>& host
 }
 
 cluster_rules rules_of(const cluster_options& from) {
-    return {from.monitor, from.backoff, from.values.breaker, from.values.read_only, from.values.hold_timeout};
+    return {from.monitor, from.values.backoff, from.values.breaker, from.values.read_only, from.values.hold_timeout};
 }
 
 }  // namespace

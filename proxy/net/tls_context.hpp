@@ -50,7 +50,7 @@ public:
     [[nodiscard]] bool verifies_peer() const { return verifies_peer_; }
     /// Whether the name given to start_tls_client() is checked against the certificate.
     [[nodiscard]] bool verifies_host() const { return verifies_host_; }
-    /// For tls_engine alone.
+    /// For tls_engine, and the admin port: HTTP has a TLS stream of its own.
     [[nodiscard]] ssl_ctx_st* native() const { return context_.get(); }
 
 private:

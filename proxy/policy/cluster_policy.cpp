@@ -107,8 +107,9 @@ void cluster_policy::set_values(const config::cluster_values& values, const mome
     rules_.breaker = values.breaker;
     rules_.read_only = values.read_only;
     rules_.hold_timeout = values.hold_timeout;
+    rules_.backoff = values.backoff;
     storage_.set_rules(rules_.breaker, at.now);
-    for (host_watch& each : hosts_) each.set_breaker_rules(rules_.breaker, at);
+    for (host_watch& each : hosts_) each.set_rules(rules_.breaker, rules_.backoff, at);
 }
 
 // ------------------------------------------------------------------------------------------ roles
@@ -355,9 +356,18 @@ void cluster_policy::judge_mode(const moment& at) {
 void cluster_policy::judge_write() {
     const bool open = view_.mode == service_mode::read_only || view_.mode == service_mode::offline ||
                       (view_.mode == service_mode::holding && !view_.primary);
-    if (open && view_.write == breaker_state::closed) ++view_.write_trips_total;
+    if (open && view_.write == breaker_state::closed) {
+        ++view_.write_trips_total;
+        view_.write_opened_by = to_string(why_no_writes());
+    }
     const bool probed = view_.writes == write_way::failing && storage_.state() == breaker_state::half_open;
     view_.write = !open ? breaker_state::closed : probed ? breaker_state::half_open : breaker_state::open;
+}
+
+breaker_cause cluster_policy::why_no_writes() const {
+    if (write_force_ == breaker_force::open || view_.writes == write_way::held) return breaker_cause::forced;
+    if (two_primaries_) return breaker_cause::two_primaries;
+    return view_.writes == write_way::failing ? breaker_cause::storage_failing : breaker_cause::no_writable_host;
 }
 
 /// Without an account that could try, time alone opens the way again.
@@ -454,6 +464,8 @@ void cluster_policy::fill_host(std::size_t index, host_view& to) const {
     to.failures = host.failures();
     to.failures_total = host.fuse().failures_total();
     to.trips_total = host.fuse().trips_total();
+    if (host.fuse().cause() != breaker_cause::none) to.opened_by = to_string(host.fuse().cause());
+    if (host.fuse().last_failure() != verdict_name::none) to.last_failure = to_string(host.fuse().last_failure());
     to.timeline = found.timeline;
     to.asked_at = host.found_asked_at();
     to.system_identifier = found.system_identifier;

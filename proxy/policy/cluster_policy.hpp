@@ -123,6 +123,7 @@ private:
     [[nodiscard]] std::string cause_of_loss() const;
 
     void judge_write();
+    [[nodiscard]] breaker_cause why_no_writes() const;
     void judge_storage(const moment& at);
     void fill_view();
     void fill_host(std::size_t index, host_view& to) const;

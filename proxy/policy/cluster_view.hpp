@@ -60,6 +60,8 @@ struct host_view {
     std::uint32_t failures = 0;   ///< consecutive
     std::uint64_t failures_total = 0;  ///< that its breaker has counted
     std::uint64_t trips_total = 0;     ///< how often its breaker has opened
+    std::string_view opened_by{};      ///< why it opened last, a breaker_cause; empty: it never did
+    std::string_view last_failure{};   ///< the verdict on what its breaker counted last; empty: nothing yet
     std::uint32_t timeline = 0;   ///< 0: not known
     std::chrono::steady_clock::time_point asked_at{};  ///< when the question was sent whose answer says all this
     std::string system_identifier;
@@ -99,6 +101,7 @@ struct cluster_view {
     bool held_by_operator = false;
     breaker_state write = breaker_state::closed;  ///< the way for writes: closed while there is a primary to send them to
     std::uint64_t write_trips_total = 0;
+    std::string_view write_opened_by{};    ///< why it opened last, a breaker_cause; empty: it never did
     std::vector<host_view> hosts;          ///< in the order of the configuration
 
     /// Whether a standby shows everything that a session may expect which last wrote when `wrote_at` was the newest

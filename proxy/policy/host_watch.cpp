@@ -247,8 +247,10 @@ void host_watch::recover(const moment& at) {
     breaker_.recover(at.now);
 }
 
-void host_watch::set_breaker_rules(const config::breaker_settings& rules, const moment& at) {
+void host_watch::set_rules(const config::breaker_settings& rules, const config::connect_backoff_settings& backoff,
+                           const moment& at) {
     rules_.breaker = rules;
+    rules_.backoff = backoff;
     breaker_.set_rules(rules, at.now);
 }
 

@@ -86,7 +86,8 @@ public:
     void ask_soon() { soon_ = true; }
     /// Forgets pauses and counts.
     void recover(const moment& at);
-    void set_breaker_rules(const config::breaker_settings& rules, const moment& at);
+    /// New limits by reload; a pause that has been drawn is sat out.
+    void set_rules(const config::breaker_settings& rules, const config::connect_backoff_settings& backoff, const moment& at);
 
     /// `urgent_since`: since when something waits for this cluster; empty: nothing does.
     [[nodiscard]] host_errand next(time_point now, std::optional<time_point> urgent_since) const;

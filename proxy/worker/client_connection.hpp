@@ -98,7 +98,7 @@ private:
     // client_console.cpp
     void look_up_operator(std::string& out);
     void enter_console(const std::string& out);
-    void leave_for_console(console_role role, const std::string& greeting);
+    void leave_for_console(console_role role, const std::string& greeting, std::shared_ptr<void> seat);
     void begin_handshake();
     void handshake_done(std::unique_ptr<net::stream> stream, net::stream::handshake result);
     void send_cancel();

@@ -3,6 +3,7 @@
 #include "protocol/sqlstate.hpp"
 
 #include "proxy/console/door.hpp"
+#include "proxy/policy/client_errors.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/console_arrival.hpp"
 #include "proxy/worker/log.hpp"
@@ -42,17 +43,27 @@ void client_connection::enter_console(const std::string& out) {
         send(farewell);
         return close_when_flushed(end_reason::login_failed);
     }
+    proxy_state& all = worker_.shared();
+    if (!all.console_clients.try_take()) {
+        all.console_refused.fetch_add(1, std::memory_order_relaxed);
+        worker_.counters().clients_refused.add();
+        append_error_response(farewell, client_errors::too_many_clients("admin.max_console_clients"));
+        send(farewell);
+        return close_when_flushed(end_reason::login_refused);
+    }
+    std::shared_ptr<void> seat(nullptr, [&all](void*) { all.console_clients.give_back(); });
     worker_.counters().logins_succeeded.add();
     worker_.loop().cancel_timer(login_timer_);
     worker_.shared().unauthenticated.give_back();
     counted_unauthenticated_ = false;
     login_.reset();
     // At the end of the turn: whoever is reading now still puts away what the client has sent ahead.
-    worker_.loop().defer(
-        [self = shared_from_this(), role, greeting = out] { self->leave_for_console(role, greeting); });
+    worker_.loop().defer([self = shared_from_this(), role, greeting = out, seat = std::move(seat)] {
+        self->leave_for_console(role, greeting, seat);
+    });
 }
 
-void client_connection::leave_for_console(console_role role, const std::string& greeting) {
+void client_connection::leave_for_console(console_role role, const std::string& greeting, std::shared_ptr<void> seat) {
     if (closed_ || closing_ != end_reason::none) return;
     console_arrival who;
     stream_->set_handler(nullptr);
@@ -64,7 +75,8 @@ void client_connection::leave_for_console(console_role role, const std::string& 
     who.role = role;
     who.input = std::move(pending_in_);
     who.output = std::move(unsent_) + greeting;
-    who.place = std::shared_ptr<void>(nullptr, [&state = worker_.shared(), user = user_, database = database_](void*) {
+    who.place = std::shared_ptr<void>(nullptr, [&state = worker_.shared(), user = user_, database = database_,
+                                                seat = std::move(seat)](void*) {
         state.leave(user, database);
         state.clients.give_back();
     });

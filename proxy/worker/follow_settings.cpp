@@ -70,6 +70,7 @@ std::vector<std::string> proxy_state::replace_settings(std::shared_ptr<const con
     servers.set_limit(next->limits.max_server_connections);
     cancels.set_limit(next->limits.max_cancels);
     fences.set_limit(next->fence.max_cancels);
+    console_clients.set_limit(next->admin.max_console_clients);
     waiting.set_limit(next->hold.max_clients);
     tell_clusters();
     for (worker* each : workers) each->post([each] { each->follow_settings(); });

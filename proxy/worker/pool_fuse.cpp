@@ -61,7 +61,12 @@ void pool_fuse::set_rules(const config::breaker_settings& rules, time_point now)
 
 pool_fuse::status pool_fuse::now() const {
     const std::scoped_lock lock(mutex_);
-    return {fuse_.state(), fuse_.consecutive_failures(), fuse_.failures_total(), fuse_.trips_total()};
+    status result{fuse_.state(), fuse_.consecutive_failures(), fuse_.failures_total(), fuse_.trips_total()};
+    if (fuse_.cause() == breaker_cause::none) return result;
+    const bool forced = fuse_.cause() == breaker_cause::forced;
+    result.opened_by = to_string(forced ? breaker_cause::forced : breaker_cause::login_refused);
+    if (!last_words_.sqlstate.empty()) result.last_failure = last_words_.sqlstate + ": " + last_words_.message;
+    return result;
 }
 
 }  // namespace pgsteady

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <string>
 
 namespace pgsteady {
 
@@ -43,6 +44,8 @@ public:
         std::uint32_t failures = 0;
         std::uint64_t failures_total = 0;
         std::uint64_t trips_total = 0;
+        std::string opened_by{};     ///< why it opened last; empty: it never did
+        std::string last_failure{};  ///< the last words of a server that let nobody in; others' text
     };
     [[nodiscard]] status now() const;
 

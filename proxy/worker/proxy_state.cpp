@@ -126,6 +126,7 @@ proxy_state::proxy_state(std::shared_ptr<const config::settings> all, std::size_
       cancels(all->limits.max_cancels),
       fences(all->fence.max_cancels),
       checks(all->limits.max_handshakes),
+      console_clients(all->admin.max_console_clients),
       waiting(all->hold.max_clients),
       sources(all->auth.passthrough),
       mock_secret(random_bytes(32)),
@@ -238,11 +239,10 @@ std::shared_ptr<cluster> proxy_state::cluster_here(const std::vector<config::hos
     cluster_options how;
     how.hosts = hosts;
     how.monitor = settings().monitor;
-    how.backoff = settings().connect.backoff;
-    how.values = config::common_values(config::policies_on(settings(), hosts));
+    how.values = config::common_values(config::policies_on(settings(), hosts), settings().connect.backoff);
     how.tls = tls_mode_of(settings().backends.tls.sslmode);
     how.tls_context = [this] { return server_tls.get(); };
-    how.dial = dial_options_of(settings().connect);
+    how.dial = [this] { return dial_options_of(settings().connect); };
     if (how.monitor.interval.count() > 0) {
         how.login = [this, hosts](std::size_t refused) { return login_for(hosts, refused); };
     } else {
@@ -277,7 +277,7 @@ config::cluster_values proxy_state::values_of(const cluster& which) const {
         }
     }
     if (all.empty()) all.push_back(settings());
-    return config::common_values(all);
+    return config::common_values(all, settings().connect.backoff);
 }
 
 void proxy_state::tell_clusters() const {

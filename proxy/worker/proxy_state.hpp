@@ -186,6 +186,8 @@ public:
     permit_counter cancels;           ///< limits.max_cancels: requests on their way to servers
     permit_counter fences;            ///< fence.max_cancels: the same for lost connections
     permit_counter checks;            ///< passwords being tried on connections outside of any pool
+    permit_counter console_clients;   ///< admin.max_console_clients
+    std::atomic<std::uint64_t> console_refused{0};  ///< beyond that
     permit_counter waiting;           ///< hold.max_clients: clients that wait for a server
     std::atomic<std::uint64_t> waiting_bytes{0};  ///< what they have sent ahead: hold.max_bytes
     source_limits sources;            ///< passwords being tried, by where the clients come from
@@ -195,6 +197,7 @@ public:
     std::atomic<bool> draining{false};
     current_tls client_tls;
     current_tls server_tls;
+    current_tls admin_tls;
     std::string mock_secret;          ///< salts of unknown users (P13)
     std::vector<worker*> workers;
     helper_thread helper;

@@ -42,6 +42,11 @@ open_failure cannot_connect(std::string message, failure_kind kind) {
     return cannot_connect(std::move(message), judge(kind, failure_phase::dialling));
 }
 
+/// The dial names the address; whose it is has to be said if that is a name.
+std::string problem_of(const net::dial_result& from, const std::string& backend) {
+    return from.problem.find(backend) != std::string::npos ? from.problem : backend + ": " + from.problem;
+}
+
 }  // namespace
 
 server_login::tls_mode tls_mode_of(config::server_tls_mode mode) {
@@ -101,7 +106,7 @@ void server_connection::dial_host() {
 void server_connection::on_dialled(net::dial_result result) {
     if (result.fd < 0)
         return try_next_host(
-            cannot_connect("could not connect to " + link.backend_name + ": " + result.problem,
+            cannot_connect(problem_of(result, link.backend_name),
                            result.unresolved ? failure_kind::unreachable : classify_io(result.error_number, false)));
     stream_ = net::stream::adopt(worker_->loop(), result.fd, this, net::stream::preparation::prepared);
     if (stream_ == nullptr)

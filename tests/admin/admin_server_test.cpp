@@ -73,7 +73,7 @@ TEST_CASE("The documents come through whole") {
     CHECK(at.get("/api/database-recovery/status").json().at("version") == "1.2.3");
     CHECK(at.get("/api/database-recovery/connections?pool=app%2Falice").json().at("pools").as_array().size() == 1);
     CHECK(at.get("/api/database-recovery/connections?pool=nope").status == 404);
-    CHECK(at.get("/metrics").body.find("pgsteady_build_info{version=\"1.2.3\"} 1\n") != std::string::npos);
+    CHECK(at.get("/metrics").body.find("pgsteady_build_info{version=\"1.2.3\",") != std::string::npos);
 }
 
 TEST_CASE("Metrics of a window have the keys of the old systems; the window is 1 to 60 minutes") {
@@ -315,6 +315,46 @@ TEST_CASE("When nobody is silent, newcomers are told to come again") {
     CHECK(answer.status == 503);
     CHECK(answer.header("retry-after") == "1");
     CHECK(answer.json().at("status") == 503);
+}
+
+TEST_CASE("Each limit of the admin port is a key of the configuration, and what meets it is counted") {
+    config::admin_settings settings;
+    settings.max_head = 2048;
+    settings.max_body = 1024;
+    settings.max_connections = 7;
+    settings.max_listeners = 0;
+    settings.read_timeout = milliseconds(50);
+    const http_limits limits = limits_of(settings, hasty());
+    CHECK(limits.connections == 7);
+    CHECK(limits.idle_timeout == settings.idle_timeout);
+    CHECK(limits.sample_interval == hasty().sample_interval);
+    running_server at(settings, limits);
+    CHECK(at.get("/healthz", "X-Long: " + std::string(3000, 'x') + "\r\n").status == 431);
+    http_client full(at.server->port());
+    full.send("POST /api/v1/hold HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000\r\n\r\n");
+    CHECK(full.receive().status / 100 == 4);
+    CHECK(at.get("/api/v1/events").status == 503);
+    http_client slow(at.server->port());
+    slow.send("GET /he");
+    CHECK(slow.closed_by_server());
+    const std::string metrics = at.get("/metrics").body;
+    for (const char* line : {"pgsteady_admin_refused_total{limit=\"listeners\"} 1\n",
+                             "pgsteady_admin_refused_total{limit=\"connections\"} 0\n",
+                             "pgsteady_admin_refused_total{limit=\"timeout\"} 1\n"})
+        CHECK_MESSAGE(metrics.find(line) != std::string::npos, line);
+    CHECK(metrics.find("pgsteady_admin_connections 0\n") == std::string::npos);  // whoever asks is one
+}
+
+TEST_CASE("Limits of a configuration that was loaded again count from the next request on; 0 is no limit of time") {
+    running_server at;
+    CHECK(at.get("/healthz", "X-Long: " + std::string(3000, 'x') + "\r\n").status == 200);
+    config::admin_settings settings;
+    settings.max_head = 2048;
+    settings.read_timeout = settings.idle_timeout = settings.write_timeout = milliseconds(0);
+    at.server->follow(settings, {});
+    // It is told by letter, in the order in which things are told: a request that comes later finds it there.
+    CHECK(at.get("/healthz").status == 200);
+    CHECK(at.get("/healthz", "X-Long: " + std::string(3000, 'x') + "\r\n").status == 431);
 }
 
 TEST_CASE("Snapshots are shared by requests that come close together") {

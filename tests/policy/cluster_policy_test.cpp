@@ -888,12 +888,45 @@ TEST_CASE("D4, P50: a host that refuses is dialled less and less, without slowin
     CHECK(tale.wait_for(1) == 2500ms);
 }
 
+TEST_CASE("2.12: the way for writes remembers why it was closed last") {
+    story tale = pair_of_hosts();
+    CHECK(tale.view().write_opened_by.empty());
+    tale.dies(0);
+    tale.pass(5s);
+    CHECK(tale.view().write == breaker_state::open);
+    CHECK(tale.view().write_opened_by == "no_writable_host");
+    story held = pair_of_hosts();
+    CHECK(held.policy.force("write", breaker_force::open, held.at()));
+    held.settle();
+    CHECK(held.view().write_opened_by == "forced");
+    CHECK(held.policy.force("write", breaker_force::automatic, held.at()));
+    held.settle();
+    CHECK(held.view().write == breaker_state::closed);
+    CHECK(held.view().write_opened_by == "forced");
+}
+
+TEST_CASE("P50: pauses between dials that a reload has changed count from the next failure on") {
+    story tale = pair_of_hosts();
+    tale.dies(1);
+    for (int i = 0; i < 12; ++i) tale.refuse(1);
+    CHECK(tale.wait_for(1) == 500ms);
+    config::cluster_values values;
+    values.backoff.max = 200ms;
+    tale.policy.set_values(values, tale.at());
+    CHECK(tale.wait_for(1) == 500ms);
+    tale.refuse(1);
+    CHECK(tale.wait_for(1) == 100ms);
+}
+
 TEST_CASE("the breaker of a host opens with its failures and closes with two probes in a row, at once") {
     story tale = pair_of_hosts();
     tale.drop(1);
     for (int i = 0; i < 5; ++i) tale.refuse(1);
     CHECK(tale.view().hosts[1].breaker == breaker_state::open);
     CHECK(tale.view().hosts[1].trips_total == 1);
+    CHECK(tale.view().hosts[1].opened_by == "consecutive");
+    CHECK(tale.view().hosts[1].last_failure == "host_refuses");
+    CHECK(tale.view().hosts[0].opened_by.empty());
     CHECK(tale.told("breaker_opened") == 1);
     tale.take_change();
     tale.connect(1);

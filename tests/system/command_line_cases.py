@@ -18,6 +18,7 @@ def _file(bench, text, name="case.yaml"):
 def version(bench):
     code, out = command("--version")
     assert code == 0 and "pgsteady" in out.lower() and any(ch.isdigit() for ch in out), out
+    assert "revision " in out and "OpenSSL 3" in out and "grammar of PostgreSQL 15" in out, out
 
 
 def unknown_option(bench):

@@ -22,7 +22,7 @@ TABLES = ("POOLS CLIENTS SERVERS DATABASES STATS STATS_TOTALS STATS_AVERAGES TOT
 
 
 def _proxy(bench, **sections):
-    return bench.proxy(users=USERS, admin=ADMIN, **sections)
+    return bench.proxy(users=USERS, admin={**ADMIN, **sections.pop("admin", {})}, **sections)
 
 
 def _psql(proxy, text, user="root", database="pgsteady"):
@@ -312,6 +312,25 @@ def counted_under_the_caps(bench):
         eventually(again, "the place is free again")
 
 
+def a_cap_of_its_own(bench):
+    """admin.max_console_clients: one more is told so, and the place of one that leaves is free."""
+    with _proxy(bench, admin={"max_console_clients": 1}) as proxy:
+        console = proxy.connect("pgsteady", user="viewer")
+        refusal = proxy.refused("pgsteady", user="root")
+        assert refusal["C"] == "53300" and "admin.max_console_clients" in str(refusal), refusal
+        eventually(lambda: {"pgsteady_console_clients 1", "pgsteady_console_refused_total 1"} <=
+                   set(proxy.http("/metrics")[2].splitlines()), "both are counted")
+        console.close()
+
+        def again():
+            try:
+                proxy.connect("pgsteady", user="root").close()
+                return True
+            except ServerError:
+                return False
+        eventually(again, "the place is free again")
+
+
 def many_commands_sent_ahead(bench):
     """More than is read at a time is answered in order, one command per turn."""
     with _proxy(bench) as proxy, proxy.connect("pgsteady", user="viewer") as client:
@@ -402,4 +421,4 @@ CASES = (every_table_in_psql, tables_tell_the_truth, says_why_a_client_is_pinned
          pause_of_everything_holds_pools_to_come, reconnect_and_wait_close, kill_ends_clients_until_resume, kill_client_ends_one,
          disable_refuses_new_clients, shutdown_drains, who_gets_in, stats_users_look_and_change_nothing,
          orders_leave_an_audit_line, reload_tells_what_changed, refusals_have_code_and_hint, a_configured_database_of_the_name_wins, over_tls,
-         counted_under_the_caps, many_commands_sent_ahead, psycopg2_reads_numbers, psycopg3_works, debians_exporter_works)
+         counted_under_the_caps, a_cap_of_its_own, many_commands_sent_ahead, psycopg2_reads_numbers, psycopg3_works, debians_exporter_works)

@@ -112,6 +112,8 @@ def breaker_off(bench):
         _turn(proxy, "breaker.enabled", True)
         bench.cluster.stop(signal.SIGQUIT)
         eventually(lambda: opened(proxy), "the breaker opens")
+        why = [each for each in status(proxy)["circuit_breaker"] if each["scope"].endswith(str(bench.cluster.port))][0]
+        assert why["opened_by"] and why["last_failure"], why           # which, is a matter of who noticed first
         bench.cluster.start()
         assert client.value("select 1") == "1"
         eventually(lambda: not opened(proxy), "and closes by itself")

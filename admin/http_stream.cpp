@@ -1,0 +1,38 @@
+#include "admin/http_stream.hpp"
+
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <openssl/ssl.h>
+
+#include <new>
+
+namespace pgsteady::admin {
+
+namespace asio = boost::asio;
+
+http_stream::http_stream(asio::ip::tcp::socket socket, ssl_ctx_st* context) : tcp_(std::move(socket)) {
+    if (context == nullptr) return;
+    SSL* const made = SSL_new(context);  // keeps the context
+    if (made == nullptr) throw std::bad_alloc();
+    tls_.emplace(tcp_, made);
+}
+
+asio::awaitable<boost::system::error_code> http_stream::handshake() {
+    boost::system::error_code error;
+    if (tls_)
+        co_await tls_->async_handshake(asio::ssl::stream_base::server, asio::redirect_error(asio::use_awaitable, error));
+    co_return error;
+}
+
+/// Of TLS only our half is closed: to wait for the client's would be its choice of time.
+asio::awaitable<void> http_stream::end_sending() {
+    boost::system::error_code ignored;
+    if (tls_) {
+        SSL_set_shutdown(tls_->native_handle(), SSL_get_shutdown(tls_->native_handle()) | SSL_RECEIVED_SHUTDOWN);
+        co_await tls_->async_shutdown(asio::redirect_error(asio::use_awaitable, ignored));
+    }
+    tcp_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+}
+
+}  // namespace pgsteady::admin
