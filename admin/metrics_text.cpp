@@ -315,6 +315,13 @@ void add_recovery(exposition& to, const snapshot& now) {
     to.begin(kind::Histogram, "pgsteady_replay_seconds", "From the loss of a server to the end of a replay.");
     to.add({}, now.replay_seconds);
     add_outcomes(to, "pgsteady_in_doubt_total", "Commits whose outcome was in doubt, by what was found.", now.in_doubt);
+    to.begin(kind::Counter, "pgsteady_in_doubt_resolved_total",
+             "Commits whose answer was lost and that a primary was asked about, by what was found and what that rests on.");
+    for (const retry_total& each : now.in_doubt_paths)
+        to.add(label("outcome", each.outcome) + ',' + label("path", each.cause), each.count);
+    to.count("pgsteady_captures_total", "Transactions whose number was captured before their commit.", now.captures);
+    to.count("pgsteady_captures_impossible_total", "Server connections on which commits in doubt cannot be looked up.",
+             now.captures_impossible);
     to.gauge("pgsteady_in_doubt_unresolved", "Commits whose outcome is still being looked for.",
              static_cast<double>(now.in_doubt_unresolved));
     add_outcomes(to, "pgsteady_holds_total", "Requests that were held, by how that ended.", now.holds);

@@ -323,6 +323,9 @@ struct snapshot {
     std::vector<outcome_total> resumes;   ///< answers that had been delivered in part: continued, different
     histogram replay_seconds;             ///< from the loss of a server to the end of a replay that succeeded
     std::vector<outcome_total> in_doubt;
+    std::vector<retry_total> in_doubt_paths;  ///< COMMITs that were looked up: `cause` is what the finding rests on
+    std::uint64_t captures = 0;               ///< transactions whose number was captured before their COMMIT
+    std::uint64_t captures_impossible = 0;    ///< server connections on which that cannot be
     std::uint64_t in_doubt_unresolved = 0;  ///< commits of which nobody knows yet, as far as that can still be found out
     std::vector<outcome_total> failures;  ///< of server connections, by verdict; those that have occurred
     std::uint64_t proofs_asked = 0;       ///< questions to the catalogue about reads that were to be sent again

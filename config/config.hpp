@@ -270,6 +270,8 @@ struct read_only_settings {
 
 struct replay_settings {
     bool enabled = true;
+    bool in_doubt = true;
+    milliseconds indoubt_timeout{15'000};
     std::uint32_t attempts = 5;
     milliseconds timeout{30'000};  // from the loss to the end of the replay
     std::uint64_t max_transaction = mib;

@@ -347,6 +347,13 @@ constexpr std::array all_keys{
         "replay.enabled", flag(),
         "Kill switch: give a transaction whose server is lost to another one, statement by statement; if an answer differs, "
         "the client gets 40001. Needs fence.enabled."),
+    row<&p::replay, &replay_settings::in_doubt>(
+        "replay.in_doubt", flag(),
+        "Find out whether a COMMIT whose answer is lost was carried out. A transaction that writes is asked for its number, "
+        "which makes 56 bytes of WAL; reads pay nothing."),
+    row<&p::replay, &replay_settings::indoubt_timeout>("replay.indoubt_timeout", duration(0 * ms, hour),
+                                                       "So long a client waits for that once there is a primary; then it "
+                                                       "hears 08007 with the transaction's number."),
     row<&p::replay, &replay_settings::attempts>("replay.attempts", count(1, 100), "Attempts of one replay."),
     row<&p::replay, &replay_settings::timeout>("replay.timeout", duration(100 * ms, hour),
                                                "So long after the loss a replay is given up: 40001."),

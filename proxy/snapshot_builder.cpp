@@ -52,6 +52,32 @@ void add(admin::counter_totals& sum, const worker_counters& from) {
     sum.pins += from.pins.get();
 }
 
+/// COMMITs that a primary was asked about, by outcome and by what that rests on.
+void add_in_doubt(admin::snapshot& all, const std::vector<std::unique_ptr<worker>>& workers) {
+    constexpr std::array outcomes{"committed", "not_committed", "unknown"};
+    std::uint64_t begun = 0;
+    std::uint64_t ended = 0;
+    for (const auto& each : workers) {
+        begun += each->counters().in_doubt_begun.get();
+        all.captures += each->counters().captures.get();
+        all.captures_impossible += each->counters().captures_impossible.get();
+    }
+    for (std::size_t i = 0; i < outcomes.size(); ++i) {
+        admin::outcome_total sum{outcomes.at(i), 0};
+        for (std::size_t path = 0; path < static_cast<std::size_t>(in_doubt_path::count); ++path) {
+            admin::retry_total row{std::string(to_string(static_cast<in_doubt_path>(path))), outcomes.at(i), 0};
+            for (const auto& each : workers) row.count += each->counters().in_doubt.at(i).at(path).get();
+            sum.count += row.count;
+            if (row.count > 0) all.in_doubt_paths.push_back(std::move(row));
+        }
+        ended += sum.count;
+        all.in_doubt.push_back(std::move(sum));
+    }
+    all.in_doubt.push_back({"captured", all.captures});
+    all.in_doubt.push_back({"capture_impossible", all.captures_impossible});
+    all.in_doubt_unresolved = begun - std::min(begun, ended);
+}
+
 /// What lost servers led to: statements sent again, and those whose clients were told what is, or is not, known.
 void add_replays(admin::snapshot& all, const std::vector<std::unique_ptr<worker>>& workers) {
     for (std::size_t i = 0; i < replay_outcome_names.size(); ++i) {
@@ -87,6 +113,7 @@ void add_recoveries(admin::snapshot& all, const std::vector<std::unique_ptr<work
     add_replays(all, workers);
     all.replays.push_back({"transaction_lost", lost[0]});
     all.in_doubt = {{"commit_unknown", lost[2]}, {"statement_unknown", lost[3]}};
+    add_in_doubt(all, workers);
     admin::outcome_total cancelled{"cancelled", 0};
     for (std::size_t i = 0; i < fence_outcomes; ++i) {
         admin::outcome_total sum{std::string(to_string(static_cast<fence_outcome>(i))), 0};

@@ -80,11 +80,13 @@ error_fields result_lost(std::uint64_t rows, std::string_view last_words, std::s
                        "The statement was read-only; safe to retry.");
 }
 
-error_fields commit_unknown(std::string_view last_words, std::string_view incident) {
+error_fields commit_unknown(std::string_view last_words, std::string_view incident, std::string_view transaction) {
+    const std::string which = transaction.empty() ? std::string() : " transaction " + std::string(transaction);
     return plain_error(sqlstate::transaction_resolution_unknown,
                        "connection lost while COMMIT was in progress; transaction outcome is unknown",
-                       detail(statement_outcome::unknown, incident, last_words),
-                       "Check the transaction's effects before retrying.");
+                       detail(statement_outcome::unknown, std::string(incident) + which, last_words),
+                       which.empty() ? "Check the transaction's effects before retrying."
+                                     : "Check" + which + " before retrying.");
 }
 
 error_fields committed_unseen(std::string_view last_words, std::string_view incident) {

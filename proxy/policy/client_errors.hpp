@@ -32,8 +32,9 @@ namespace client_errors {
 [[nodiscard]] error_fields replay_differed(std::size_t statement, std::string_view incident);
 /// R06: rows were delivered and the rest is lost.
 [[nodiscard]] error_fields result_lost(std::uint64_t rows, std::string_view last_words, std::string_view incident);
-/// R07: COMMIT was in progress.
-[[nodiscard]] error_fields commit_unknown(std::string_view last_words, std::string_view incident);
+/// R07: COMMIT was in progress. `transaction`: its number, if it is known.
+[[nodiscard]] error_fields commit_unknown(std::string_view last_words, std::string_view incident,
+                                          std::string_view transaction = {});
 /// The variant of R07 for what is known to be committed, while its tag or its rows are lost.
 [[nodiscard]] error_fields committed_unseen(std::string_view last_words, std::string_view incident);
 /// WARNING beside the answer of a COMMIT whose wait for a synchronous standby was cut short [E3a].

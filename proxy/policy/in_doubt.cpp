@@ -82,9 +82,9 @@ in_doubt_judgement judge_in_doubt(const commit_capture& captured, const in_doubt
     if (facts.two_primaries) return {outcome::unknown, path::two_primaries};
     if (facts.state == xact_state::failed || facts.state == xact_state::forgotten) return {outcome::unknown, path::no_answer};
     if (facts.host == captured.host && facts.server.is(captured.server)) return by_state(facts.state, path::same_incarnation);
+    if (restarted_cleanly(captured, facts)) return by_state(facts.state, path::clean_restart);
     if (facts.server.system.empty() || facts.server.system != captured.server.system)
         return {outcome::unknown, path::other_system};
-    if (restarted_cleanly(captured, facts)) return by_state(facts.state, path::clean_restart);
     return judge_successor(captured, facts);
 }
 

@@ -147,6 +147,13 @@ bool commits_last(const sent_request& request) {
     return std::none_of(request.texts.begin(), request.texts.end() - 1, contains_commit);
 }
 
+/// A request whose last statement is its only COMMIT, AND CHAIN or not.
+bool is_the_commit(const sent_request& request) {
+    if (!request.whole || request.opaque || request.texts.empty()) return false;
+    const bool commit = read_transaction_text(request.texts.back()).what == transaction_text::step::commit;
+    return commit && std::none_of(request.texts.begin(), request.texts.end() - 1, contains_commit);
+}
+
 bool to_savepoint(const sent_request& request) {
     return std::any_of(request.texts.begin(), request.texts.end(), [](const std::string& text) {
         return leading_word(text) == "ROLLBACK" && !ends_transaction(text);
@@ -189,7 +196,7 @@ public:
 
 private:
     void add(request_fate fate, std::vector<statement_class> reads = {}) {
-        plan_.requests.push_back({sent_[at_].frames, fate, sent_[at_].whole, false, false, std::move(reads)});
+        plan_.requests.push_back({sent_[at_].frames, fate, sent_[at_].whole, false, false, std::move(reads), false});
         ++at_;
     }
 
@@ -266,7 +273,9 @@ private:
         if (answerable && facts_.commit.what == commit_evidence::read_only) return add(request_fate::commit_done);
         if (answerable && facts_.commit.what == commit_evidence::ask && facts_.may_retry)
             return add(request_fate::commit_read, {facts_.commit.reads});
-        add(request_fate::commit_unknown);
+        if (!facts_.captured || !facts_.may_retry || !is_the_commit(sent_[at_])) return add(request_fate::commit_unknown);
+        add(request_fate::commit_resolve);
+        plan_.requests.back().answerable = answerable;
     }
 
     void outside() {

@@ -44,6 +44,7 @@ enum class request_fate : std::uint8_t {
     in_lost_block,      ///< answered here: its transaction has died with the server (phases E, H, I)
     commit_done,        ///< a COMMIT, answered here: the transaction is committed, or has only read (phase G, D23)
     commit_read,        ///< the same, once the catalogue has confirmed that the transaction has only read
+    commit_resolve,     ///< a COMMIT that a primary is asked about: was it carried out? (recovery.md 2.6)
     transaction_lost,   ///< R04, 40001
     commit_unknown,     ///< R07, 08007
     committed,          ///< the variant of R07 for what is known to be committed, while its answer is lost
@@ -60,6 +61,7 @@ struct planned_request {
     bool resumes = false;                ///< what has been delivered of its answer is not delivered again
     bool opens_lost_block = false;       ///< from its answer on the client is in a transaction that is gone
     std::vector<statement_class> reads;  ///< again_read, commit_read: what has to be proven
+    bool answerable = false;             ///< commit_resolve: COMMIT is all that has to be answered
 };
 
 struct loss_facts {
@@ -72,6 +74,7 @@ struct loss_facts {
     std::string in_flight{};    ///< the same of what has no answer yet, if may_replay
     bool revives = false;       ///< of a failed one: it has savepoints to go back to
     bool resumable = false;     ///< what was delivered can be recognised when it comes again
+    bool captured = false;      ///< what became of the open transaction can be found out
     bool committed = false;     ///< the server said that what the first request began, or ended, is committed [E3a]
 };
 

@@ -5,6 +5,7 @@
 
 #include "protocol/reply_tracker.hpp"
 
+#include "proxy/policy/incarnation.hpp"
 #include "proxy/policy/recovery_verdict.hpp"
 #include "proxy/session/reported.hpp"
 #include "proxy/session/settings.hpp"
@@ -37,6 +38,8 @@ struct reply_note {
         plain_query,       ///< one without, that destroys the client's unnamed statement
         proof,             ///< the catalogue was asked whether a statement only reads
         listening,         ///< a new server was asked to listen to the client's channels
+        capture,           ///< the open transaction's number and a WAL position were asked for (recovery.md 2.6)
+        in_doubt,          ///< a primary was asked what became of a transaction
         maintenance,       ///< no client attached: reset, probe or barrier
     };
     about what = about::nothing;
@@ -49,6 +52,16 @@ struct reply_note {
     std::uint64_t link_token = 0;  ///< which one the server held before
     std::string unnamed_tail{};    ///< of a Query: the unnamed statement that it destroys, token being its identity
     effects_ptr unnamed_effects{};
+};
+
+/// What is known of the open transaction in case its COMMIT is lost (recovery.md 2.6).
+struct transaction_trace {
+    bool wrote = false;     ///< a tag says that it may have
+    bool notifies = false;  ///< it gets its number at COMMIT unless it is given one before [E7]
+    bool asked = false;     ///< the capture has been sent
+    bool flushed = false;   ///< and the server will say it without being sent more
+    std::uint64_t xid = 0;  ///< 0: not captured
+    std::uint64_t marker = 0;
 };
 
 struct server_link {
@@ -65,6 +78,9 @@ struct server_link {
         false;  ///< default_transaction_read_only was on at sign-in: the role's own, or the server's
     bool serializable_default = false;  ///< default_transaction_isolation was SERIALIZABLE then, or nobody knows
     std::uint32_t timeline = 0;         ///< of a primary, at connect; 0: not known
+    incarnation life;                   ///< of a primary; a connection does not outlive it
+    bool may_capture = false;           ///< the server can say and remember what a capture asks for
+    std::string capture_problem;        ///< why not
 
     // conversation
     reply_tracker tracker;
@@ -76,6 +92,7 @@ struct server_link {
     std::uint32_t kept_answered = 0;  ///< ReadyForQuery that the client has got since the first of them was kept
     transaction_journal journal;      ///< what of them belongs to the open transaction, once it is answered
     std::uint32_t journal_from = 0;   ///< so many of the answered requests in kept_requests precede that transaction
+    transaction_trace trace;          ///< of the open transaction
     std::size_t frame_left = 0;       ///< bytes of a large server frame still to come
     bool frame_forward = false;       ///< whether they go to the client
 

@@ -126,6 +126,7 @@ void session::detach(session_actions::release how) {
     last_tag_ = 0;
     committed_within_ = false;
     if (schema_touched_) note_schema_change();
+    resolving_ = resolving::no;
     touched_ = uncertain_ = perhaps_kept_ = resets_ = ready_held_ = began_within_ = false;
     role_ = role_question::none;
     if (extra_ == nullptr) return;
@@ -157,6 +158,7 @@ void session::end(const error_fields& why, end_reason reason) {
 
 // A transaction or a request that is left behind dies with its server connection.
 void session::on_client_gone() {
+    if (asks_about_commit() && extra_->redos.front().fate == request_fate::commit_resolve) give_up_resolving();
     phase_ = phase::ended;
     waiting_ = false;
     if (link_ == nullptr) return;

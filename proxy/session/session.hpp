@@ -7,8 +7,8 @@
 // released. Pinned sessions keep their server.
 //
 // Bodies, session*.cpp: life; _request and _extended: client messages; _reply: server messages; _ledger: settings;
-// _loss: a lost server, failed transactions, our own errors; _retry: sending again; _routing: reads without a primary;
-// _listen: LISTEN; _replay: transactions that are given again, answers that are resumed.
+// _loss: a lost server, failed transactions, our own errors; _retry: sending again; _doubt: COMMITs whose answer is lost;
+// _routing: reads without a primary; _listen: LISTEN; _replay: transactions that are given again, answers that are resumed.
 #pragma once
 
 #include "protocol/error_response.hpp"
@@ -20,6 +20,7 @@
 #include "proxy/policy/cluster_view.hpp"
 #include "proxy/policy/end_reason.hpp"
 #include "proxy/policy/failure.hpp"
+#include "proxy/policy/in_doubt.hpp"
 #include "proxy/policy/retry_schedule.hpp"
 #include "proxy/policy/server_need.hpp"
 #include "proxy/session/commit_proof.hpp"
@@ -47,13 +48,14 @@ namespace pgsteady {
 
 /// What all sessions of one worker share. Written and read by that worker alone.
 struct session_tables {
-    explicit session_tables(unsigned worker)
-        : statements(worker), effects(4 * 1024 * 1024), next_token((static_cast<std::uint64_t>(worker) << 48) + 1) {}
+    explicit session_tables(unsigned worker);
 
     settings_table settings;
     reported_table reported;
     statement_store statements;
     effects_cache effects;
+    statement_ptr capture;         ///< asks for the open transaction's number, if it has one (recovery.md 2.6)
+    statement_ptr forced_capture;  ///< gives it one: it has sent notifications
     /// If set, is given every statement text that is sent, secrets taken out (DB_ECHO).
     std::function<void(std::int32_t client_pid, std::string_view text)> on_statement;
     /// If set, gives a refusal of the session's own its incident number, under which `why` stands in the log.
@@ -67,6 +69,14 @@ struct session_tables {
 };
 
 enum class session_mode : std::uint8_t { session, transaction, statement };
+
+/// What became of a COMMIT whose answer was lost.
+struct in_doubt_report {
+    commit_capture captured;
+    in_doubt_facts facts;
+    in_doubt_judgement found;
+    std::string incident;
+};
 
 /// What all sessions of one pool share on one worker.
 struct pool_facts {
@@ -92,6 +102,17 @@ struct pool_facts {
     /// How many crashes of a server, of late, one of these statements was the only victim of (D25). Empty: nobody knows.
     std::function<std::uint32_t(std::span<const std::uint64_t> fingerprints)> crashes_of;
     std::chrono::milliseconds hold_timeout{30'000};
+    // COMMITs whose answer is lost (recovery.md 2.6).
+    bool resolves = false;  ///< the switches `replay.enabled` and `replay.in_doubt`
+    std::chrono::milliseconds in_doubt_timeout{15'000};
+    /// Adds what the monitor has seen to what a server has said: inherited, two_primaries. Empty: nothing is known.
+    std::function<void(in_doubt_facts& facts, const commit_capture& captured)> observe;
+    std::function<void()> resolving;
+    std::function<void(const in_doubt_report& what)> resolved;  ///< once for each `resolving`
+    /// The system identifier of a host, as far as it is known.
+    std::function<std::string(std::size_t host)> system_of;
+    /// A capture has failed: with this SQLSTATE, or with an answer that makes no sense. None is tried again on this link.
+    std::function<void(std::string_view sqlstate)> capture_failed;
     /// A server of this pool has refused to write lately, and the monitor found it to be the primary: the role is read-only
     /// by its own settings, and nobody waits for the same news again (D21).
     bool read_only_by_itself = false;
@@ -128,6 +149,7 @@ struct session_actions {
     bool not_primary = false;   ///< the server says that it is no primary, or not any more (25006)
     bool listen_later = false;  ///< no server was to be had to listen on: resume_listening() after a pause
     bool storage_failing = false;  ///< the server has met a full or failing disk (53100, 58030)
+    std::optional<std::chrono::milliseconds> ask_later{};  ///< resume_resolving() after so long
     bool conflict = false;      ///< with take_back: because of 40001 or 40P01, so others are at it, too
     end_reason reason = end_reason::none;
 };
@@ -144,7 +166,8 @@ struct request_report {
     std::uint32_t pins = 0;      ///< times that a reason to keep the server came up
     std::uint32_t retries = 0;   ///< requests that are sent again
     std::uint32_t reads_again = 0;  ///< and of these the reads
-    std::uint32_t commits_pending = 0;  ///< COMMITs that the catalogue is asked about
+    std::uint32_t commits_pending = 0;  ///< COMMITs that a server is asked about
+    std::uint32_t captures = 0;  ///< transactions whose number was captured
     bool changed_schema = false; ///< CREATE, ALTER, DROP or the like has been, or may have been, committed
     std::uint32_t proofs_asked = 0;  ///< questions that the catalogue was asked (D20)
     std::uint32_t proofs_known = 0;  ///< reads that were proven without one, by what was known
@@ -202,6 +225,8 @@ public:
     void release_result();
     /// After listen_later: the pause is over.
     void resume_listening() { want_listening(); }
+    /// After ask_later: the pause is over. What was not taken is then offered again.
+    void resume_resolving() { resolving_ = resolving::no; }
     /// What applies to a statement that is sent again: the pool's limits, lowered by SET and SET LOCAL pgsteady.* (D40).
     [[nodiscard]] retry_limits limits() const;
     /// Something that was sent is to be sent again, or to be answered in its turn.
@@ -429,6 +454,21 @@ private:
     bool replay_at_stake() const;
     void begin_resume();
     void fail_resume();
+    // session_doubt.cpp
+    void note_write(std::string_view tag);
+    void capture_before(const client_frame& frame);
+    bool may_capture() const;
+    void capture_before_commit(bool inside);
+    void inject_capture(std::string_view end);
+    bool is_capture_error(std::string_view frame);
+    void on_captured(const reply_note& note, outcome how);
+    [[nodiscard]] bool can_resolve() const;
+    [[nodiscard]] bool asks_about_commit() const;
+    void begin_resolving(redo& front, std::string_view words, std::string_view incident);
+    void resolve();
+    void on_resolved(outcome how);
+    void give_up_resolving();
+    void conclude_resolving(const in_doubt_facts& facts, const in_doubt_judgement& found);
 
     // session_loss.cpp
     bool recover_requests(bool settled, std::string_view words, std::string_view incident);
@@ -503,6 +543,9 @@ private:
     bool guarding_ = false;          // the server is to be, or is, under the READ ONLY guard (D20)
     bool confined_ = false;          // nobody is to write, and this server could: it has extra_->guarded (2.13)
     bool proving_ = false;           // the catalogue is asked whether a statement only reads
+    enum class resolving : std::uint8_t { no, asked, pausing };
+    resolving resolving_ = resolving::no;  // a primary is asked what became of a COMMIT
+    bool unnamed_commits_ = false;         // the client's unnamed statement is COMMIT
     server_need need_ = server_need::primary;
     bool needs_primary_ = false;  // the request at hand was refused by a standby, or by what has become one
     enum class role_question : std::uint8_t { none, asked, unchanged, changed };
@@ -555,6 +598,7 @@ private:
         bool decided = false;  ///< its first frame has been taken
         bool resumes = false;
         bool opens_lost_block = false;
+        bool answerable = false;  ///< commit_resolve
     };
 
     struct channel_change {
@@ -585,6 +629,14 @@ private:
         std::string unnamed_tail;
         effects_ptr unnamed_effects;
         std::uint64_t unnamed_token = 0;
+    };
+
+    struct doubtful_commit {
+        commit_capture captured;
+        std::string words;
+        std::string incident;
+        std::uint32_t times = 0;
+        std::chrono::milliseconds waited{0};
     };
 
     // Rarely used state, allocated when needed.
@@ -620,6 +672,10 @@ private:
         std::vector<std::string> new_names;  // prepared since the last ReadyForQuery
         named_statements gone_names;           // and deallocated
         std::vector<std::vector<std::optional<std::string>>> proof_rows;
+        std::vector<std::optional<std::string>> captured_row;
+        std::string asked_sqlstate;  // of a capture or question that failed
+        error_fields capture_error;  // goes instead of the 25P02 that the client's statement got for it
+        doubtful_commit doubt;       // the first redo, while it is commit_resolve
     };
     extra& more();
     request_report& seldom();

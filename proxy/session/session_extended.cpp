@@ -1,5 +1,6 @@
 // Parse, Bind, Describe, Execute and Close: names of statements are the client's on one side and
 // shared ones on the other (P23-P29, D14). See session.hpp.
+#include "proxy/session/leading_word.hpp"
 #include "proxy/session/session.hpp"
 
 #include "protocol/frame.hpp"
@@ -28,6 +29,13 @@ bool take_kind_and_name(std::string_view in, char& kind, std::string_view& name)
     kind = in.front();
     in.remove_prefix(1);
     return take_cstring(in, name);
+}
+
+/// Most texts begin with another letter.
+bool may_be_commit(std::string_view text) {
+    const std::size_t first = text.find_first_not_of(" \t\r\n;");
+    return first != std::string_view::npos && std::string_view("cCeE-/").find(text[first]) != std::string_view::npos &&
+           contains_commit(text);
 }
 
 std::string parse_frame(std::string_view name, std::string_view tail) {
@@ -68,6 +76,7 @@ session::taken session::on_parse(const client_frame& frame) {
     }
     if (!name.empty() && names_unsettled()) return taken::wait;
     evict_statements();
+    if (frame.whole() && !segment_open_ && !link_->tracker.empty() && may_be_commit(tail)) capture_before_commit(false);
     segment_open_ = true;
     if (!frame.whole()) {
         // Too large to share. A name of its own cannot clash with ours, but only this server knows it.
@@ -84,7 +93,9 @@ session::taken session::on_parse(const client_frame& frame) {
 session::taken session::on_parse_unnamed(const client_frame& frame, std::string_view tail) {
     const std::string_view text(tail.data());
     echo(text);
-    const effects_ptr effects = note_hits(text, scan_tokens(text));
+    const token_hits hits = scan_tokens(text);
+    const effects_ptr effects = note_hits(text, hits);
+    unnamed_commits_ = hits.has(token_hit::transaction) && contains_commit(text);
     own_executed(effects);
     const bool noted = note_unnamed();
     unnamed_tail_.assign(tail);
@@ -231,6 +242,8 @@ session::taken session::on_bind(const client_frame& frame) {
     }
     if (name.empty() ? unnamed_unsettled() : names_unsettled()) return taken::wait;
     evict_statements();
+    const statement_ptr statement = name.empty() ? nullptr : find_statement(name);
+    if (statement != nullptr ? statement->commits : name.empty() && unnamed_commits_) capture_before_commit(segment_open_);
     segment_open_ = true;
     if (name.empty()) {
         own_executed(unnamed_effects_);
@@ -240,7 +253,6 @@ session::taken session::on_bind(const client_frame& frame) {
         send(frame);
         return taken::yes;
     }
-    const statement_ptr statement = find_statement(name);
     if (statement == nullptr) {  // unknown, or made by SQL PREPARE: the server knows
         remember_portal(portal, nullptr);
         link_->tracker.push(owed::bind);

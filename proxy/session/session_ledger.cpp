@@ -27,7 +27,7 @@ bool session::restore() {
     for (const setting_difference& each : changes)
         link_->own_settings_lost |= !each.value && is_own_setting(each.name);
     const bool takes_rights = desired_->find("role") != nullptr || desired_->find("session_authorization") != nullptr;
-    const bool for_proof = redoing_ && more().redos.front().fate == request_fate::commit_read;
+    const bool for_proof = asks_about_commit();
     const bool special = guarding_ || confined_ || for_proof || takes_rights;
     if (phase_ == phase::ready && !special && pool_.known.contains(desired_.get())) return true;
     restoring_ = true;
@@ -38,10 +38,11 @@ void session::on_restored(outcome how) {
     const bool awaited = restoring_;
     restoring_ = false;
     error_in_request_ = false;
-    const bool for_proof = redoing_ && more().redos.front().fate == request_fate::commit_read;
+    const bool for_proof = asks_about_commit();
     if (guarding_ || (for_proof && how != outcome::done)) {  // the client never hears of it
         if (how == outcome::done) return;
-        if (redoing_) refute(more().redos.front().why);
+        if (for_proof && more().redos.front().fate == request_fate::commit_resolve) give_up_resolving();
+        else if (redoing_) refute(more().redos.front().why);
         return detach(session_actions::release::discard);
     }
     if (how == outcome::done) {

@@ -49,8 +49,10 @@ void session::refuse_waiting(const error_fields& why) {
     if (replay_at_stake())
         return fail_replay(client_errors::transaction_lost(why.message, incident_of("no server for a replay")));
     // Not sent is no answer for what was sent before: whether it was done stays unknown.
-    if (redoing_ && extra_->redos.front().fate == request_fate::commit_read)
+    if (asks_about_commit()) {
+        if (extra_->redos.front().fate == request_fate::commit_resolve) return give_up_resolving();
         return refute(error_fields(extra_->redos.front().why));
+    }
     refused_ = true;
     more().refusal = why;
 }
@@ -98,7 +100,7 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
             end_reason::server_lost);
         return detach(session_actions::release::discard);
     }
-    const bool asked_for = redoing_ && more().redos.front().fate == request_fate::commit_read;
+    const bool asked_for = asks_about_commit();
     if (extra_ != nullptr && !asked_for) extra_->chosen = nullptr, extra_->late_notice.clear();
     if (touched_ && !uncertain_) more().chosen = desired_;
     if (touched_ || uncertain_) desired_ = committed_;
@@ -176,11 +178,12 @@ recovery_plan session::make_plan(const std::vector<sent_request>& sent, char sta
     facts.committed = link_->committed_locally;
     facts.resumable = digesting_ && (status != 'I' || link_->journal.answer().bytes() > 0);
     judge_replay(facts);
+    facts.captured = can_resolve();
     if (status == 'T' && !sent.empty()) facts.commit = judge_commit(sent.front());
     recovery_plan plan = plan_recovery(sent, facts);
     const bool repeats = std::any_of(plan.requests.begin(), plan.requests.end(), [](const planned_request& each) {
         return each.fate == request_fate::again || each.fate == request_fate::again_read ||
-               each.fate == request_fate::commit_read;
+               each.fate == request_fate::commit_read || each.fate == request_fate::commit_resolve;
     });
     if (!repeats || !tables_.may_retry || tables_.may_retry()) return plan;
     facts.may_retry = false;

@@ -114,6 +114,7 @@ void session::on_reply(char type, std::string_view frame) {
         return;
     }
     if (type == msg::error_response) note_failing_parse();
+    const bool capture_failed = type == msg::error_response && pool_.resolves && is_capture_error(frame);
     const reply_meaning meaning = link_->tracker.react(type);
     if (meaning.what == reply_meaning::verdict::unexpected) return server_violation();
     const bool forward = link_->frame_forward = meaning.what == reply_meaning::verdict::forward;
@@ -123,6 +124,7 @@ void session::on_reply(char type, std::string_view frame) {
             break;
         case msg::parameter_status: return on_parameter_status(frame, forward);
         case msg::error_response:
+            if (capture_failed) break;
             if (link_->tracker.wants_sync()) segment_open_ = true;
             on_error_reply(frame, forward);
             break;
@@ -230,6 +232,9 @@ void session::on_command_complete(std::string_view body) {
     report_.wrote |=
         report_.what != request_report::operation::select && report_.what != request_report::operation::begin &&
         report_.what != request_report::operation::rollback && report_.what != request_report::operation::set;
+    if (pool_.resolves && report_.what != request_report::operation::select &&
+        report_.what != request_report::operation::begin && report_.what != request_report::operation::set)
+        note_write(tag);
     if (report_.what == request_report::operation::insert || report_.what == request_report::operation::copy)
         sequence_used_ = true;
     if (report_.what == request_report::operation::begin && pool_.replays) digesting_ = true;
@@ -267,9 +272,15 @@ void session::on_error_reply(std::string_view frame, bool forward) {
     error_in_request_ = true;
     if (fields.sqlstate == sqlstate::connection_failure) link_->last_words = cut_in_copy;
     if (!forward) {
+        if (!link_->notes.empty() && link_->notes.front().what == reply_note::about::in_doubt)
+            more().asked_sqlstate = fields.sqlstate;
         if (!link_->notes.empty() && link_->notes.front().what == reply_note::about::restore)
             more().restore_error = std::move(fields);
         return;
+    }
+    if (fields.sqlstate == sqlstate::in_failed_sql_transaction && extra_ != nullptr && !extra_->capture_error.sqlstate.empty()) {
+        ++report_.errors;  // what has failed the transaction was hidden from the client, but for this
+        return emit_error(std::exchange(extra_->capture_error, {}));
     }
     if ((digesting_ || muted_) && !shows_error(fields.sqlstate)) return;
     if (fields.sqlstate == sqlstate::disk_full || fields.sqlstate == sqlstate::io_error)
@@ -374,6 +385,7 @@ void session::note_schema_change() {
 void session::settle_transaction(char status) {
     const char before = link_->transaction_status;
     link_->transaction_status = status;
+    if (status == 'I') link_->trace = {};
     if (extra_ != nullptr) settle_channels(before, status);
     if (pins_of_transaction_ != 0 && (status == 'I' || committed_within_))
         settle_pins(last_tag_ != 'R' || committed_within_);
@@ -414,13 +426,15 @@ void session::finish_request(char status) {
 }
 
 void session::on_injected_frame(char type, std::string_view body) {
+    using about = reply_note::about;
     if (type != msg::data_row || link_->notes.empty()) return;
-    const bool proof = link_->notes.front().what == reply_note::about::proof;
-    if (!proof && link_->notes.front().what != reply_note::about::truth) return;
+    const about what = link_->notes.front().what;
+    const bool captured = what == about::capture || what == about::in_doubt;
+    if (what != about::proof && what != about::truth && !captured) return;
     wire_reader row(body);
     const auto columns = row.u16();
-    if (proof) more().proof_rows.emplace_back();
-    auto& values = proof ? more().proof_rows.back() : more().truth_values;
+    if (what == about::proof) more().proof_rows.emplace_back();
+    auto& values = captured ? more().captured_row : what == about::proof ? more().proof_rows.back() : more().truth_values;
     values.clear();
     for (std::uint16_t i = 0; columns && i < *columns; ++i) {
         const auto size = row.i32();
@@ -453,7 +467,8 @@ void session::process_settled() {
             --names_pending_;
         if (each.how == outcome::done) settle(note, each.how);
         else if (note.what == reply_note::about::restore || note.what == reply_note::about::truth ||
-                 note.what == reply_note::about::proof || note.what == reply_note::about::listening)
+                 note.what == reply_note::about::proof || note.what == reply_note::about::listening ||
+                 note.what == reply_note::about::capture || note.what == reply_note::about::in_doubt)
             settle(note, each.how);
         else if (note.what == reply_note::about::query || note.what == reply_note::about::plain_query) {
             if (each.how == outcome::skipped) undone.push_back(std::move(note));
@@ -505,6 +520,8 @@ void session::settle(const reply_note& note, outcome how) {
         case about::truth: return on_truth(how);
         case about::proof: return on_proof(how);
         case about::listening: return on_listening(how);
+        case about::capture: return on_captured(note, how);
+        case about::in_doubt: return on_resolved(how);
         default: return;
     }
 }

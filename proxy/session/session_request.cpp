@@ -164,6 +164,7 @@ session::taken session::take_attached(const client_frame& frame) {
 
 session::taken session::dispatch(const client_frame& frame) {
     claimed_ = false;
+    if (link_->trace.wrote && !link_->trace.asked) capture_before(frame);
     switch (frame.type) {
         case frontend::query: return on_query(frame);
         case frontend::parse: return on_parse(frame);
@@ -209,7 +210,9 @@ session::taken session::on_query(const client_frame& frame) {
     }
     const std::string_view text = body.substr(0, body.size() - 1);
     echo(text);
-    const effects_ptr effects = note_hits(text, scan_tokens(text));
+    const token_hits hits = scan_tokens(text);
+    if (hits.has(token_hit::transaction) && contains_commit(text)) capture_before_commit(segment_open_);
+    const effects_ptr effects = note_hits(text, hits);
     if (effects == nullptr) {
         segment_open_ = false;
         const bool noted = note_plain_query();

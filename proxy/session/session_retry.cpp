@@ -100,6 +100,9 @@ void session::schedule(const recovery_plan& plan, std::string_view words, std::s
             ++seldom().commits_pending;
         } else if (each.fate == request_fate::transaction_lost) {
             next.why = lost_transaction_error(plan.obstacle, incident);
+        } else if (each.fate == request_fate::commit_resolve) {
+            next.answerable = each.answerable;
+            begin_resolving(next, words, incident);
         } else if (each.fate != request_fate::again && each.fate != request_fate::again_in_block && each.fate != request_fate::in_lost_block &&
                    each.fate != request_fate::commit_done) {
             next.why = fate_error(each.fate, words, incident);
@@ -171,12 +174,13 @@ session::taken session::take_again(const client_frame& frame, bool& decided) {
         if (front->fate == request_fate::again_read) return decided = true, taken::wait;
         decided = true;
     }
-    if (front->fate == request_fate::commit_read) {
+    if (asks_about_commit()) {
         if (owes || (guarding_ && !end_guard())) return taken::wait;
         const bool ready = link_ != nullptr && !restoring_ && !proving_ && !restore_needed();
         if (!ready) return decided = false, taken::yes;
-        if (prove()) front->fate = request_fate::commit_done;
-        if (front->fate == request_fate::commit_read) return taken::wait;
+        if (front->fate == request_fate::commit_resolve) resolve();
+        else if (prove()) front->fate = request_fate::commit_done;
+        if (asks_about_commit()) return taken::wait;
         front->decided = false;
         claimed_ = false;
         release_if_at_rest();
@@ -340,7 +344,7 @@ bool session::repeat_conflict(char status) {
     restore_names();
     tables_.to_client.cut(complete_at_);
     recovery_plan plan;
-    plan.requests.push_back({sent.front().frames, request_fate::again, true, false, false, {}});
+    plan.requests.push_back({sent.front().frames, request_fate::again, true, false, false, {}, false});
     schedule(plan, {}, {});
     actions_.conflict = !needs_primary_;
     link_->kept_requests.clear();

@@ -1,6 +1,8 @@
 // See statements.hpp.
 #include "proxy/session/statements.hpp"
 
+#include "proxy/session/leading_word.hpp"
+
 #include <algorithm>
 
 namespace pgsteady {
@@ -17,6 +19,7 @@ statement_ptr statement_store::intern(std::string_view planner_key, std::string_
     made->server_name = "pgsteady_" + std::to_string(worker_) + '_' + std::to_string(next_++);
     made->parse_tail = parse_tail;
     made->effects = effects;
+    made->commits = contains_commit(made->text());
     slot = made;
     if (known_.size() >= sweep_at_) {
         std::erase_if(known_, [](const auto& each) { return each.second.expired(); });

@@ -22,6 +22,7 @@ struct prepared_statement {
     std::string parse_tail;   ///< body of Parse behind the name: text, NUL, parameter types
     bool shared = true;       ///< false: under the client's own name, on a server that it keeps
     effects_ptr effects;      ///< what executing it does to the session; null: nothing
+    bool commits = false;     ///< COMMIT or END
 
     [[nodiscard]] std::string_view text() const { return std::string_view(parse_tail.c_str()); }
     [[nodiscard]] std::size_t bytes() const { return server_name.size() + parse_tail.size() + 128; }

@@ -160,6 +160,7 @@ bool client_connection::act() {
         return true;
     }
     if (asked.listen_later) listen_after_pause();
+    if (asked.ask_later) ask_after_pause(*asked.ask_later);
     if (asked.want_server) {
         if (!session_->redoing()) forget_failure();
         waits_at_most = patience_of_retry();
@@ -246,6 +247,18 @@ void client_connection::listen_after_pause() {
         if (alive == nullptr || alive->closed_) return;
         alive->session_->resume_listening();
         (void)alive->act();
+        alive->worker_.settle();
+    });
+}
+
+/// What became of its COMMIT is not known yet, and may be soon.
+void client_connection::ask_after_pause(pool_duration pause) {
+    worker_.loop().cancel_timer(doubt_timer_);
+    doubt_timer_ = worker_.loop().add_timer(worker_.loop().now() + pause, [self = weak_from_this()] {
+        const auto alive = self.lock();
+        if (alive == nullptr || alive->closed_) return;
+        alive->session_->resume_resolving();
+        alive->offer_pending();
         alive->worker_.settle();
     });
 }
@@ -373,6 +386,7 @@ void client_connection::count_seldom(const request_report& done) {
     if (done.changed_schema) pool_->shared->schema_version.fetch_add(1, std::memory_order_relaxed);
     if (done.proofs_asked != 0) counters.proofs_asked.add(done.proofs_asked);
     if (done.proofs_known != 0) counters.proofs_known.add(done.proofs_known);
+    if (done.captures != 0) counters.captures.add(done.captures);
     if (done.withheld != 0) counters.withheld.add(done.withheld);
     count_replays(done);
     for (std::size_t i = 0; i < counters.lost.size(); ++i)
@@ -604,6 +618,7 @@ void client_connection::close(end_reason reason) {
     worker_.loop().cancel_timer(pause_timer_);
     worker_.loop().cancel_timer(result_timer_);
     worker_.loop().cancel_timer(listen_timer_);
+    worker_.loop().cancel_timer(doubt_timer_);
     worker_.loop().cancel_timer(role_timer_);
     worker_.loop().cancel_timer(replay_timer_);
     worker_.loop().cancel_timer(successor_timer_);

@@ -134,6 +134,7 @@ private:
     void forget_failure();
     void watch_result();
     void listen_after_pause();
+    void ask_after_pause(pool_duration pause);
     void begin_role_wait();
     void look_for_role();
     void look_for_role_in(pool_duration pause);
@@ -163,6 +164,7 @@ private:
     pool_time last_activity_{};
     pool_time failed_since_{};    ///< when the request in progress lost its first server; the epoch: it has not (D3)
     net::timer_id pause_timer_;   ///< before a request is sent again (D4)
+    net::timer_id doubt_timer_;   ///< until it is asked once more what became of a COMMIT
     net::timer_id listen_timer_;  ///< until a listening client asks for a server again
     net::timer_id result_timer_;  ///< retry.result_hold_time
     net::timer_id role_timer_;    ///< the next look at what the monitor says of the server (D21)

@@ -2,6 +2,7 @@
 // No lock, no shared cache line between workers, nothing to allocate (D41).
 #pragma once
 
+#include "proxy/policy/in_doubt.hpp"
 #include "proxy/policy/recovery_verdict.hpp"
 
 #include <array>
@@ -147,6 +148,10 @@ struct worker_counters {
     counter resumed;                ///< answers that were continued where they had been cut
     counter resumed_differently;    ///< or would have been, had they been the same
     counter withheld;               ///< requests not sent again, since servers crash under them (R10)
+    counter captures;               ///< transactions whose number was captured (recovery.md 2.6)
+    counter captures_impossible;    ///< connections and roles that cannot
+    counter in_doubt_begun;         ///< COMMITs that a primary is, or was, asked about
+    std::array<std::array<counter, static_cast<std::size_t>(in_doubt_path::count)>, 3> in_doubt;  ///< committed, not, unknown
     counter recovered;              ///< requests that were answered in full after that
     std::array<counter, 6> fences;  ///< lost server processes, by fence_outcome
     counter fence_cancels;          ///< CancelRequests for lost connections that were sent

@@ -45,6 +45,7 @@ local_pool::local_pool(worker& at, std::shared_ptr<shared_pool> from)
     facts.crashes_of = [this](std::span<const std::uint64_t> statements) {
         return shared->backends_of->crashes().crashes(statements, worker_.loop().now());
     };
+    begin_observing();
     primaries_.core.set_generation(shared->generation);
     standbys_.core.set_generation(shared->generation);
     take_settings();
@@ -63,6 +64,8 @@ void local_pool::follow_live_policies() {
     replay_timeout = now->replay.timeout;
     facts.catalogue.set_limits(now->guard.cache, now->guard.cache_age);
     facts.retry = now->retry;
+    facts.resolves = now->recovery.enabled && now->replay.enabled && now->replay.in_doubt;
+    facts.in_doubt_timeout = now->replay.indoubt_timeout;
     facts.hold_timeout = now->pool.hold_timeout;
     primaries_.core.set_hold_timeout(patience);
     standbys_.core.set_hold_timeout(patience);
@@ -312,6 +315,7 @@ void local_pool::opened(server_connection& server) {
     shared->fuse.let_in(now);
     of.core.adopt(server, now, random_share());
     last_problem.clear();
+    if (facts.resolves && !server.link.capture_problem.empty()) note_capture_problem(server.link.capture_problem);
     warming_refused_ = false;
     client_connection* client = end_trial(server).client;
     put_idle(server);

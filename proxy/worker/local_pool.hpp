@@ -163,6 +163,12 @@ public:
 
 private:
     void take_settings();
+
+    // COMMITs whose answer is lost.
+    void begin_observing();
+    void observe(in_doubt_facts& facts, const commit_capture& captured) const;
+    void count_resolved(const in_doubt_report& what);
+    void note_capture_problem(std::string_view why);
     /// This worker's part of a server_group.
     struct group {
         group(server_need kind, server_group& all, const pool_rules& rules, permit_counter& process)
@@ -258,6 +264,7 @@ private:
     pool_time next_look_{};         // at what is unacknowledged
     pool_time forget_role_at_{};    // facts.read_only_by_itself; the epoch: it is not set
     bool asking_for_room_ = false;  // at most once per tick
+    bool capture_problem_told_ = false;
     bool warming_refused_ = false;  // the servers said no: min_size waits until a client has got in
 };
 

@@ -3,6 +3,7 @@
 
 #include "protocol/wire.hpp"
 
+#include "proxy/policy/in_doubt.hpp"
 #include "proxy/session/commit_proof.hpp"
 #include "proxy/session/own_settings.hpp"
 
@@ -24,11 +25,30 @@ constexpr std::string_view whole_query =
     "pg_catalog.current_setting('default_transaction_read_only'), "
     "pg_catalog.current_setting('default_transaction_isolation'), "
     "(SELECT pg_catalog.round(extract(epoch FROM a.backend_start) * 1000000)::pg_catalog.int8 "
-    "FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS a)";
+    "FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS a), "
+    // Which life of the server it is (proxy/policy/incarnation.hpp), and whether a capture means there what it should:
+    // engines that are no PostgreSQL underneath keep their WAL in other ways.
+    "(extract(epoch FROM pg_catalog.pg_postmaster_start_time()) * 1000000)::pg_catalog.int8, "
+    "pg_catalog.pg_last_wal_replay_lsn(), "
+    "(extract(epoch FROM pg_catalog.pg_stat_get_bgwriter_stat_reset_time()) * 1000000)::pg_catalog.int8, "
+    "CASE WHEN pg_catalog.to_regproc('pg_catalog.aurora_version') IS NOT NULL OR "
+    "pg_catalog.current_setting('neon.tenant_id', true) IS NOT NULL OR "
+    "pg_catalog.current_setting('alloydb.version', true) IS NOT NULL THEN 'the engine keeps its WAL in its own way' "
+    "WHEN NOT coalesce(pg_catalog.has_function_privilege(coalesce("
+    "pg_catalog.to_regprocedure('pg_catalog.pg_logical_emit_message(pg_catalog.bool, pg_catalog.text, pg_catalog.text)'), "
+    "pg_catalog.to_regprocedure('pg_catalog.pg_logical_emit_message(pg_catalog.bool, pg_catalog.text, pg_catalog.text, "
+    "pg_catalog.bool)')), 'EXECUTE'), false) THEN 'pg_logical_emit_message may not be called' "
+    "ELSE 'works' END";
 constexpr std::string_view short_query =
     "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.pg_postmaster_start_time()::pg_catalog.text";
 
 constexpr int first_with_connection_check = 140000;
+
+std::int64_t number_of(std::string_view text) {
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    return error == std::errc{} && end == text.data() + text.size() ? value : 0;
+}
 
 /// Whole seconds, rounded up.
 std::string seconds_of(std::chrono::milliseconds time) { return std::to_string((time.count() + 999) / 1000); }
@@ -56,6 +76,15 @@ void take_setup_row(std::string_view body, server_link& link) {
     const std::string_view started = next_column(row);
     link.backend_started = 0;
     (void)std::from_chars(started.data(), started.data() + started.size(), link.backend_started);
+    link.life = {};
+    link.life.timeline = link.timeline;
+    link.life.started_at = number_of(next_column(row));
+    link.life.recovered_to = read_wal_position(next_column(row));
+    link.life.statistics_since = number_of(next_column(row));
+    const std::string_view captures = next_column(row);
+    link.may_capture = captures == "works" && link.life.started_at != 0 && !link.standby;
+    link.capture_problem = link.may_capture || link.standby ? std::string_view() : captures;
+    if (*columns < 10) link.capture_problem = "the account may not ask which life of the server it is";
 }
 
 std::string own_settings_query(const config::settings& all, int version_num, bool unix_socket, const settings& chosen) {

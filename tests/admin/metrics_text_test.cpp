@@ -41,6 +41,7 @@ observation full_observation() {
     now.retries = {{"attempted", 1}};
     now.replays = {{"transaction_lost", 1}};
     now.in_doubt = {{"commit_unknown", 1}};
+    now.in_doubt_paths = {{"crash_after_marker", "committed", 2}};
     now.retry_classes = {{"connection", "attempted", 4}};
     now.holds = {{"served", 5}};
     now.recovery_seconds = some;

@@ -108,9 +108,13 @@ const std::map<std::string, conversation>& conversations() {
 /// Whether interrupted transactions are given again.
 bool replays = false;
 
+/// Whether transactions are captured, and their COMMITs resolved.
+bool captures = false;
+
 struct cut_run {
     cut_run(const conversation& talk, const loss_plan& plan, bool pipelined) : world(2), client(world) {
         world.facts.replays = replays;
+        world.facts.resolves = captures;
         world.input_bytes = world.output_bytes = 0;
         world.plan = plan;
         std::string answer;
@@ -223,12 +227,18 @@ std::vector<reply> direct_replies(const conversation& talk) {
     return replies;
 }
 
+struct captured {
+    captured() { captures = true; }
+    ~captured() { captures = false; }
+};
+
 enum class direction { of_server, of_client };
 
 /// Every `every`-th byte, and `again_after` bytes later once more.
 void cut_everywhere(direction which, bool pipelined, std::size_t every,
                     std::vector<std::size_t> again = {loss_plan::never}, bool late = false) {
     for (const auto& [name, talk] : conversations()) {
+        if (captures && name.find("transactions") == std::string::npos) continue;
         CAPTURE(name);
         const std::vector<reply> direct = direct_replies(talk);
         cut_run whole(talk, {}, pipelined);
@@ -288,4 +298,24 @@ TEST_CASE("I1-I4, T10, T21: transactions are given again, after every byte") {
     cut_everywhere(direction::of_server, false, 13, {1, 30, 75, 150});
     cut_everywhere(direction::of_client, false, 13, {1, 30, 75, 150});
     replays = false;
+}
+
+TEST_CASE("2.6, D32: captures are invisible, wherever the server is lost") {
+    const captured on;
+    for (const auto& [name, talk] : conversations()) {
+        CAPTURE(name);
+        const std::vector<reply> direct = direct_replies(talk);
+        for (const bool pipelined : {false, true}) check(talk, direct, {}, pipelined);
+    }
+    cut_everywhere(direction::of_server, false, 1);
+    cut_everywhere(direction::of_client, false, 1);
+    cut_everywhere(direction::of_server, true, 3);
+    cut_everywhere(direction::of_client, true, 3);
+}
+
+TEST_CASE("2.6, T5: a COMMIT that is carried out late, or whose question is lost, too") {
+    const captured on;
+    cut_everywhere(direction::of_client, false, 3, {loss_plan::never}, true);
+    cut_everywhere(direction::of_server, false, 13, {1, 30, 75, 150});
+    cut_everywhere(direction::of_client, false, 13, {1, 30, 75, 150});
 }

@@ -27,6 +27,7 @@ std::string scripted_server::feed(std::string_view bytes) {
 }
 
 void scripted_server::disconnect() {
+    settle_xid(false);
     pending_.clear();
     closed_ = true;
 }
@@ -182,7 +183,10 @@ void scripted_server::take_copy(char type, std::string_view body) {
 void scripted_server::on_parse(std::string_view body) {
     wire_reader in(body);
     const std::string name(in.cstring().value_or(""));
-    const std::vector<sql_statement> all = split_sql(in.cstring().value_or(""));
+    std::string_view text = in.cstring().value_or("");
+    if (text.find("txid_current_if_assigned()") != std::string_view::npos) text = "select capture_xid(), capture_marker()";
+    else if (text.find("txid_current()") != std::string_view::npos) text = "select capture_new_xid(), capture_marker()";
+    const std::vector<sql_statement> all = split_sql(text);
     if (name.empty()) statements_.erase("");
     if (all.size() > 1) throw sql_error("42601", "cannot insert multiple commands into a prepared statement");
     prepared made;
@@ -330,16 +334,40 @@ void scripted_server::end_transaction() {
 }
 
 void scripted_server::commit() {
+    settle_xid(true);
     channels_ = wanted_;
     database_.log.insert(database_.log.end(), pending_.begin(), pending_.end());
     end_transaction();
 }
 
 void scripted_server::roll_back() {
+    settle_xid(false);
     if (begun_) settings_ = begun_->settings, temporary_ = begun_->temporary;
     end_transaction();
 }
 
-void scripted_server::add_row(std::string value) { pending_.push_back(std::move(value)); }
+void scripted_server::add_row(std::string value) {
+    pending_.push_back(std::move(value));
+    database_.wal += 100;
+    if (xid_ == 0) database_.transactions[xid_ = database_.next_xid++] = "in progress";
+}
+
+void scripted_server::settle_xid(bool committed) {
+    if (xid_ != 0) database_.transactions[xid_] = committed ? "committed" : "aborted";
+    xid_ = 0;
+}
+
+/// A marker, or the number that it bears.
+std::optional<std::string> scripted_server::capture(bool marker, bool forced) {
+    if (!database_.capture_refusal.empty()) throw sql_error(database_.capture_refusal, "the capture is refused");
+    if (xid_ == 0 && forced) database_.transactions[xid_ = database_.next_xid++] = "in progress";
+    if (xid_ == 0) return std::nullopt;
+    if (!marker) return std::to_string(xid_);
+    ++database_.captures;
+    database_.wal += 56;
+    std::string digits;
+    for (std::uint64_t rest = database_.wal; rest != 0; rest /= 16) digits.insert(0, 1, "0123456789ABCDEF"[rest % 16]);
+    return "0/" + digits;
+}
 
 }  // namespace pgsteady::testing

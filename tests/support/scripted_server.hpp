@@ -9,6 +9,7 @@
 //   LISTEN x, UNLISTEN x, UNLISTEN * (nobody notifies)
 //   CREATE TEMP TABLE x · TABLE x · PREPARE, EXECUTE, DEALLOCATE · DISCARD ALL · SET, RESET, SHOW · BEGIN … COMMIT
 //   CREATE TABLE, DROP TABLE x (shared by all: what a Parse of "TABLE x" needs)
+//   txid_status(n), and what a capture asks for: a number for each transaction that has written
 //   BEGIN READ ONLY, SET default_transaction_read_only: what writes is refused with 25006 · the questions of read_proof
 //
 // For tests. Owned by the test; the database outlives its servers.
@@ -34,6 +35,11 @@ struct scripted_database {
     std::vector<std::string> log;                   ///< committed rows
     std::set<std::string> tables;                   ///< made by CREATE TABLE (not transactional here)
     std::map<std::string, std::size_t> executions;  ///< how often each text was executed, by all servers
+    std::map<std::uint64_t, std::string> transactions;  ///< what pg_xact_status() says of each that has written
+    std::uint64_t next_xid = 725;
+    std::uint64_t wal = 0x1000;      ///< its end
+    std::size_t captures = 0;        ///< markers that were written
+    std::string capture_refusal;     ///< SQLSTATE of the error that answers a capture; empty: it is answered
 };
 
 class scripted_server {
@@ -126,6 +132,8 @@ private:
     [[nodiscard]] std::optional<std::string> call(const std::string& name, const values& arguments, answer& into);
     [[nodiscard]] answer run_table(const std::string& name) const;
     void add_row(std::string value);
+    [[nodiscard]] std::optional<std::string> capture(bool marker, bool forced);
+    void settle_xid(bool committed);
 
     scripted_database& database_;
     server_settings settings_;
@@ -137,6 +145,7 @@ private:
     std::set<std::string> channels_;  // listened to
     std::set<std::string> wanted_;    // from the transaction's end on
     std::vector<std::string> pending_;
+    std::uint64_t xid_ = 0;  // of the transaction in progress
     transaction state_ = transaction::none;
     std::optional<snapshot> begun_;
     std::vector<snapshot> savepoints_;

@@ -66,6 +66,9 @@ std::vector<sql_statement> split_sql(std::string_view sql) {
             if (!tokens.empty()) all.emplace_back();
         } else if (c == ' ' || c == '\n' || c == '\t') {
             ++at;
+        } else if (sql.substr(at, 2) == "/*") {
+            const std::size_t end = sql.find("*/", at);
+            at = end == std::string_view::npos ? sql.size() : end + 2;
         } else if (sql.substr(at, 2) == "--") {
             at = std::min(sql.size(), sql.find('\n', at));
         } else if (c == '\'' || ((c == 'E' || c == 'e') && sql.substr(at + 1, 1) == "'")) {

@@ -326,6 +326,13 @@ std::optional<std::string> scripted_server::call(const std::string& name, const 
         if (arguments.size() > 1 && arguments[1] == "true") return settings_.find(first);
         return settings_.get(first);
     }
+    if (name == "capture_xid" || name == "capture_new_xid") return capture(false, name == "capture_new_xid");
+    if (name == "capture_marker") return capture(true, false);
+    if (name == "txid_status") {
+        const auto known = database_.transactions.find(std::stoull(first));
+        if (known == database_.transactions.end()) throw sql_error("22023", "transaction ID " + first + " is in the future");
+        return known->second;
+    }
     if (name == "rows") {
         for (std::size_t i = 1; i <= std::stoul(first); ++i) into.rows.push_back({"row " + std::to_string(i)});
         return std::nullopt;

@@ -23,6 +23,8 @@ void session_world::replace(world_server& server) {
     server = world_server();
     server.process = std::make_unique<scripted_server>(database);
     server.link.applied = tables.settings.none();
+    server.link.life = life;
+    server.link.may_capture = true;
     const auto reported = server.process->reported();
     server.link.reported = tables.reported.of({reported.begin(), reported.end()});
 }
@@ -224,6 +226,10 @@ bool session_driver::act() {
     const session_actions asked = conversation.take_actions();
     bool changed = false;
     listens_later |= asked.listen_later;
+    if (asked.ask_later) {
+        ++asked_later;
+        if (patient) conversation.resume_resolving(), changed = true;
+    }
     roles_asked += asked.asks_role;
     not_primary_told += asked.not_primary;
     if (asked.take_back) {

@@ -63,6 +63,7 @@ public:
     void finish_lost_servers();
 
     scripted_database database;
+    incarnation life{1'000'000, std::nullopt, 500, 1, "7001"};  ///< of servers that are put in place from now on
     session_tables tables;
     pool_facts facts;
     std::vector<std::unique_ptr<world_server>> servers;
@@ -112,6 +113,13 @@ public:
     bool starved = false;
     /// It has asked for another try to listen, after a pause.
     bool listens_later = false;
+    /// How often it wanted to wait and ask once more what became of a COMMIT. While patient, it need not wait.
+    std::size_t asked_later = 0;
+    bool patient = true;
+    void ask_again() {
+        conversation.resume_resolving();
+        run();
+    }
     /// The server to be given next, whatever the turn (noise).
     world_server* only = nullptr;
 

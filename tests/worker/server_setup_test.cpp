@@ -46,6 +46,29 @@ TEST_CASE("the set-up row: role, incarnation, timeline, the role's own read-only
     take_setup_row(std::string("\0\5\x7f\xff", 4), link);
 }
 
+TEST_CASE("2.6: the set-up row says which life of the server it is, and whether a capture means there what it should") {
+    const std::vector<std::string> common{"f", "2026-01-01 00:00:00+00", "0000002A", "off", "read committed", "1"};
+    const auto with = [&](std::vector<std::string> more) {
+        std::vector<std::string> all = common;
+        all.insert(all.end(), more.begin(), more.end());
+        server_link link;
+        take_setup_row(row(all), link);
+        return link;
+    };
+    const server_link works = with({"1767225600123456", "0/15286B8", "1767225600000001", "works"});
+    CHECK(works.may_capture);
+    CHECK(works.life.started_at == 1767225600123456);
+    CHECK(works.life.recovered_to == 0x15286B8U);
+    CHECK(works.life.statistics_since == 1767225600000001);
+    CHECK(works.life.timeline == 42);
+    CHECK_FALSE(with({"1767225600123456", "", "", "works"}).life.recovered_to.has_value());
+    CHECK_FALSE(with({"1767225600123456", "", "", "the engine keeps its WAL in its own way"}).may_capture);
+    CHECK_FALSE(with({"", "", "", "works"}).may_capture);
+    CHECK_FALSE(with({}).may_capture);
+    CHECK_FALSE(with({}).capture_problem.empty());
+    CHECK_FALSE(with({"x", "y", "z", ""}).may_capture);
+}
+
 TEST_CASE("D11: only what the server's version knows is set, and what its client has chosen stays") {
     config::settings all;
     settings_table table;
