@@ -235,6 +235,7 @@ void local_pool::give_back(server_connection& server, session_actions::release h
     ++checkins;
     server.detach();
     if (how == session_actions::release::discard) return lost_idle(server);
+    if (server.link.verdict) return server.end_as_told();  // behind its ReadyForQuery: nobody is to get it
     if (server.has_cancel()) {
         if (how == session_actions::release::reset) return lost_idle(server);
         return server.cool_down();

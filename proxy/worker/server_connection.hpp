@@ -93,6 +93,8 @@ public:
     void offer_again();
 
     void start_reset();
+    /// It has taken its leave while a client had it, which wants nothing of it any more.
+    void end_as_told() { on_lost(link.last_words, failure_kind::none); }
     void start_probe();
     void start_barrier();
     /// Our own settings have been reset, and not just now either: start_settling() would set them again.

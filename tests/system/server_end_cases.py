@@ -4,7 +4,9 @@ What tests/differential cannot compare: PostgreSQL's own client would be disconn
 """
 
 from bench import DATABASE, ONE_SERVER
+from lib import messages as msg
 from lib.deadline import eventually
+from lib.fake_server import READY, FakeServer, error
 
 
 def terminate_self(bench):
@@ -36,4 +38,31 @@ def idle_in_transaction_session_timeout(bench):
             assert other.value("show idle_in_transaction_session_timeout") == "0"
 
 
-CASES = [terminate_self, idle_in_transaction_session_timeout]
+def farewell_behind_an_answer(bench):
+    """A FATAL in the same packet as ReadyForQuery is no error of anybody's: the answer stands, and nobody gets that server."""
+    served = []
+
+    def script(peer):
+        peer.login_ok()
+        served.append(peer)
+        while True:
+            letter, body = peer.read_message()
+            if letter == "X":
+                return
+            if letter == "Q" and body.startswith(b"insert"):
+                last = len(served) == 1
+                served.append("insert")
+                peer.send(msg.message("C", b"INSERT 0 1\0") + READY + (error("57P01", "shut down") if last else b""))
+            else:
+                peer.send(msg.message("I") + READY)
+    with FakeServer(script) as server:
+        with bench.proxy(pool=ONE_SERVER, monitor={"interval": "0"},
+                         databases={"fake": {"hosts": [f"127.0.0.1:{server.port}"]}}) as proxy, proxy.connect("fake") as client:
+            first = client.query("insert into t values (1)")
+            assert (first.tags, first.error) == (["INSERT 0 1"], None), first.error
+            second = client.query("insert into t values (2)")
+            assert (second.tags, second.error) == (["INSERT 0 1"], None), second.error
+            assert [each for each in served if each == "insert"] == ["insert"] * 2, served
+
+
+CASES = [terminate_self, idle_in_transaction_session_timeout, farewell_behind_an_answer]
