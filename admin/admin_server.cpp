@@ -151,7 +151,8 @@ private:
 
 std::string admin_server::machinery::start() {
     if (std::string refusal = rules_.refusal_to_open(); !refusal.empty()) return refusal;
-    if (wants_tls_) return "admin.tls: there is no certificate to show; tokens would travel in clear where TLS is expected";
+    if (wants_tls_)
+        return "admin.tls: there is no certificate to show; tokens would travel in clear where TLS is expected";
     if (std::string problem = server_.listen(host_, configured_port_); !problem.empty()) return problem;
     asio::co_spawn(loop_, take_samples(), asio::detached);
     asio::co_spawn(loop_, show_pictures(), asio::detached);

@@ -47,7 +47,8 @@ void chronicle::tell_incidents(const snapshot& now) {
     known_incidents_ = std::move(last);
     const std::span<const incident_status* const> those = fresh;
     const auto apart = those.last(std::min(those.size(), incidents_told_apart));
-    if (all > apart.size()) tell_many(those.first(those.size() - apart.size()), all - apart.size(), apart.front()->when);
+    if (all > apart.size())
+        tell_many(those.first(those.size() - apart.size()), all - apart.size(), apart.front()->when);
     for (const incident_status* each : apart)
         add({.when = each->when,
              .kind = "incident",

@@ -54,7 +54,7 @@ private:
     timeline timeline_;
     recoveries recoveries_;
     journal journal_;
-    std::vector<event_status> known_;  ///< the events of the last observation
+    std::vector<event_status> known_;                    ///< the events of the last observation
     std::map<unsigned, std::uint64_t> known_incidents_;  ///< the last serial of each worker
 };
 

@@ -1,11 +1,12 @@
 #include "admin/command_routes.hpp"
 
+#include "config/keys.hpp"
+
 #include "admin/audit.hpp"
 #include "admin/documents.hpp"
 #include "admin/json_text.hpp"
 #include "admin/order_body.hpp"
 #include "admin/printable.hpp"
-#include "config/keys.hpp"
 
 #include <boost/json.hpp>
 #include <fmt/format.h>
@@ -64,10 +65,11 @@ constexpr std::string_view lasting = "until the configuration is loaded again";
 [[nodiscard]] reply carry_out(const route_context& context, std::function<outcome()> what) {
     auto did = std::make_shared<outcome>();
     return slow_work{.work = [did, what = std::move(what)] { *did = what(); },
-                     .finish = [did, &watch = context.watch] {
-                         watch.forget();
-                         return answer_of(*did, {{"found", found_document(watch.observe())}});
-                     }};
+                     .finish =
+                         [did, &watch = context.watch] {
+                             watch.forget();
+                             return answer_of(*did, {{"found", found_document(watch.observe())}});
+                         }};
 }
 
 /// The body of an order that takes none.
@@ -216,20 +218,22 @@ reply post_breaker_reset(const request& from, const route_context& context) {
 reply post_reload(const request& from, const route_context& context) {
     if (const auto refused = refusal_of_any_key(from)) return *refused;
     auto result = std::make_shared<reload_outcome>();
-    return slow_work{
-        .work = [result, &run = context.run, who = from.peer] { *result = run.reload(who + " with the operate token"); },
-        .finish = [result, &watch = context.watch] {
-            watch.forget();
-            json::object more;
-            for (const auto& [key, list] : {std::pair{"needs_restart", &result->needs_restart}, std::pair{"warnings", &result->warnings}}) {
-                json::array shown;
-                for (const std::string& each : *list) shown.push_back(json_string(each));
-                more[key] = std::move(shown);
-            }
-            response made = answer_of(result->did, std::move(more));
-            made.audit.clear();  // whoever reloads writes the line: it may be a signal
-            return made;
-        }};
+    return slow_work{.work = [result, &run = context.run,
+                              who = from.peer] { *result = run.reload(who + " with the operate token"); },
+                     .finish =
+                         [result, &watch = context.watch] {
+                             watch.forget();
+                             json::object more;
+                             for (const auto& [key, list] : {std::pair{"needs_restart", &result->needs_restart},
+                                                             std::pair{"warnings", &result->warnings}}) {
+                                 json::array shown;
+                                 for (const std::string& each : *list) shown.push_back(json_string(each));
+                                 more[key] = std::move(shown);
+                             }
+                             response made = answer_of(result->did, std::move(more));
+                             made.audit.clear();  // whoever reloads writes the line: it may be a signal
+                             return made;
+                         }};
 }
 
 reply post_hold(const request& from, const route_context& context) {
@@ -267,11 +271,12 @@ reply post_pool_reconnect(const request& from, const route_context& context) {
 reply get_sessions(const request&, const route_context& context) {
     auto all = std::make_shared<std::vector<session_status>>();
     return slow_work{.work = [&run = context.run, all] { *all = run.sessions(); },
-                     .finish = [all] {
-                         json::array list;
-                         for (const session_status& each : *all) list.push_back(session_document(each));
-                         return json_answer(200, json::object{{"sessions", std::move(list)}});
-                     }};
+                     .finish =
+                         [all] {
+                             json::array list;
+                             for (const session_status& each : *all) list.push_back(session_document(each));
+                             return json_answer(200, json::object{{"sessions", std::move(list)}});
+                         }};
 }
 
 reply delete_session(const request& from, const route_context& context) {
@@ -309,7 +314,8 @@ reply post_test_connection(const request& from, const route_context& context) {
                      .finish =
                          [results, order] {
                              response made = tests_answer(*results);
-                             if (order.free_query) made.audit = "ran on " + printable(order.target, 200) + " a query of its own";
+                             if (order.free_query)
+                                 made.audit = "ran on " + printable(order.target, 200) + " a query of its own";
                              return made;
                          }};
 }

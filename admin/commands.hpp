@@ -43,7 +43,7 @@ struct outcome {
 
 /// Loading the configuration again: all of it or, when `did.what` is invalid, none of it.
 struct reload_outcome {
-    outcome did{};  ///< its problems name file, line and key
+    outcome did{};                             ///< its problems name file, line and key
     std::vector<std::string> needs_restart{};  ///< keys whose new values wait
     std::vector<std::string> warnings{};
 };
@@ -77,8 +77,8 @@ struct test_order {
 };
 
 enum class breaker_action : std::uint8_t {
-    reset,      ///< automatic again, failures forgotten, probed at once: closes if that goes well
-    open,       ///< until told otherwise, like the next
+    reset,  ///< automatic again, failures forgotten, probed at once: closes if that goes well
+    open,   ///< until told otherwise, like the next
     close,
     automatic,
 };
@@ -100,12 +100,12 @@ struct session_status {
     std::string pinned{};     ///< why it keeps its server; empty: it does not
     std::string waits_for{};  ///< empty: it does not wait
     double wait_seconds = 0;
-    std::string server{};     ///< whom it works with; empty: nobody
+    std::string server{};  ///< whom it works with; empty: nobody
     std::int32_t server_pid = 0;
     double age_seconds = 0;     ///< since it connected
     double silent_seconds = 0;  ///< since a byte passed
     std::string application_name{};
-    std::string tls{};          ///< empty: none
+    std::string tls{};  ///< empty: none
 };
 
 /// A connection to a server, as it is at this moment.
@@ -113,10 +113,10 @@ struct server_status {
     std::string user{};      ///< on the server
     std::string database{};  ///< as clients call it, like pool_user
     std::string pool_user{};
-    std::string state{};     ///< dialling, signing_in, setting_up, idle, serving, cooling, resetting, probing, barrier, …
+    std::string state{};  ///< dialling, signing_in, setting_up, idle, serving, cooling, resetting, probing, barrier, …
     std::string host{};
     std::uint16_t port = 0;
-    std::int32_t pid = 0;    ///< of its process; 0: not signed in yet
+    std::int32_t pid = 0;  ///< of its process; 0: not signed in yet
     bool standby = false;
     bool tls = false;
     bool condemned = false;  ///< closed as soon as it is free
@@ -128,7 +128,7 @@ struct server_status {
 
 /// What can be ordered for a database as a whole.
 enum class database_action : std::uint8_t {
-    pause,    ///< its pools, and those to come
+    pause,  ///< its pools, and those to come
     resume,
     reconnect,
     kill,     ///< pause, and every session of it ends at once
@@ -170,7 +170,8 @@ struct commands {
     std::function<reload_outcome(const std::string& who)> reload;
     std::function<outcome(const breaker_order&)> force_breaker;
     std::function<outcome(bool on)> hold;  ///< false: resume, which also ends a switchover
-    std::function<std::optional<std::vector<test_result>>(const test_order&)> test_connection;  ///< nothing: no such target
+    std::function<std::optional<std::vector<test_result>>(const test_order&)>
+        test_connection;  ///< nothing: no such target
 
     /// One line per change: who, what, before and after. Never holds a secret.
     std::function<void(const std::string& line)> audit;

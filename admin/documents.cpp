@@ -201,14 +201,10 @@ struct connection_sums {
 };
 
 [[nodiscard]] json::object alert_document(const alert& of) {
-    json::object result{{"name", text(of.name)},
-                        {"about", problem_or_null(of.about)},
-                        {"level", text(to_string(of.level))},
-                        {"since", text(utc(of.since))},
-                        {"value", rounded(of.value, 2)},
-                        {"threshold", of.threshold},
-                        {"advice", text(of.advice)},
-                        {"incidents", json_strings(of.incidents)}};
+    json::object result{
+        {"name", text(of.name)},        {"about", problem_or_null(of.about)},     {"level", text(to_string(of.level))},
+        {"since", text(utc(of.since))}, {"value", rounded(of.value, 2)},          {"threshold", of.threshold},
+        {"advice", text(of.advice)},    {"incidents", json_strings(of.incidents)}};
     if (of.until.time_since_epoch().count() != 0) result["until"] = text(utc(of.until));
     return result;
 }

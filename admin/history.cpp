@@ -19,14 +19,27 @@ namespace {
     return result;
 }
 
-constexpr std::uint64_t counter_totals::* counters[] = {
-    &counter_totals::clients_accepted, &counter_totals::clients_closed,    &counter_totals::clients_refused,
-    &counter_totals::logins_succeeded, &counter_totals::logins_failed,     &counter_totals::client_bytes_in,
-    &counter_totals::client_bytes_out, &counter_totals::server_bytes_in,   &counter_totals::server_bytes_out,
-    &counter_totals::servers_opened,   &counter_totals::servers_closed,    &counter_totals::servers_lost,
-    &counter_totals::dials_failed,     &counter_totals::checkouts,         &counter_totals::checkins,
-    &counter_totals::waits,            &counter_totals::wait_timeouts,     &counter_totals::cancels_received,
-    &counter_totals::cancels_forwarded, &counter_totals::restores,         &counter_totals::pins};
+constexpr std::uint64_t counter_totals::*counters[] = {&counter_totals::clients_accepted,
+                                                       &counter_totals::clients_closed,
+                                                       &counter_totals::clients_refused,
+                                                       &counter_totals::logins_succeeded,
+                                                       &counter_totals::logins_failed,
+                                                       &counter_totals::client_bytes_in,
+                                                       &counter_totals::client_bytes_out,
+                                                       &counter_totals::server_bytes_in,
+                                                       &counter_totals::server_bytes_out,
+                                                       &counter_totals::servers_opened,
+                                                       &counter_totals::servers_closed,
+                                                       &counter_totals::servers_lost,
+                                                       &counter_totals::dials_failed,
+                                                       &counter_totals::checkouts,
+                                                       &counter_totals::checkins,
+                                                       &counter_totals::waits,
+                                                       &counter_totals::wait_timeouts,
+                                                       &counter_totals::cancels_received,
+                                                       &counter_totals::cancels_forwarded,
+                                                       &counter_totals::restores,
+                                                       &counter_totals::pins};
 static_assert(std::size(counters) * sizeof(std::uint64_t) == sizeof(counter_totals), "a counter is missing here");
 
 [[nodiscard]] counter_totals since(const counter_totals& before, const counter_totals& after) {
@@ -77,7 +90,8 @@ window_totals history::window(time_point now, const snapshot& taken, std::chrono
     }
     const sample& from = base != nullptr ? *base : zero;
     window_totals result;
-    result.covers = base != nullptr ? std::chrono::duration<double>(now - base->at) : std::chrono::duration<double>(taken.uptime);
+    result.covers =
+        base != nullptr ? std::chrono::duration<double>(now - base->at) : std::chrono::duration<double>(taken.uptime);
     result.totals = since(from.totals, taken.totals);
     result.operations = since(from.operations, taken.operations);
     result.wait_seconds = since(from.wait_seconds, taken.wait_seconds);

@@ -11,7 +11,6 @@
 #include <boost/beast/http/serializer.hpp>
 #include <boost/beast/http/span_body.hpp>
 #include <boost/beast/http/write.hpp>
-
 #include <fmt/format.h>
 
 #include <array>

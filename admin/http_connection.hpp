@@ -54,7 +54,7 @@ private:
     boost::beast::flat_buffer buffer_;
     std::string peer_;
     std::shared_ptr<live_body> live_;  ///< while one is being sent
-    bool fresh_ = true;  ///< no request was answered yet
+    bool fresh_ = true;                ///< no request was answered yet
     std::list<http_connection*>* list_;
     std::list<http_connection*>::iterator place_;
 };

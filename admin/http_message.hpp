@@ -39,8 +39,8 @@ struct response {
     std::string content_type = "text/plain; charset=utf-8";
     std::string body;
     std::vector<std::pair<std::string, std::string>> headers{};  ///< beyond those that every answer has
-    std::string audit{};  ///< what was changed, for the log; empty: nothing
-    std::shared_ptr<live_body> live{};  ///< instead of `body`: goes on until one side ends it
+    std::string audit{};                                         ///< what was changed, for the log; empty: nothing
+    std::shared_ptr<live_body> live{};                           ///< instead of `body`: goes on until one side ends it
 };
 
 /// Work that may take seconds, and what is answered when it is done. Must not hold views of the request.

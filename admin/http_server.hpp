@@ -39,7 +39,7 @@ public:
     struct counts {
         std::uint64_t accepted = 0;
         std::uint64_t answers = 0;
-        std::uint64_t refused = 0;   ///< everybody was busy
+        std::uint64_t refused = 0;    ///< everybody was busy
         std::uint64_t given_way = 0;  ///< silent ones, to others
         std::uint64_t timeouts = 0;
         std::uint64_t handshakes = 0;

@@ -2,7 +2,6 @@
 
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
-
 #include <openssl/ssl.h>
 
 #include <new>
@@ -21,7 +20,8 @@ http_stream::http_stream(asio::ip::tcp::socket socket, ssl_ctx_st* context) : tc
 asio::awaitable<boost::system::error_code> http_stream::handshake() {
     boost::system::error_code error;
     if (tls_)
-        co_await tls_->async_handshake(asio::ssl::stream_base::server, asio::redirect_error(asio::use_awaitable, error));
+        co_await tls_->async_handshake(asio::ssl::stream_base::server,
+                                       asio::redirect_error(asio::use_awaitable, error));
     co_return error;
 }
 

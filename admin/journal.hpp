@@ -18,10 +18,11 @@ namespace pgsteady::admin {
 struct journal_entry {
     std::uint64_t id = 0;  ///< from 1, without gaps
     std::chrono::system_clock::time_point when{};
-    std::string kind;  ///< the event's name (primary_lost, …), alert, alert_over, recovery, command, incident, incidents
+    std::string
+        kind;  ///< the event's name (primary_lost, …), alert, alert_over, recovery, command, incident, incidents
     alert_level level = alert_level::info;
-    std::string what;        ///< a sentence
-    std::string incident{};  ///< the outage that it belongs to; empty: to none
+    std::string what;                      ///< a sentence
+    std::string incident{};                ///< the outage that it belongs to; empty: to none
     std::vector<std::string> incidents{};  ///< failures that clients met, under the numbers that they have; bounded
 };
 

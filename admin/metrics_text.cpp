@@ -311,12 +311,14 @@ void add_recovery(exposition& to, const snapshot& now) {
                  now.retries);
     add_outcomes(to, "pgsteady_replays_total", "Transactions replayed, by how that ended.", now.replays);
     to.count("pgsteady_replayed_requests_total", "Requests that replays have sent again.", now.replayed_requests);
-    add_outcomes(to, "pgsteady_resumes_total", "Answers delivered in part that came again, by how that ended.", now.resumes);
+    add_outcomes(to, "pgsteady_resumes_total", "Answers delivered in part that came again, by how that ended.",
+                 now.resumes);
     to.begin(kind::Histogram, "pgsteady_replay_seconds", "From the loss of a server to the end of a replay.");
     to.add({}, now.replay_seconds);
     add_outcomes(to, "pgsteady_in_doubt_total", "Commits whose outcome was in doubt, by what was found.", now.in_doubt);
-    to.begin(kind::Counter, "pgsteady_in_doubt_resolved_total",
-             "Commits whose answer was lost and that a primary was asked about, by what was found and what that rests on.");
+    to.begin(
+        kind::Counter, "pgsteady_in_doubt_resolved_total",
+        "Commits whose answer was lost and that a primary was asked about, by what was found and what that rests on.");
     for (const retry_total& each : now.in_doubt_paths)
         to.add(label("outcome", each.outcome) + ',' + label("path", each.cause), each.count);
     to.count("pgsteady_captures_total", "Transactions whose number was captured before their commit.", now.captures);
@@ -326,7 +328,8 @@ void add_recovery(exposition& to, const snapshot& now) {
              static_cast<double>(now.in_doubt_unresolved));
     add_outcomes(to, "pgsteady_holds_total", "Requests that were held, by how that ended.", now.holds);
     const admin_port_status& port = now.admin_port;
-    to.gauge("pgsteady_admin_connections", "HTTP connections of the admin port.", static_cast<double>(port.connections));
+    to.gauge("pgsteady_admin_connections", "HTTP connections of the admin port.",
+             static_cast<double>(port.connections));
     to.gauge("pgsteady_admin_listeners", "Listeners to the event stream.", static_cast<double>(port.listeners));
     to.gauge("pgsteady_admin_commands", "Commands that take time, in progress or waiting for their turn.",
              static_cast<double>(port.commands));
@@ -340,7 +343,8 @@ void add_recovery(exposition& to, const snapshot& now) {
     to.begin(kind::Histogram, "pgsteady_recovery_seconds",
              "From the loss of a server to the full answer of the request that it had.");
     to.add({}, now.recovery_seconds);
-    to.begin(kind::Counter, "pgsteady_failures_total", "Server connections lost and dials that failed, by what that meant.");
+    to.begin(kind::Counter, "pgsteady_failures_total",
+             "Server connections lost and dials that failed, by what that meant.");
     for (const outcome_total& each : now.failures) to.add(label("verdict", each.outcome), each.count);
     to.count("pgsteady_proof_questions_total", "Questions to the catalogue whether a read only reads.",
              now.proofs_asked);
@@ -348,7 +352,8 @@ void add_recovery(exposition& to, const snapshot& now) {
     to.begin(kind::Gauge, "pgsteady_proof_cache_bytes", "What is remembered of the catalogue's answers.");
     to.add({}, static_cast<double>(now.proof_cache_bytes));
     add_outcomes(to, "pgsteady_fences_total",
-                 "Server processes of lost connections that were brought to their end, by what became of that.", now.fences);
+                 "Server processes of lost connections that were brought to their end, by what became of that.",
+                 now.fences);
 }
 
 }  // namespace

@@ -1,8 +1,9 @@
 #include "admin/order_body.hpp"
 
+#include "config/value.hpp"
+
 #include "admin/json_text.hpp"
 #include "admin/printable.hpp"
-#include "config/value.hpp"
 
 #include <boost/json.hpp>
 #include <fmt/format.h>

@@ -47,6 +47,7 @@ private:
 };
 
 /// 422 (or `status`) with every problem.
-[[nodiscard]] response problems_answer(unsigned status, std::string_view detail, const std::vector<key_problem>& problems);
+[[nodiscard]] response problems_answer(unsigned status, std::string_view detail,
+                                       const std::vector<key_problem>& problems);
 
 }  // namespace pgsteady::admin

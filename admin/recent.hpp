@@ -14,7 +14,7 @@ namespace pgsteady::admin {
 
 /// What happened in the last minute.
 struct recent_means {
-    double success_percent = 100;                ///< 100 when there was no request
+    double success_percent = 100;  ///< 100 when there was no request
     std::uint64_t requests = 0;
     double execution_ms = 0;                     ///< mean
     double wait_ms = 0;                          ///< mean wait of those requests that had to wait, over all pools

@@ -24,12 +24,12 @@ struct recovery {
     std::uint64_t clients = 0;                                     ///< connected when it was noticed
     std::uint64_t waited = 0;                                      ///< requests that were held, and then served
     std::uint64_t gave_up = 0;                                     ///< that were held in vain
-    std::uint64_t repeated = 0;           ///< requests that had been sent and were answered by another server
-    std::uint64_t told_to_retry = 0;      ///< transactions that ended in 40001
-    std::uint64_t result_lost = 0;        ///< reads that ended in 08006
-    std::uint64_t commit_unknown = 0;     ///< 08007
-    std::uint64_t statement_unknown = 0;  ///< 40003
-    std::uint64_t incidents_total = 0;    ///< failures that clients met
+    std::uint64_t repeated = 0;            ///< requests that had been sent and were answered by another server
+    std::uint64_t told_to_retry = 0;       ///< transactions that ended in 40001
+    std::uint64_t result_lost = 0;         ///< reads that ended in 08006
+    std::uint64_t commit_unknown = 0;      ///< 08007
+    std::uint64_t statement_unknown = 0;   ///< 40003
+    std::uint64_t incidents_total = 0;     ///< failures that clients met
     std::vector<std::string> incidents{};  ///< the numbers of the latest of them, as clients and the log have them
 
     /// So far, while it is under way. Never negative.

@@ -28,7 +28,8 @@ namespace {
     if (open == std::string_view::npos) return pattern == path;
     const std::string_view before = pattern.substr(0, open);
     const std::string_view after = pattern.substr(pattern.find('}') + 1);
-    if (path.size() <= before.size() + after.size() || !path.starts_with(before) || !path.ends_with(after)) return false;
+    if (path.size() <= before.size() + after.size() || !path.starts_with(before) || !path.ends_with(after))
+        return false;
     name = path.substr(before.size(), path.size() - before.size() - after.size());
     return true;
 }

@@ -2,6 +2,8 @@
 // It answers from the head of a request whether its body is worth reading. No sockets; owned by the server.
 #pragma once
 
+#include "config/print.hpp"
+
 #include "admin/access.hpp"
 #include "admin/alerts.hpp"
 #include "admin/chronicle.hpp"
@@ -9,7 +11,6 @@
 #include "admin/event_feed.hpp"
 #include "admin/http_message.hpp"
 #include "admin/observer.hpp"
-#include "config/print.hpp"
 
 #include <functional>
 #include <optional>

@@ -39,7 +39,8 @@ namespace {
 
 [[nodiscard]] reply get_metrics(const request& from, const route_context& context) {
     const observation& seen = context.watch.observe();
-    const metric_format format = accepts_openmetrics(from.accept) ? metric_format::openmetrics : metric_format::prometheus;
+    const metric_format format =
+        accepts_openmetrics(from.accept) ? metric_format::openmetrics : metric_format::prometheus;
     response result;
     result.content_type = content_type_of(format);
     result.headers.emplace_back("Vary", "Accept");
@@ -68,11 +69,14 @@ constexpr route table[] = {
     {"GET", "/", role::nobody, get_page, "the dashboard for browsers, this list for others", "text/html"},
     {"GET", "/openapi.json", role::nobody, get_openapi, "all of this for programs (OpenAPI 3.1)", "application/json"},
     {"GET", "/healthz", role::nobody, get_healthz, "200 while the process is alive", "text/plain"},
-    {"GET", "/readyz", role::nobody, get_readyz, "200 while clients should be sent here, 503 when offline or draining", "text/plain"},
+    {"GET", "/readyz", role::nobody, get_readyz, "200 while clients should be sent here, 503 when offline or draining",
+     "text/plain"},
     {"GET", "/metrics", role::read, get_metrics, "everything countable, for Prometheus", "text/plain"},
-    {"GET", "/api/database-recovery/health", role::read, get_health, "200 while reads can be served, 503 if not", "Health"},
+    {"GET", "/api/database-recovery/health", role::read, get_health, "200 while reads can be served, 503 if not",
+     "Health"},
     {"GET", "/api/database-recovery/status", role::read, get_status, "everything at a glance", "Status"},
-    {"GET", "/api/database-recovery/connections", role::read, get_connections, "the pools; ?pool= for one", "Connections", "", "pool"},
+    {"GET", "/api/database-recovery/connections", role::read, get_connections, "the pools; ?pool= for one",
+     "Connections", "", "pool"},
     {"PUT", "/api/database-recovery/retry-config", role::operate, put_retry_config,
      "how failed statements are retried, until the configuration is loaded again", "Outcome", "RetryOrder"},
     {"POST", "/api/database-recovery/recover", role::operate, post_recover,
@@ -83,10 +87,12 @@ constexpr route table[] = {
      "signs in to pools and backends and asks them something", "Tests", "TestOrder"},
     {"GET", "/api/database-recovery/metrics", role::read, get_window,
      "the last ?time_window_minutes= (1 to 60) as JSON", "Window", "", "time_window_minutes"},
-    {"GET", "/api/database-recovery/alerts", role::read, get_alerts, "what is wrong now; ?include=resolved", "Alerts", "", "include"},
+    {"GET", "/api/database-recovery/alerts", role::read, get_alerts, "what is wrong now; ?include=resolved", "Alerts",
+     "", "include"},
     {"GET", "/api/v1/monitoring/health", role::read, get_health, "as /api/database-recovery/health", "Health"},
     {"GET", "/api/v1/monitoring/dashboard", role::read, get_dashboard, "everything at once", "Dashboard"},
-    {"GET", "/api/v1/monitoring/alerts", role::read, get_alerts, "as /api/database-recovery/alerts", "Alerts", "", "include"},
+    {"GET", "/api/v1/monitoring/alerts", role::read, get_alerts, "as /api/database-recovery/alerts", "Alerts", "",
+     "include"},
     {"GET", "/api/v1/monitoring/database", role::read, get_status, "as /api/database-recovery/status", "Status"},
     {"GET", "/api/v1/monitoring/database/pool-metrics", role::read, get_connections,
      "as /api/database-recovery/connections", "Connections", "", "pool"},
@@ -95,9 +101,12 @@ constexpr route table[] = {
     {"POST", "/api/v1/monitoring/database/reset-circuit-breaker", role::operate, post_breaker_reset,
      "as /api/database-recovery/circuit-breaker/reset", "Outcome", "BreakerOrder"},
     {"GET", "/api/v1/events", role::read, get_events,
-     "what happens, as it happens (text/event-stream); ?pictures=no leaves out how things are each second", "text/event-stream", "", "pictures"},
-    {"GET", "/api/v1/config", role::read, get_config, "the configuration in use and where each value comes from", "Config"},
-    {"GET", "/api/v1/sessions", role::read, get_sessions, "clients: state, why they wait or are pinned; up to 1000", "Sessions"},
+     "what happens, as it happens (text/event-stream); ?pictures=no leaves out how things are each second",
+     "text/event-stream", "", "pictures"},
+    {"GET", "/api/v1/config", role::read, get_config, "the configuration in use and where each value comes from",
+     "Config"},
+    {"GET", "/api/v1/sessions", role::read, get_sessions, "clients: state, why they wait or are pinned; up to 1000",
+     "Sessions"},
     {"DELETE", "/api/v1/sessions/{id}", role::operate, delete_session, "ends a client", "Outcome"},
     {"POST", "/api/v1/pools/{name}/pause", role::operate, post_pool_pause,
      "its servers are closed as they become free; statements wait", "Outcome"},
@@ -110,7 +119,8 @@ constexpr route table[] = {
     {"POST", "/api/v1/resume", role::operate, post_resume, "ends a hold or a switchover", "Outcome"},
     {"POST", "/api/v1/switchover", role::operate, post_switchover,
      "holds, lets transactions end, runs the hook, waits for another primary, releases", "Outcome", "SwitchoverOrder"},
-    {"PUT", "/api/v1/switches", role::operate, put_switches, "the kill switches, until the configuration is loaded again", "Outcome", "SwitchOrder"},
+    {"PUT", "/api/v1/switches", role::operate, put_switches,
+     "the kill switches, until the configuration is loaded again", "Outcome", "SwitchOrder"},
 };
 
 }  // namespace

@@ -128,24 +128,24 @@ struct pool_status {
     double wait_seconds = 0;  ///< and how long they waited, in all
     std::uint32_t consecutive_failures = 0;
     std::string last_problem;
-    std::vector<pinned_session> pinned;  ///< the proxy bounds it
+    std::vector<pinned_session> pinned;     ///< the proxy bounds it
     std::uint32_t in_transaction = 0;       ///< sessions with an open transaction
     std::uint32_t idle_in_transaction = 0;  ///< those of them that do nothing
     double oldest_transaction_seconds = 0;
     std::vector<word_count> pins;  ///< sessions that keep their server now, by reason; one may have several
     /// Absent beyond the first so many pools: Prometheus is given a bounded number of series.
     std::optional<pool_durations> durations{};
-    bool paused = false;                 ///< by an operator
-    std::string waits_for{};             ///< why its clients wait; empty: nobody does
-    std::uint32_t testing = 0;           ///< servers that are reset or probed
-    std::uint32_t cancelling = 0;        ///< and those for whom a cancel request is on its way, or might be
-    std::uint64_t requests = 0;          ///< of its clients; totals since start, like the next
+    bool paused = false;           ///< by an operator
+    std::string waits_for{};       ///< why its clients wait; empty: nobody does
+    std::uint32_t testing = 0;     ///< servers that are reset or probed
+    std::uint32_t cancelling = 0;  ///< and those for whom a cancel request is on its way, or might be
+    std::uint64_t requests = 0;    ///< of its clients; totals since start, like the next
     std::uint64_t transactions = 0;
-    std::uint64_t bytes_in = 0;          ///< from clients
+    std::uint64_t bytes_in = 0;  ///< from clients
     std::uint64_t bytes_out = 0;
-    double executing_seconds = 0;        ///< requests, without their wait for a server
-    double attached_seconds = 0;         ///< clients had a server
-    retry_status retry{};                ///< as it is now, like the next
+    double executing_seconds = 0;  ///< requests, without their wait for a server
+    double attached_seconds = 0;   ///< clients had a server
+    retry_status retry{};          ///< as it is now, like the next
     switch_status switches{};
 };
 
@@ -166,7 +166,7 @@ struct breaker_status {
     std::uint64_t threshold = 5;
     std::uint64_t failures_total = 0;
     std::uint64_t trips_total = 0;
-    std::string opened_by{};     ///< why it opened last: consecutive, loss_burst, storage_failing, …; empty: it never did
+    std::string opened_by{};  ///< why it opened last: consecutive, loss_burst, storage_failing, …; empty: it never did
     std::string last_failure{};  ///< what counted last: a verdict, or a server's words; empty: nothing yet
 };
 
@@ -203,7 +203,8 @@ struct admin_port_status {
     std::uint64_t commands = 0;  ///< slow ones, in progress or waiting
     std::uint64_t accepted = 0;
     std::uint64_t answers = 0;
-    std::vector<outcome_total> refused{};  ///< by the limit that was met: connections, listeners, commands, gave_way, timeout
+    std::vector<outcome_total>
+        refused{};  ///< by the limit that was met: connections, listeners, commands, gave_way, timeout
 };
 
 /// Loading the configuration again.
@@ -287,14 +288,14 @@ struct snapshot {
     service_state state = service_state::connected;
     service_mode mode = service_mode::normal;
     bool draining = false;
-    std::string mode_cause;         ///< a sentence; empty when normal
-    bool held_by_operator = false;  ///< some cluster is
-    bool all_paused = false;        ///< every pool, and those to come
-    std::vector<std::string> paused_databases{};  ///< with their pools to come
+    std::string mode_cause;                         ///< a sentence; empty when normal
+    bool held_by_operator = false;                  ///< some cluster is
+    bool all_paused = false;                        ///< every pool, and those to come
+    std::vector<std::string> paused_databases{};    ///< with their pools to come
     std::vector<std::string> disabled_databases{};  ///< nobody new is admitted to them
     std::optional<switchover_status> switchover;
-    bool two_primaries = false;            ///< D27
-    std::vector<event_status> events;      ///< the latest, oldest first; the proxy bounds it
+    bool two_primaries = false;              ///< D27
+    std::vector<event_status> events;        ///< the latest, oldest first; the proxy bounds it
     std::vector<incident_status> incidents;  ///< the latest, oldest first; the proxy bounds it
     std::uint64_t incidents_total = 0;       ///< since start
     /// When the backends were last looked at; the epoch: when the snapshot was taken.
@@ -326,7 +327,8 @@ struct snapshot {
     std::vector<retry_total> in_doubt_paths;  ///< COMMITs that were looked up: `cause` is what the finding rests on
     std::uint64_t captures = 0;               ///< transactions whose number was captured before their COMMIT
     std::uint64_t captures_impossible = 0;    ///< server connections on which that cannot be
-    std::uint64_t in_doubt_unresolved = 0;  ///< commits of which nobody knows yet, as far as that can still be found out
+    std::uint64_t in_doubt_unresolved =
+        0;                                ///< commits of which nobody knows yet, as far as that can still be found out
     std::vector<outcome_total> failures;  ///< of server connections, by verdict; those that have occurred
     std::uint64_t proofs_asked = 0;       ///< questions to the catalogue about reads that were to be sent again
     std::uint64_t proofs_known = 0;       ///< reads that needed none

@@ -103,7 +103,8 @@ struct operation_sum {
 }
 
 /// Outages of the window: from a primary's loss until one was found.
-[[nodiscard]] json::object recovery_metrics(const observation& seen, const window_totals& in, std::chrono::minutes asked) {
+[[nodiscard]] json::object recovery_metrics(const observation& seen, const window_totals& in,
+                                            std::chrono::minutes asked) {
     const auto begin = seen.taken_at - asked;
     std::optional<std::chrono::system_clock::time_point> lost;
     std::uint64_t recoveries = 0;
@@ -119,11 +120,12 @@ struct operation_sum {
     }
     json::object retries;
     for (const outcome_total& each : in.retries) retries[each.outcome] = each.count;
-    return {{"recoveries", recoveries},
-            {"mean_time_to_recover_seconds",
-             recoveries == 0 ? json::value(nullptr) : json::value(rounded(seconds / static_cast<double>(recoveries), 3))},
-            {"circuit_breaker_trips", in.breaker_trips},
-            {"retries", std::move(retries)}};
+    return {
+        {"recoveries", recoveries},
+        {"mean_time_to_recover_seconds",
+         recoveries == 0 ? json::value(nullptr) : json::value(rounded(seconds / static_cast<double>(recoveries), 3))},
+        {"circuit_breaker_trips", in.breaker_trips},
+        {"retries", std::move(retries)}};
 }
 
 }  // namespace

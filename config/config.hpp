@@ -110,8 +110,8 @@ struct limit_settings {
     std::uint32_t max_handshakes = 32;  // TLS handshakes and password checks in progress (D40)
     std::uint32_t max_cancels = 64;     // cancel requests in progress (D40, P45)
     std::uint64_t max_message = gib;
-    std::uint64_t request_keep = 64 * kib;    // D13
-    std::uint64_t session_memory = 16 * mib;  // what one client may make us remember
+    std::uint64_t request_keep = 64 * kib;      // D13
+    std::uint64_t session_memory = 16 * mib;    // what one client may make us remember
     std::uint64_t replay_journals = 256 * mib;  // of all open transactions (replay.max_total)
 
     bool operator==(const limit_settings&) const = default;
@@ -358,14 +358,14 @@ struct admin_settings {
     std::string read_token;
     std::string read_token_file;
     admin_tls_settings tls;
-    std::uint32_t histogram_pools = 20;  // pools that /metrics shows histograms of
-    std::uint32_t incidents = 100;  // the latest, per worker
-    std::uint32_t max_connections = 256;   // HTTP
-    std::uint32_t max_listeners = 32;      // of the event stream
+    std::uint32_t histogram_pools = 20;   // pools that /metrics shows histograms of
+    std::uint32_t incidents = 100;        // the latest, per worker
+    std::uint32_t max_connections = 256;  // HTTP
+    std::uint32_t max_listeners = 32;     // of the event stream
     std::uint64_t listener_bytes = 256 * kib;
-    std::uint32_t max_commands = 4;        // slow ones, in progress or waiting for their turn
+    std::uint32_t max_commands = 4;  // slow ones, in progress or waiting for their turn
     std::uint32_t max_console_clients = 100;
-    std::uint64_t max_head = 8 * kib;      // of a request
+    std::uint64_t max_head = 8 * kib;  // of a request
     std::uint64_t max_body = 64 * kib;
     milliseconds read_timeout{10'000};     // a whole request
     milliseconds write_timeout{10'000};    // a whole answer
@@ -401,9 +401,9 @@ struct hold_settings {
 /// The end of what a lost connection may still be doing on its server (D24).
 struct fence_settings {
     bool enabled = true;
-    milliseconds timeout{10'000};         // so long the end of one backend is pursued
-    std::uint32_t max_cancels = 16;       // cancel requests for lost connections in progress
-    std::uint32_t max_pending = 1'000;    // backends whose end is pursued, per pool and worker
+    milliseconds timeout{10'000};          // so long the end of one backend is pursued
+    std::uint32_t max_cancels = 16;        // cancel requests for lost connections in progress
+    std::uint32_t max_pending = 1'000;     // backends whose end is pursued, per pool and worker
     milliseconds connection_check{1'000};  // client_connection_check_interval of server sessions
 
     bool operator==(const fence_settings&) const = default;

@@ -194,10 +194,10 @@ constexpr std::array all_keys{
     row<&s::limits, &limit_settings::session_memory>(
         "limits.session_memory", size(64 * kib, 4 * gib),
         "What one client may make the proxy remember: statements, settings, queued requests."),
-    row<&s::limits, &limit_settings::replay_journals>(
-        "limits.replay_journals", size(0, 64 * gib),
-        "What is kept of all open transactions (replay.max_transaction); divided among workers. A transaction beyond it "
-        "cannot be replayed."),
+    row<&s::limits, &limit_settings::replay_journals>("limits.replay_journals", size(0, 64 * gib),
+                                                      "What is kept of all open transactions (replay.max_transaction); "
+                                                      "divided among workers. A transaction beyond it "
+                                                      "cannot be replayed."),
 
     row<&p::pool, &pool_settings::mode>(
         "pool.mode", choice(pool_modes),
@@ -254,7 +254,8 @@ constexpr std::array all_keys{
         "Opening a server connection: name lookup, TCP, TLS and sign-in together. 0: no limit."),
     row<&s::connect, &connect_settings::tcp_user_timeout>(
         "connect.tcp_user_timeout", duration(100 * ms, hour),
-        "A server that acknowledges nothing of what it was sent for so long is lost; one that is busy is not. 0: the system's own."),
+        "A server that acknowledges nothing of what it was sent for so long is lost; one that is busy is not. 0: the "
+        "system's own."),
     row<&s::connect, &connect_settings::keepalive, &keepalive::idle>(
         "connect.keepalive.idle", duration(sec, day),
         "Silence after which a server connection is probed. 0: no probes."),
@@ -308,9 +309,10 @@ constexpr std::array all_keys{
     row<&p::retry, &retry_settings::result_hold>(
         "retry.result_hold", size(0, 16 * mib),
         "So much of an unfinished result is kept back, so that a read cut short can be repeated unseen. 0: nothing."),
-    row<&p::retry, &retry_settings::result_hold_time>("retry.result_hold_time", duration(0 * ms, sec),
-                                                      "And for so long; slow results are passed on as they come. Answers "
-                                                      "that are complete never wait."),
+    row<&p::retry, &retry_settings::result_hold_time>(
+        "retry.result_hold_time", duration(0 * ms, sec),
+        "And for so long; slow results are passed on as they come. Answers "
+        "that are complete never wait."),
     row<&p::retry, &retry_settings::budget>(
         "retry.budget", percent(100),
         "Retries may be this share of all statements, so that they never become the load."),
@@ -343,17 +345,18 @@ constexpr std::array all_keys{
                                                            "A standby further behind serves no reads. 0: no limit."),
     row<&p::read_only, &read_only_settings::max_lag>("read_only.max_lag", duration(0 * ms, day),
                                                      "Nor does one that is later than this. 0: no limit."),
-    row<&p::replay, &replay_settings::enabled>(
-        "replay.enabled", flag(),
-        "Kill switch: give a transaction whose server is lost to another one, statement by statement; if an answer differs, "
-        "the client gets 40001. Needs fence.enabled."),
-    row<&p::replay, &replay_settings::in_doubt>(
-        "replay.in_doubt", flag(),
-        "Find out whether a COMMIT whose answer is lost was carried out. A transaction that writes is asked for its number, "
-        "which makes 56 bytes of WAL; reads pay nothing."),
-    row<&p::replay, &replay_settings::indoubt_timeout>("replay.indoubt_timeout", duration(0 * ms, hour),
-                                                       "So long a client waits for that once there is a primary; then it "
-                                                       "hears 08007 with the transaction's number."),
+    row<&p::replay, &replay_settings::enabled>("replay.enabled", flag(),
+                                               "Kill switch: give a transaction whose server is lost to another one, "
+                                               "statement by statement; if an answer differs, "
+                                               "the client gets 40001. Needs fence.enabled."),
+    row<&p::replay, &replay_settings::in_doubt>("replay.in_doubt", flag(),
+                                                "Find out whether a COMMIT whose answer is lost was carried out. A "
+                                                "transaction that writes is asked for its number, "
+                                                "which makes 56 bytes of WAL; reads pay nothing."),
+    row<&p::replay, &replay_settings::indoubt_timeout>(
+        "replay.indoubt_timeout", duration(0 * ms, hour),
+        "So long a client waits for that once there is a primary; then it "
+        "hears 08007 with the transaction's number."),
     row<&p::replay, &replay_settings::attempts>("replay.attempts", count(1, 100), "Attempts of one replay."),
     row<&p::replay, &replay_settings::timeout>("replay.timeout", duration(100 * ms, hour),
                                                "So long after the loss a replay is given up: 40001."),
@@ -361,13 +364,13 @@ constexpr std::array all_keys{
                                                        "Of an open transaction, so many bytes of its requests are "
                                                        "kept, to replay it and to answer a lost COMMIT of one that "
                                                        "has only read. 0: nothing."),
-    row<&p::guard, &guard_settings::enabled>(
-        "guard.enabled", flag(),
-        "Kill switch: repeat proven reads under READ ONLY, so that the server itself refuses a write (takes effect with recovery)."),
-    row<&p::guard, &guard_settings::cache>(
-        "guard.cache", size(0, gib),
-        "Memory per pool and worker for what the catalogue has said about functions, tables and views. 0: it is asked anew "
-        "for every read that is retried."),
+    row<&p::guard, &guard_settings::enabled>("guard.enabled", flag(),
+                                             "Kill switch: repeat proven reads under READ ONLY, so that the server "
+                                             "itself refuses a write (takes effect with recovery)."),
+    row<&p::guard, &guard_settings::cache>("guard.cache", size(0, gib),
+                                           "Memory per pool and worker for what the catalogue has said about "
+                                           "functions, tables and views. 0: it is asked anew "
+                                           "for every read that is retried."),
     row<&p::guard, &guard_settings::cache_age>(
         "guard.cache_age", duration(100 * ms, day),
         "How long it is believed. Changes of the schema that pass through end it at once; others are noticed by then. "
@@ -381,8 +384,9 @@ constexpr std::array all_keys{
                                                        "File that holds that password and nothing else."),
     row<&s::monitor, &monitor_settings::database>("monitor.database", text(),
                                                   "Database it connects to. Empty: backends.database, else postgres."),
-    row<&s::monitor, &monitor_settings::interval>("monitor.interval", duration(10 * ms, hour),
-                                                  "Period of the fast monitor. 0: off; roles come from the pools' own connections."),
+    row<&s::monitor, &monitor_settings::interval>(
+        "monitor.interval", duration(10 * ms, hour),
+        "Period of the fast monitor. 0: off; roles come from the pools' own connections."),
     row<&s::monitor, &monitor_settings::fast_interval>("monitor.fast_interval", duration(10 * ms, sec),
                                                        "Period while statements wait, in the first ten seconds."),
     row<&s::monitor, &monitor_settings::timeout>("monitor.timeout", duration(10 * ms, hour),
@@ -411,17 +415,18 @@ constexpr std::array all_keys{
         "admin.histogram_pools", count(0, 10'000),
         "So many pools, the oldest, have histograms of their own in /metrics; up to 600 lines each. The others are "
         "counted all the same."),
-    row<&s::admin, &admin_settings::incidents>(
-        "admin.incidents", count(0, 10'000),
-        "So many of the latest incidents (failures that clients met, or were spared) does each worker keep for /status, "
-        "the page and alerts. The log has all."),
+    row<&s::admin, &admin_settings::incidents>("admin.incidents", count(0, 10'000),
+                                               "So many of the latest incidents (failures that clients met, or were "
+                                               "spared) does each worker keep for /status, "
+                                               "the page and alerts. The log has all."),
     row<&s::admin, &admin_settings::max_connections>(
         "admin.max_connections", count(1, 100'000),
         "HTTP connections. When all are taken, the one that has been silent longest gives way; 503 if none is silent."),
     row<&s::admin, &admin_settings::max_listeners>("admin.max_listeners", count(0, 10'000),
                                                    "Of these, listeners to /api/v1/events; 503 beyond."),
     row<&s::admin, &admin_settings::listener_bytes>(
-        "admin.listener_bytes", size(4 * kib, gib), "So much may wait for one listener; a slower one loses the stream."),
+        "admin.listener_bytes", size(4 * kib, gib),
+        "So much may wait for one listener; a slower one loses the stream."),
     row<&s::admin, &admin_settings::max_commands>(
         "admin.max_commands", count(1, 1'000),
         "Commands that take time (test-connection, recover, reload, sessions, …), in progress or waiting for their "
@@ -430,18 +435,19 @@ constexpr std::array all_keys{
                                               "Request line and headers of a request may have so much; 431 beyond."),
     row<&s::admin, &admin_settings::max_body>("admin.max_body", size(kib, 16 * mib),
                                               "The body of a request may have so much; 413 beyond."),
-    row<&s::admin, &admin_settings::read_timeout>("admin.read_timeout", duration(),
-                                                  "A request has to be there in full after so long, TLS handshake included."),
-    row<&s::admin, &admin_settings::write_timeout>("admin.write_timeout", duration(),
-                                                   "A client has to take a whole answer, or a piece of a stream, in so long."),
+    row<&s::admin, &admin_settings::read_timeout>(
+        "admin.read_timeout", duration(), "A request has to be there in full after so long, TLS handshake included."),
+    row<&s::admin, &admin_settings::write_timeout>(
+        "admin.write_timeout", duration(), "A client has to take a whole answer, or a piece of a stream, in so long."),
     row<&s::admin, &admin_settings::idle_timeout>("admin.idle_timeout", duration(),
                                                   "A connection without a request is closed after so long."),
     row<&s::admin, &admin_settings::max_console_clients>(
         "admin.max_console_clients", count(1, 10'000'000),
         "Clients of the psql console; they count under limits.max_clients, too."),
-    row<&s::admin, &admin_settings::admin_users>("admin.admin_users", {.kind = value_kind::names},
-                                                 "Users who may give orders in the psql console (databases pgsteady and "
-                                                 "pgbouncer). They sign in with what users says of them. Empty: nobody."),
+    row<&s::admin, &admin_settings::admin_users>(
+        "admin.admin_users", {.kind = value_kind::names},
+        "Users who may give orders in the psql console (databases pgsteady and "
+        "pgbouncer). They sign in with what users says of them. Empty: nobody."),
     row<&s::admin, &admin_settings::stats_users>("admin.stats_users", {.kind = value_kind::names},
                                                  "Users who may look at it and change nothing."),
     row<&s::admin, &admin_settings::tls, &admin_tls_settings::cert_file>(
@@ -461,11 +467,11 @@ constexpr std::array all_keys{
     row<&s::hold, &hold_settings::ramp>(
         "hold.ramp", count(1, 100'000),
         "So many connections are opened in the first 100 ms after an outage, and twice as many in each that follow."),
-    row<&s::fence, &fence_settings::enabled>(
-        "fence.enabled", flag(),
-        "Ends what a lost connection was doing on its server: reads are cancelled, writes and transactions terminated."),
-    row<&s::fence, &fence_settings::timeout>(
-        "fence.timeout", duration(100 * ms, hour), "So long the end of one such server process is pursued."),
+    row<&s::fence, &fence_settings::enabled>("fence.enabled", flag(),
+                                             "Ends what a lost connection was doing on its server: reads are "
+                                             "cancelled, writes and transactions terminated."),
+    row<&s::fence, &fence_settings::timeout>("fence.timeout", duration(100 * ms, hour),
+                                             "So long the end of one such server process is pursued."),
     row<&s::fence, &fence_settings::max_cancels>("fence.max_cancels", count(1, 10'000),
                                                  "Cancel requests for lost connections in progress; others queue."),
     row<&s::fence, &fence_settings::max_pending>(
@@ -473,7 +479,8 @@ constexpr std::array all_keys{
         "Server processes whose end is pursued, or whose cancel queues, per pool and worker."),
     row<&s::fence, &fence_settings::connection_check>(
         "fence.connection_check", duration(10 * ms, hour),
-        "Server sessions look so often whether the proxy is still there while they execute (PostgreSQL 14 and later), and "
+        "Server sessions look so often whether the proxy is still there while they execute (PostgreSQL 14 and later), "
+        "and "
         "probe it as connect.keepalive says. 0: they are left as they are."),
     row<&s::switchover, &switchover_settings::hook>(
         "switchover.hook", text(),
@@ -487,8 +494,8 @@ constexpr std::array all_keys{
     older(row<&s::log, &log_settings::statements>("log.statements", flag(),
                                                   "Logs every statement, its parameters never."),
           "DB_ECHO"),
-    row<&s::log, &log_settings::slow_statement>("log.slow_statement", duration(),
-                                                "Statements that take so long are logged without their constants. 0: none."),
+    row<&s::log, &log_settings::slow_statement>(
+        "log.slow_statement", duration(), "Statements that take so long are logged without their constants. 0: none."),
     row<&s::log, &log_settings::connections>("log.connections", flag(), "One line per client end, with its reason."),
     row<&s::log, &log_settings::rate_limit>("log.rate_limit", count(0, 1'000'000),
                                             "Lines per second of one kind; the rest is counted. 0: no limit."),

@@ -72,7 +72,8 @@ public:
 
     std::string run() {
         for (const key& row : keys())
-            out_.value(row.path, shown(row.path, row.find(settings_), row.rule), comment_for(loaded_.sources, row.path));
+            out_.value(row.path, shown(row.path, row.find(settings_), row.rule),
+                       comment_for(loaded_.sources, row.path));
         print_map("databases", settings_.databases, [this](const std::string& path, database_settings& entry) {
             print_entry(path, database_keys(), entry);
             print_policies(path, entry);
@@ -120,7 +121,8 @@ private:
         for (const key& row : keys()) {
             const std::string full = path + '.' + std::string(row.path);
             if (row.find_policy != nullptr && loaded_.sources.contains(full))
-                out_.value(row.path, shown(full, row.find_policy(entry), row.rule), comment_for(loaded_.sources, full), 2);
+                out_.value(row.path, shown(full, row.find_policy(entry), row.rule), comment_for(loaded_.sources, full),
+                           2);
         }
     }
 

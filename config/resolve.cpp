@@ -51,8 +51,9 @@ cluster_values common_values(std::span<const policies> of, const connect_backoff
     };
     for (const policies& each : of.subspan(1)) {
         smaller_but_zero(common.hold_timeout, each.pool.hold_timeout);
-        const bool opens_first = each.breaker.enabled && (!common.breaker.enabled ||
-                                                          each.breaker.failure_threshold < common.breaker.failure_threshold);
+        const bool opens_first =
+            each.breaker.enabled &&
+            (!common.breaker.enabled || each.breaker.failure_threshold < common.breaker.failure_threshold);
         if (opens_first) common.breaker = each.breaker;
         if (!each.read_only.enabled) continue;
         if (!common.read_only.enabled) common.read_only = each.read_only;

@@ -61,7 +61,8 @@ private:
     void check_alerts() {
         const alert_settings& alerts = all_.alerts;
         if (!alerts.webhook_url.empty() && !parse_http_url(alerts.webhook_url))
-            error("alerts.webhook_url", "is no address that begins with http:// or https://, without a user and without blanks");
+            error("alerts.webhook_url",
+                  "is no address that begins with http:// or https://, without a user and without blanks");
         if (!alerts.webhook_url.empty() && alerts.webhook_timeout.count() == 0)
             error("alerts.webhook_timeout", "cannot be off: a receiver that never answers would keep all that follows");
     }
@@ -191,7 +192,9 @@ private:
             error("auth.method", "needs users, and none are configured", "list them under users, or use passthrough");
         const auto is_operator = [this](const auto& entry) {
             const auto& admin = all_.admin;
-            return std::ranges::count(admin.admin_users, entry.first) + std::ranges::count(admin.stats_users, entry.first) > 0;
+            return std::ranges::count(admin.admin_users, entry.first) +
+                       std::ranges::count(admin.stats_users, entry.first) >
+                   0;
         };
         if (method == auth_method::passthrough && !std::ranges::all_of(all_.users, is_operator))
             warn("auth.method", "passthrough asks the server: passwords and verifiers under users are not used");

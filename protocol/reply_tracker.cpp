@@ -46,8 +46,7 @@ reply_meaning reply_tracker::react(char type) {
         case msg::copy_in_response:
         case msg::copy_out_response:
         case msg::copy_both_response:
-        case msg::function_call_response:
-            return on_completion(type);
+        case msg::function_call_response: return on_completion(type);
         case msg::ready_for_query: return on_ready();
         case msg::error_response: return on_error();
         case msg::parse_complete: return expect(owed::parse);

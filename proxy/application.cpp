@@ -2,6 +2,7 @@
 #include "proxy/application.hpp"
 
 #include "config/print.hpp"
+
 #include "proxy/snapshot_builder.hpp"
 #include "proxy/tls_contexts.hpp"
 #include "proxy/worker/log.hpp"
@@ -59,7 +60,8 @@ std::vector<std::string> application::start() {
             const std::shared_ptr<const net::tls_context> now = state_.admin_tls.get();
             return std::shared_ptr<ssl_ctx_st>(now, now != nullptr ? now->native() : nullptr);
         };
-        admin_ = std::make_unique<admin::admin_server>(settings.admin, std::move(hooks), admin::limits_of(settings.admin));
+        admin_ =
+            std::make_unique<admin::admin_server>(settings.admin, std::move(hooks), admin::limits_of(settings.admin));
         if (std::string problem = admin_->start(); !problem.empty()) problems.push_back(std::move(problem));
     }
     // Last, so that whoever gets through here finds everything else there.
@@ -145,9 +147,11 @@ admin::snapshot application::take_snapshot() const {
     all.reload = reload_.status();
     all.certificates = reload_.certificates();
     for (admin::event_status& each : reload_.events()) all.events.push_back(std::move(each));
-    std::stable_sort(all.events.begin(), all.events.end(), [](const auto& a, const auto& b) { return a.when < b.when; });
+    std::stable_sort(all.events.begin(), all.events.end(),
+                     [](const auto& a, const auto& b) { return a.when < b.when; });
     if (const auto last = commands_.last_switchover())
-        all.switchover = admin::switchover_status{std::string(to_string(last->at)), last->cluster, last->since, last->sentence};
+        all.switchover =
+            admin::switchover_status{std::string(to_string(last->at)), last->cluster, last->since, last->sentence};
     return all;
 }
 

@@ -2,9 +2,10 @@
 // signals; everything meets here and nowhere else.
 #pragma once
 
-#include "admin/admin_server.hpp"
 #include "config/config.hpp"
 #include "config/print.hpp"
+
+#include "admin/admin_server.hpp"
 #include "proxy/console_server.hpp"
 #include "proxy/operator_commands.hpp"
 #include "proxy/reload.hpp"

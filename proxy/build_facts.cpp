@@ -1,10 +1,10 @@
 // See build_facts.hpp. The only file that is compiled again with every commit.
 #include "proxy/build_facts.hpp"
 
-#include <revision.hpp>
-
 #include <openssl/crypto.h>
 #include <pg_query.h>
+
+#include <revision.hpp>
 
 namespace pgsteady {
 namespace {
@@ -18,7 +18,8 @@ constexpr const char* compiler = "gcc " __VERSION__;
 }  // namespace
 
 const admin::build_status& build_facts() {
-    static const admin::build_status facts{PGSTEADY_REVISION, compiler, OpenSSL_version(OPENSSL_VERSION_STRING), PG_VERSION};
+    static const admin::build_status facts{PGSTEADY_REVISION, compiler, OpenSSL_version(OPENSSL_VERSION_STRING),
+                                           PG_VERSION};
     return facts;
 }
 

@@ -64,7 +64,8 @@ std::map<std::pair<std::string, std::uint16_t>, demand> demand_by_host(const con
         for (const std::string& user : users) add(database, user, true);
     for (const std::string& user : users) add(fallback, user, false);
     for (auto& [host, of] : found)
-        if (!of.who && !all.monitor.user.empty()) of.who = server_account{all.monitor.user, fallback, all.monitor.password};
+        if (!of.who && !all.monitor.user.empty())
+            of.who = server_account{all.monitor.user, fallback, all.monitor.password};
     return found;
 }
 
@@ -77,9 +78,10 @@ std::string verdict(const server_question& asked, const demand& wanted, const co
     const std::uint64_t admitted = max_connections - std::min(max_connections, reserved);
     const std::uint32_t cap = all.limits.max_server_connections;
     const std::uint64_t most = cap != 0 && (cap < wanted.connections || wanted.pools == 0) ? cap : wanted.connections;
-    std::string line = fmt::format("{}: admits {} connections (max_connections {} - superuser_reserved_connections {}); "
-                                   "{} named pool(s) may open {}",
-                                   name, admitted, max_connections, reserved, wanted.pools, most);
+    std::string line = fmt::format(
+        "{}: admits {} connections (max_connections {} - superuser_reserved_connections {}); "
+        "{} named pool(s) may open {}",
+        name, admitted, max_connections, reserved, wanted.pools, most);
     if (cap != 0) line += fmt::format(", limits.max_server_connections is {}", cap);
     else if (all.auto_pools.enabled)
         line += fmt::format(", each automatic pool {} more", all.pool.size + all.pool.max_overflow);
@@ -100,7 +102,8 @@ std::vector<std::string> compare_with_servers(const config::settings& settings) 
                                         host.first, host.second));
             continue;
         }
-        server_question::settings what{{host.first, host.second}, *wanted.who, std::string(limits_query), false, patience};
+        server_question::settings what{
+            {host.first, host.second}, *wanted.who, std::string(limits_query), false, patience};
         asked.emplace_back(std::make_unique<server_question>(loop, settings, tls, std::move(what)), wanted);
         asked.back().first->begin();
     }

@@ -1,6 +1,7 @@
 // pgsteady: command line, configuration, signals. Everything else is in application.hpp.
 #include "config/load.hpp"
 #include "config/print.hpp"
+
 #include "proxy/application.hpp"
 #include "proxy/build_facts.hpp"
 #include "proxy/check_servers.hpp"
@@ -90,7 +91,9 @@ int main(int argc, char** argv) {
     std::filesystem::path file;
     bool check = false;
     bool print = false;
-    command.add_option("--config", file, "configuration file (default: ./proxy.yaml, then /etc/pgsteady/proxy.yaml, then the environment alone)");
+    command.add_option(
+        "--config", file,
+        "configuration file (default: ./proxy.yaml, then /etc/pgsteady/proxy.yaml, then the environment alone)");
     command.add_flag("--check", check, "validate the configuration, print every problem, exit 1 if there is an error");
     command.add_flag("--print-config", print, "print the effective configuration with the source of each value");
     command.set_version_flag("--version", [] {

@@ -1,7 +1,8 @@
 #include "proxy/operator_commands.hpp"
 
-#include "admin/printable.hpp"
 #include "config/value.hpp"
+
+#include "admin/printable.hpp"
 #include "proxy/test_connections.hpp"
 #include "proxy/worker/log.hpp"
 #include "proxy/worker/pool_command.hpp"
@@ -135,7 +136,9 @@ admin::commands operator_commands::hooks() {
     result.begin_switchover = [this](const admin::switchover_order& order) { return begin_switchover(order); };
     result.order_pool = [this](const std::string& pool, admin::pool_action action) { return order_pool(pool, action); };
     result.servers = [this] { return servers(); };
-    result.order_database = [this](const std::string& name, admin::database_action action) { return order_database(name, action); };
+    result.order_database = [this](const std::string& name, admin::database_action action) {
+        return order_database(name, action);
+    };
     result.end_session = [this](std::uint64_t id) { return end_session(id); };
     result.sessions = [this] { return sessions(); };
     result.recover = [this] { return recover(); };
@@ -215,7 +218,9 @@ admin::outcome operator_commands::force_breaker(const admin::breaker_order& orde
     }
     admin::outcome did;
     for (const std::shared_ptr<shared_pool>& pool : state_.pools()) {
-        if (order.scope != pool_name_of(*pool) && !(order.scope == "all" && order.action == admin::breaker_action::reset)) continue;
+        if (order.scope != pool_name_of(*pool) &&
+            !(order.scope == "all" && order.action == admin::breaker_action::reset))
+            continue;
         pool->fuse.force(how, std::chrono::steady_clock::now());
         if (how == breaker_force::automatic) pool->fuse.let_in(std::chrono::steady_clock::now());
         did.did.push_back(fmt::format("pool {}: {}", pool_name_of(*pool), to_string(how)));
@@ -262,14 +267,13 @@ admin::outcome operator_commands::order_database(const std::string& name, admin:
     using order = admin::database_action;
     const bool known = state_.settings().databases.contains(name) || !pools_named(name).empty();
     if (!name.empty() && !known && action != order::enable)
-        return {.what = admin::verdict::unknown_target, .problems = {{"database", "there is no database or pool of this name"}}};
+        return {.what = admin::verdict::unknown_target,
+                .problems = {{"database", "there is no database or pool of this name"}}};
     switch (action) {
         case order::disable:
             if (!state_.marks.disable(name)) return too_many_marks();
             return {.did = {"new clients of " + name + " are refused"}};
-        case order::enable:
-            state_.marks.enable(name);
-            return {.did = {"new clients of " + name + " are admitted"}};
+        case order::enable: state_.marks.enable(name); return {.did = {"new clients of " + name + " are admitted"}};
         case order::pause:
         case order::kill:
             if (!state_.marks.pause(name)) return too_many_marks();
@@ -314,7 +318,8 @@ admin::outcome operator_commands::order_pools(const std::vector<std::shared_ptr<
             case admin::pool_action::resume: order(state_, each, pool_command::resume); break;
             case admin::pool_action::reconnect:
                 order(state_, each, pool_command::reconnect);
-                did.did.push_back(pool_name_of(*each) + ": servers that are open now are closed as soon as they are free");
+                did.did.push_back(pool_name_of(*each) +
+                                  ": servers that are open now are closed as soon as they are free");
         }
         if (before != each->paused)
             did.changes.push_back({pool_name_of(*each), "paused", shown(before), shown(each->paused.load())});
@@ -337,7 +342,8 @@ admin::outcome operator_commands::end_session(std::uint64_t id) {
 /// Those of workers that answer in time.
 std::vector<admin::session_status> operator_commands::sessions() const {
     std::vector<std::future<std::vector<session_snapshot>>> answers;
-    for (worker* each : state_.workers) answers.push_back(each->ask_sessions(most_sessions / state_.workers.size() + 1));
+    for (worker* each : state_.workers)
+        answers.push_back(each->ask_sessions(most_sessions / state_.workers.size() + 1));
     std::vector<admin::session_status> result;
     const auto limit = std::chrono::steady_clock::now() + 500ms;
     for (auto& answer : answers) {
@@ -361,12 +367,13 @@ std::vector<admin::server_status> operator_commands::servers() const {
     for (auto& answer : answers) {
         if (answer.wait_until(limit) != std::future_status::ready) continue;
         for (server_snapshot& each : answer.get())
-            result.push_back({std::move(each.user), std::move(each.database), std::move(each.pool_user), std::move(each.state),
-                              std::move(each.host), each.port, each.pid, each.standby, each.tls, each.condemned,
-                              each.age_seconds, each.idle_seconds, each.client, each.prepared});
+            result.push_back({std::move(each.user), std::move(each.database), std::move(each.pool_user),
+                              std::move(each.state), std::move(each.host), each.port, each.pid, each.standby, each.tls,
+                              each.condemned, each.age_seconds, each.idle_seconds, each.client, each.prepared});
     }
     std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) {
-        return std::tie(a.database, a.pool_user, a.host, a.port, a.pid) < std::tie(b.database, b.pool_user, b.host, b.port, b.pid);
+        return std::tie(a.database, a.pool_user, a.host, a.port, a.pid) <
+               std::tie(b.database, b.pool_user, b.host, b.port, b.pid);
     });
     return result;
 }
@@ -376,23 +383,27 @@ admin::outcome operator_commands::begin_switchover(const admin::switchover_order
     if (order.backend)
         std::erase_if(found, [&](const auto& each) {
             const auto& hosts = each->view()->hosts;
-            return std::none_of(hosts.begin(), hosts.end(), [&](const auto& host) { return host.address == *order.backend; });
+            return std::none_of(hosts.begin(), hosts.end(),
+                                [&](const auto& host) { return host.address == *order.backend; });
         });
-    if (found.empty()) return {.what = admin::verdict::unknown_target, .problems = {{"backend", "there is no such backend"}}};
+    if (found.empty())
+        return {.what = admin::verdict::unknown_target, .problems = {{"backend", "there is no such backend"}}};
     if (found.size() > 1)
         return {.what = admin::verdict::invalid, .problems = {{"backend", "says which of several clusters is meant"}}};
     switchover::plan what;
     what.which = found.front();
     what.name = name_of(*what.which);
     what.settings = state_.settings().switchover;
-    if (const auto patience = state_.values_of(*found.front()).hold_timeout; patience.count() > 0) what.patience = patience;
+    if (const auto patience = state_.values_of(*found.front()).hold_timeout; patience.count() > 0)
+        what.patience = patience;
     what.open_work = [this, which = what.which.get()] { return open_work_of(state_, which); };
     what.tell = [](const switchover::status& now) {
         log::warning("switchover of {}: {}: {}", now.cluster, to_string(now.at), now.sentence);
     };
     const std::string name = what.name;
     if (!switchover_.begin(std::move(what)))
-        return {.what = admin::verdict::not_now, .problems = {{"backend", "a switchover is in progress; /api/v1/resume ends it"}}};
+        return {.what = admin::verdict::not_now,
+                .problems = {{"backend", "a switchover is in progress; /api/v1/resume ends it"}}};
     return {.what = admin::verdict::begun, .did = {"switchover of " + name + " has begun"}};
 }
 
@@ -412,8 +423,7 @@ admin::outcome operator_commands::change_policies(const policy_change& change, c
         all_fit = all_fit && fits(*each->live.get());
     }
     if (!all_fit)
-        return {.what = admin::verdict::invalid,
-                .problems = {{"initial_delay", "would be longer than max_delay"}}};
+        return {.what = admin::verdict::invalid, .problems = {{"initial_delay", "would be longer than max_delay"}}};
     admin::outcome did;
     const auto changed = state_.change_policies(change, pool ? &keys : nullptr);
     state_.tell_clusters();

@@ -32,7 +32,8 @@ private:
     [[nodiscard]] admin::outcome begin_switchover(const admin::switchover_order& order);
     [[nodiscard]] admin::outcome order_pool(const std::string& name, admin::pool_action action);
     [[nodiscard]] admin::outcome order_database(const std::string& name, admin::database_action action);
-    [[nodiscard]] admin::outcome order_pools(const std::vector<std::shared_ptr<shared_pool>>& targets, admin::pool_action action);
+    [[nodiscard]] admin::outcome order_pools(const std::vector<std::shared_ptr<shared_pool>>& targets,
+                                             admin::pool_action action);
     [[nodiscard]] admin::outcome kill_sessions(const std::string& database);
     [[nodiscard]] admin::outcome end_session(std::uint64_t id);
     [[nodiscard]] std::vector<admin::session_status> sessions() const;

@@ -3,6 +3,7 @@
 #include "protocol/frame.hpp"
 #include "protocol/sqlstate.hpp"
 #include "protocol/wire.hpp"
+
 #include "proxy/worker/proxy_state.hpp"
 #include "proxy/worker/server_connection.hpp"
 
@@ -66,8 +67,9 @@ void server_question::dial(std::optional<tls_mode> tls) {
     stream_.reset();
     login_.reset();
     in_.clear();
-    dialling_ = net::dial(loop_, what_.host.host, what_.host.port, begun_at_ + what_.patience, dial_options_of(all_.connect),
-                          [this](const net::dial_result& result) { on_dialled(result); });
+    dialling_ =
+        net::dial(loop_, what_.host.host, what_.host.port, begun_at_ + what_.patience, dial_options_of(all_.connect),
+                  [this](const net::dial_result& result) { on_dialled(result); });
 }
 
 void server_question::end(std::optional<error_fields> problem) {
@@ -80,7 +82,9 @@ void server_question::end(std::optional<error_fields> problem) {
     stream_->close(problem_.has_value());
 }
 
-void server_question::fail(std::string_view sqlstate, std::string message) { end(plain_error(sqlstate, std::move(message))); }
+void server_question::fail(std::string_view sqlstate, std::string message) {
+    end(plain_error(sqlstate, std::move(message)));
+}
 
 void server_question::on_dialled(const net::dial_result& result) {
     if (over_) return;

@@ -3,8 +3,10 @@
 // What the server sends is bounded. Lives on the thread that runs its loop; owned by whoever asks.
 #pragma once
 
-#include "config/config.hpp"
 #include "protocol/server_login.hpp"
+
+#include "config/config.hpp"
+
 #include "proxy/net/dial.hpp"
 #include "proxy/net/stream.hpp"
 #include "proxy/net/tls_context.hpp"

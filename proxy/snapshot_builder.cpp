@@ -5,13 +5,13 @@
 #include "proxy/operator_commands.hpp"
 #include "proxy/sql/statement_effects.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <map>
 #include <unordered_map>
-
-#include <unistd.h>
 
 namespace pgsteady {
 
@@ -149,8 +149,13 @@ admin::switch_status switches_of(const config::policies& now) {
 
 admin::retry_status retry_of(const config::policies& now) {
     const auto seconds = [](config::milliseconds time) { return static_cast<double>(time.count()) / 1000; };
-    return {now.retry.max_retries, seconds(now.retry.initial_delay), seconds(now.retry.max_delay), now.retry.multiplier,
-            std::string(strategy_name(now.retry.strategy)), seconds(now.pool.hold_timeout), now.retry.jitter};
+    return {now.retry.max_retries,
+            seconds(now.retry.initial_delay),
+            seconds(now.retry.max_delay),
+            now.retry.multiplier,
+            std::string(strategy_name(now.retry.strategy)),
+            seconds(now.pool.hold_timeout),
+            now.retry.jitter};
 }
 
 admin::pool_status status_of(const shared_pool& pool) {
@@ -273,7 +278,7 @@ void judge_pools(admin::snapshot& all) {
         serving |= each.open > 0 || each.consecutive_failures == 0;
         all.consecutive_failures = std::max(all.consecutive_failures, each.consecutive_failures);
     }
-    all.state = !serving ? admin::service_state::disconnected
+    all.state = !serving  ? admin::service_state::disconnected
                 : failing ? admin::service_state::degraded
                           : admin::service_state::connected;
 }
@@ -318,7 +323,8 @@ void add_cluster(admin::snapshot& all, const cluster_view& view) {
                           std::string(host.opened_by), std::string(host.last_failure)});
         down |= host.tried && !host.reachable;
     }
-    add_breaker(all, {"write", state_of(view.write), 0, 0, 0, view.write_trips_total, std::string(view.write_opened_by), {}});
+    add_breaker(
+        all, {"write", state_of(view.write), 0, 0, 0, view.write_trips_total, std::string(view.write_opened_by), {}});
     all.mode = std::max(all.mode, static_cast<admin::service_mode>(view.mode));
     admin::service_state state = down ? admin::service_state::degraded : admin::service_state::connected;
     if (view.mode == service_mode::holding) state = admin::service_state::recovering;

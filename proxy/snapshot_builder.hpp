@@ -1,8 +1,9 @@
 // Makes the admin room's snapshot of what the workers say and count. Runs on the admin thread.
 #pragma once
 
-#include "admin/snapshot.hpp"
 #include "config/config.hpp"
+
+#include "admin/snapshot.hpp"
 #include "proxy/worker/proxy_state.hpp"
 #include "proxy/worker/worker.hpp"
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "config/config.hpp"
+
 #include "proxy/cluster/cluster.hpp"
 
 #include <chrono>

@@ -1,8 +1,10 @@
 #include "proxy/test_connections.hpp"
 
-#include "admin/printable.hpp"
-#include "config/value.hpp"
 #include "protocol/sqlstate.hpp"
+
+#include "config/value.hpp"
+
+#include "admin/printable.hpp"
 #include "proxy/server_question.hpp"
 #include "proxy/worker/worker.hpp"
 
@@ -45,8 +47,8 @@ struct target {
 
 [[nodiscard]] target target_of(const shared_pool& pool) {
     const auto& hosts = pool.plan.hosts;
-    return {admin::pool_name(pool.plan.database, pool.plan.user), "pool", hosts[pool.preferred_host.load() % hosts.size()],
-            account_of(pool)};
+    return {admin::pool_name(pool.plan.database, pool.plan.user), "pool",
+            hosts[pool.preferred_host.load() % hosts.size()], account_of(pool)};
 }
 
 /// Who signs in to a backend: the monitor's user, the configured one, or whoever has a pool there.
@@ -93,7 +95,9 @@ struct target {
 
 [[nodiscard]] admin::test_result result_of(const target& of, const server_question& asked) {
     if (asked.problem()) return failed(of, asked.problem()->sqlstate, asked.problem()->message);
-    const auto in_ms = [](net::clock::duration time) { return std::chrono::duration<double, std::milli>(time).count(); };
+    const auto in_ms = [](net::clock::duration time) {
+        return std::chrono::duration<double, std::milli>(time).count();
+    };
     return {.target = of.name,
             .kind = of.kind,
             .ok = true,
@@ -118,7 +122,8 @@ void test_some(proxy_state& state, const admin::test_order& order, const std::ve
         asking.push_back({&each, nullptr});
         if (!each.who || !state.servers.try_take()) continue;
         server_question::settings what{each.host, *each.who, order.query, order.free_query, patience};
-        asking.back().asked = std::make_unique<server_question>(loop, state.settings(), state.server_tls.get(), std::move(what));
+        asking.back().asked =
+            std::make_unique<server_question>(loop, state.settings(), state.server_tls.get(), std::move(what));
         asking.back().asked->begin();
     }
     const auto busy = [](const one& each) { return each.asked != nullptr && !each.asked->over(); };
@@ -131,7 +136,8 @@ void test_some(proxy_state& state, const admin::test_order& order, const std::ve
             results.push_back(failed(*each.of, sqlstate::invalid_authorization_specification,
                                      "nobody who could sign in is known yet"));
         } else {
-            results.push_back(failed(*each.of, sqlstate::too_many_connections, "limits.max_server_connections is reached"));
+            results.push_back(
+                failed(*each.of, sqlstate::too_many_connections, "limits.max_server_connections is reached"));
         }
     }
 }
@@ -145,7 +151,9 @@ std::optional<std::vector<admin::test_result>> test_connections(proxy_state& sta
     const auto stop = std::chrono::steady_clock::now() + most_time;
     while (results.size() < targets.size()) {
         if (std::chrono::steady_clock::now() < stop) test_some(state, order, targets, results);
-        else results.push_back(failed(targets[results.size()], sqlstate::query_canceled, "not tested: the others took too long"));
+        else
+            results.push_back(
+                failed(targets[results.size()], sqlstate::query_canceled, "not tested: the others took too long"));
     }
     for (worker* each : state.workers) each->post([each] { each->room_made(); });
     return results;

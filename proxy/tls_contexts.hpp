@@ -2,6 +2,7 @@
 #pragma once
 
 #include "config/config.hpp"
+
 #include "proxy/net/tls_context.hpp"
 
 namespace pgsteady {

@@ -3,8 +3,10 @@
 // is reported to it at once. It publishes a cluster_view. Lives in proxy_state; the watching happens on the monitor's thread.
 #pragma once
 
-#include "config/config.hpp"
 #include "protocol/scram_common.hpp"
+
+#include "config/config.hpp"
+
 #include "proxy/cluster/crash_watch.hpp"
 #include "proxy/policy/breaker.hpp"
 #include "proxy/policy/cluster_report.hpp"

@@ -1,8 +1,10 @@
 // What the shell gives a cluster: its hosts, its rules, the way to sign in, and whom to tell. Plain values and callbacks.
 #pragma once
 
-#include "config/config.hpp"
 #include "protocol/server_login.hpp"
+
+#include "config/config.hpp"
+
 #include "proxy/cluster/cluster.hpp"
 #include "proxy/net/dial.hpp"
 #include "proxy/net/tls_context.hpp"

@@ -20,8 +20,8 @@ public:
     explicit crash_watch(std::size_t hosts) : records_(hosts) {}
 
     // As in crash_record; a host that does not exist is ignored.
-    void ended_silently(std::size_t host, std::uint64_t client, std::span<const std::uint64_t> in_flight, time_point opened,
-                        time_point now) {
+    void ended_silently(std::size_t host, std::uint64_t client, std::span<const std::uint64_t> in_flight,
+                        time_point opened, time_point now) {
         const std::scoped_lock lock(mutex_);
         if (host < records_.size()) records_[host].ended_silently(client, in_flight, opened, now);
     }

@@ -48,9 +48,26 @@ const std::string less = basis + role;
 const std::string least = "SELECT pg_is_in_recovery()";
 
 enum column : std::size_t {
-    in_recovery, written_timeline, started, written, received, replayed, since_replayed, read_only, identifier,
-    received_timeline, control_timeline, receiver_application, receiver_slot, replicas, synchronous_names,
-    started_micros, recovered, statistics_since, receiver_process, columns
+    in_recovery,
+    written_timeline,
+    started,
+    written,
+    received,
+    replayed,
+    since_replayed,
+    read_only,
+    identifier,
+    received_timeline,
+    control_timeline,
+    receiver_application,
+    receiver_slot,
+    replicas,
+    synchronous_names,
+    started_micros,
+    recovered,
+    statistics_since,
+    receiver_process,
+    columns
 };
 
 using row_values = std::array<std::optional<std::string_view>, columns>;
@@ -103,9 +120,7 @@ std::optional<row_values> read_values(std::string_view body) {
 
 }  // namespace
 
-std::string_view probe_query(std::size_t level) {
-    return level == 0 ? full : level == 1 ? less : least;
-}
+std::string_view probe_query(std::size_t level) { return level == 0 ? full : level == 1 ? less : least; }
 
 std::string_view write_probe() {
     // Rows that are stored as they are, in a file of its own: a hundred pages are asked of the file system one by one.
@@ -116,7 +131,8 @@ std::string_view write_probe() {
 std::string probe_settings(std::chrono::milliseconds timeout) {
     return "SET application_name = 'pgsteady monitor'; SET search_path = pg_catalog; SET client_encoding = 'UTF8'; "
            "SET default_transaction_isolation = 'read committed'; SET datestyle = 'ISO'; SET timezone = 'UTC'; "
-           "SET statement_timeout = " + std::to_string(timeout.count());
+           "SET statement_timeout = " +
+           std::to_string(timeout.count());
 }
 
 std::optional<probe_result> read_probe_row(std::string_view body) {

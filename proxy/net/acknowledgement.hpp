@@ -21,7 +21,8 @@ void clear_user_timeout(int fd);
 class acknowledgement_watch {
 public:
     /// `silence`: of unacknowledged_for(). True: nothing was acknowledged for `limit`, and something should have been.
-    [[nodiscard]] bool lost(std::optional<std::chrono::milliseconds> silence, time_point now, std::chrono::milliseconds limit);
+    [[nodiscard]] bool lost(std::optional<std::chrono::milliseconds> silence, time_point now,
+                            std::chrono::milliseconds limit);
 
 private:
     std::optional<time_point> since_;

@@ -139,7 +139,8 @@ void event_loop::tell_all() {
     if (ends) {
         for (epoll_event& event : batch_->untold()) {
             if (!is_end(event)) continue;
-            const epoll_event now = std::exchange(event, epoll_event{});  // told: its place in the batch names nobody any more
+            const epoll_event now =
+                std::exchange(event, epoll_event{});  // told: its place in the batch names nobody any more
             tell(now.data.ptr, now.events);
         }
     }

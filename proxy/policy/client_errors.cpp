@@ -2,6 +2,7 @@
 #include "proxy/policy/client_errors.hpp"
 
 #include "protocol/sqlstate.hpp"
+
 #include "proxy/policy/crash_record.hpp"
 
 namespace pgsteady {
@@ -82,11 +83,11 @@ error_fields result_lost(std::uint64_t rows, std::string_view last_words, std::s
 
 error_fields commit_unknown(std::string_view last_words, std::string_view incident, std::string_view transaction) {
     const std::string which = transaction.empty() ? std::string() : " transaction " + std::string(transaction);
-    return plain_error(sqlstate::transaction_resolution_unknown,
-                       "connection lost while COMMIT was in progress; transaction outcome is unknown",
-                       detail(statement_outcome::unknown, std::string(incident) + which, last_words),
-                       which.empty() ? "Check the transaction's effects before retrying."
-                                     : "Check" + which + " before retrying.");
+    return plain_error(
+        sqlstate::transaction_resolution_unknown,
+        "connection lost while COMMIT was in progress; transaction outcome is unknown",
+        detail(statement_outcome::unknown, std::string(incident) + which, last_words),
+        which.empty() ? "Check the transaction's effects before retrying." : "Check" + which + " before retrying.");
 }
 
 error_fields committed_unseen(std::string_view last_words, std::string_view incident) {
@@ -118,10 +119,11 @@ error_fields copy_lost(std::uint64_t bytes, bool over, std::string_view last_wor
 }
 
 error_fields withheld(std::uint32_t crashes, std::uint64_t fingerprint, std::string_view incident) {
-    return plain_error(sqlstate::crash_shutdown,
-                       "statement withheld: it was in flight when the server crashed " + std::to_string(crashes) + " times",
-                       detail(statement_outcome::unknown, incident),
-                       "Contact the administrator; fingerprint " + fingerprint_name(fingerprint) + '.');
+    return plain_error(
+        sqlstate::crash_shutdown,
+        "statement withheld: it was in flight when the server crashed " + std::to_string(crashes) + " times",
+        detail(statement_outcome::unknown, incident),
+        "Contact the administrator; fingerprint " + fingerprint_name(fingerprint) + '.');
 }
 
 error_fields pool_exhausted(std::chrono::milliseconds waited, std::string_view incident, std::string_view why) {

@@ -14,7 +14,8 @@ struct timeout_limits {
     std::chrono::milliseconds client_idle{0};
 
     [[nodiscard]] bool any() const {
-        return statement.count() > 0 || transaction.count() > 0 || idle_in_transaction.count() > 0 || client_idle.count() > 0;
+        return statement.count() > 0 || transaction.count() > 0 || idle_in_transaction.count() > 0 ||
+               client_idle.count() > 0;
     }
 };
 

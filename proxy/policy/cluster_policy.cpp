@@ -10,7 +10,13 @@ namespace pgsteady {
 using namespace std::chrono_literals;
 
 cluster_policy::cluster_policy(const std::vector<std::string>& addresses, const cluster_rules& rules, const moment& at)
-    : rules_(rules), addresses_(addresses), standing_(addresses.size()), lineage_(addresses.size(), rules.monitor.interval), storage_(rules.breaker), begun_(at.now), lost_since_(at.now) {
+    : rules_(rules),
+      addresses_(addresses),
+      standing_(addresses.size()),
+      lineage_(addresses.size(), rules.monitor.interval),
+      storage_(rules.breaker),
+      begun_(at.now),
+      lost_since_(at.now) {
     for (std::size_t i = 0; i < addresses.size(); ++i)
         hosts_.emplace_back(watch_rules{rules.monitor, rules.backoff, rules.breaker}, at.now);
     view_.since = at.now;
@@ -50,8 +56,10 @@ void cluster_policy::disconnected(std::size_t index, const recovery_verdict& why
     hosts_[index].disconnected(why, std::move(words), at);
 }
 
-void cluster_policy::connect_failed(std::size_t index, const recovery_verdict& why, std::string words, const moment& at) {
-    if (why.name == verdict_name::host_refuses || why.name == verdict_name::server_not_ready) lineage_.nobody(index, at.now);
+void cluster_policy::connect_failed(std::size_t index, const recovery_verdict& why, std::string words,
+                                    const moment& at) {
+    if (why.name == verdict_name::host_refuses || why.name == verdict_name::server_not_ready)
+        lineage_.nobody(index, at.now);
     hosts_[index].connect_failed(why, std::move(words), at);
 }
 
@@ -127,9 +135,7 @@ bool cluster_policy::is_candidate(std::size_t index) const {
 }
 
 /// Ordinary work may go there as far as operators are concerned.
-bool cluster_policy::is_usable(std::size_t index) const {
-    return hosts_[index].fuse().forced() != breaker_force::open;
-}
+bool cluster_policy::is_usable(std::size_t index) const { return hosts_[index].fuse().forced() != breaker_force::open; }
 
 /// Why the adopted primary is not the primary any more; nothing: it is.
 std::optional<std::string> cluster_policy::why_lost(std::size_t index) const {
@@ -189,9 +195,8 @@ void cluster_policy::watch_roles(const moment& at) {
 void cluster_policy::choose(const std::vector<std::size_t>& able, const moment& at) {
     if (!settled(at)) return;
     const auto timeline = [this](std::size_t i) { return hosts_[i].found().timeline; };
-    const std::size_t best = *std::max_element(able.begin(), able.end(), [&](std::size_t a, std::size_t b) {
-        return timeline(a) < timeline(b);
-    });
+    const std::size_t best = *std::max_element(able.begin(), able.end(),
+                                               [&](std::size_t a, std::size_t b) { return timeline(a) < timeline(b); });
     const auto equal = std::count_if(able.begin(), able.end(), [&](std::size_t each) {
         return timeline(each) == timeline(best) || timeline(each) == 0;
     });
@@ -251,11 +256,13 @@ void cluster_policy::note_hosts() {
         standing& was = standing_[i];
         const bool down = host.tried() && host.down();
         if (down && !was.was_down)
-            tell("host_lost", addresses_[i] + ": " + (host.silent() ? "it does not answer" : host.last_problem()), true);
+            tell("host_lost", addresses_[i] + ": " + (host.silent() ? "it does not answer" : host.last_problem()),
+                 true);
         if (was.was_down && host.reachable()) tell("host_found", addresses_[i] + " answers again", false);
         was.was_down = was.was_down ? !host.reachable() : down;
         const bool open = host.fuse().state() != breaker_state::closed;
-        if (open && !was.breaker_open) tell("breaker_opened", addresses_[i] + ": " + std::string(to_string(host.fuse().cause())), true);
+        if (open && !was.breaker_open)
+            tell("breaker_opened", addresses_[i] + ": " + std::string(to_string(host.fuse().cause())), true);
         if (!open && was.breaker_open) tell("breaker_closed", addresses_[i], false);
         was.breaker_open = open;
         if (host.known()) note_role(i);
@@ -273,16 +280,15 @@ void cluster_policy::note_role(std::size_t index) {
     const bool primary = found.role == host_role::primary;
     once(was.old_primary_told, primary && same_system(host) && found.timeline != 0 && found.timeline < timeline_,
          "old_primary", [&] {
-             return addresses_[index] + " accepts writes on timeline " + std::to_string(found.timeline) + ", which timeline " +
-                    std::to_string(timeline_) + " has replaced; nothing is sent to it";
+             return addresses_[index] + " accepts writes on timeline " + std::to_string(found.timeline) +
+                    ", which timeline " + std::to_string(timeline_) + " has replaced; nothing is sent to it";
          });
     once(was.other_system_told, !same_system(host), "other_system", [&] {
-        return addresses_[index] + " belongs to another database system (" + found.system_identifier + " instead of " + system_ +
-               "); nothing is sent to it";
+        return addresses_[index] + " belongs to another database system (" + found.system_identifier + " instead of " +
+               system_ + "); nothing is sent to it";
     });
-    once(was.read_only_told, primary && found.read_only_by_default, "read_only_by_default", [&] {
-        return addresses_[index] + " is a primary with default_transaction_read_only = on";
-    });
+    once(was.read_only_told, primary && found.read_only_by_default, "read_only_by_default",
+         [&] { return addresses_[index] + " is a primary with default_transaction_read_only = on"; });
     if (!was.started_at.empty() && !found.started_at.empty() && was.started_at != found.started_at)
         tell("host_restarted", addresses_[index] + " was started at " + found.started_at, false);
     was.started_at = found.started_at;
@@ -293,10 +299,13 @@ void cluster_policy::note_role(std::size_t index) {
 /// Roles are known from the monitor: it is let in, and where it is not, there is nothing that it would have to find (D10).
 void cluster_policy::judge_informed(const moment& at) {
     const bool was = informed_;
-    const bool sees = std::any_of(hosts_.begin(), hosts_.end(), [](const host_watch& each) { return each.tried() && !each.blind(); });
-    const bool misses = std::any_of(hosts_.begin(), hosts_.end(), [](const host_watch& each) { return each.blind() && each.reachable(); });
+    const bool sees =
+        std::any_of(hosts_.begin(), hosts_.end(), [](const host_watch& each) { return each.tried() && !each.blind(); });
+    const bool misses = std::any_of(hosts_.begin(), hosts_.end(),
+                                    [](const host_watch& each) { return each.blind() && each.reachable(); });
     informed_ = sees && (primary_ || (!misses && settled(at)));
-    if (was && !informed_) tell("monitor_blind", "the monitor is not let in; roles come from pool connections alone", true);
+    if (was && !informed_)
+        tell("monitor_blind", "the monitor is not let in; roles come from pool connections alone", true);
     if (!was && informed_) tell("monitor_informed", "roles come from the monitor's own connections", false);
 }
 
@@ -329,11 +338,13 @@ write_way cluster_policy::judge_writes(std::string& cause) const {
         return way;
     };
     if (held_) return because("held by an operator", write_way::held);
-    if (write_force_ == breaker_force::open) return because("an operator has closed the way for writes", write_way::off);
+    if (write_force_ == breaker_force::open)
+        return because("an operator has closed the way for writes", write_way::off);
     if (two_primaries_ && !(write_force_ == breaker_force::closed && primary_))
         return because("two hosts accept writes", write_way::off);
     if (primary_ && is_usable(*primary_) && storage_.failing() && write_force_ != breaker_force::closed)
-        return because("the storage of the primary " + addresses_[*primary_] + " fails (53100 or 58030)", write_way::failing);
+        return because("the storage of the primary " + addresses_[*primary_] + " fails (53100 or 58030)",
+                       write_way::failing);
     if (primary_ && is_usable(*primary_)) return write_way::flow;
     if (primary_) return because("an operator has closed the way to the primary", write_way::held);
     if (!informed_ && !view_.deaf_since) return write_way::flow;
@@ -375,7 +386,8 @@ void cluster_policy::judge_storage(const moment& at) {
     const auto due = storage_.next_attempt();
     if (due && at.now >= *due && primary_ && hosts_[*primary_].blind()) storage_.forget(at.now);
     const bool failing = primary_ && storage_.failing();
-    if (failing && !storage_told_) tell("storage_failing", addresses_[*primary_] + ": statements meet a full or failing disk", true);
+    if (failing && !storage_told_)
+        tell("storage_failing", addresses_[*primary_] + ": statements meet a full or failing disk", true);
     if (!failing && storage_told_) tell("storage_works", "writes work again, as far as is known", false);
     storage_told_ = failing;
 }
@@ -479,15 +491,17 @@ void cluster_policy::fill_host(std::size_t index, host_view& to) const {
     to.lag_bytes = lag_bytes(index);
     to.lag_time = lag_time(index);
     to.replayed_sample = standing_[index].replayed_sample;
-    to.complete = !primary_ && standing_[index].was_synchronous && host.known() && host.found_asked_at() >= lost_since_ &&
-                  found.received && found.replayed && *found.replayed >= *found.received;
+    to.complete = !primary_ && standing_[index].was_synchronous && host.known() &&
+                  host.found_asked_at() >= lost_since_ && found.received && found.replayed &&
+                  *found.replayed >= *found.received;
 }
 
 bool cluster_policy::is_readable(std::size_t index, const host_view& seen) const {
     const host_watch& host = hosts_[index];
     if (!host.known() || !host.reachable() || host.down() || seen.role != host_role::standby) return false;
     if (!is_usable(index) || !same_system(host)) return false;
-    if (host.found().streaming && seen.timeline != 0 && seen.timeline < timeline_) return false;  // follows the old primary
+    if (host.found().streaming && seen.timeline != 0 && seen.timeline < timeline_)
+        return false;     // follows the old primary
     if (system_.empty())  // nothing was adopted yet: of several systems the first that is configured
         for (std::size_t i = 0; i < index; ++i)
             if (hosts_[i].known() && hosts_[i].found().system_identifier != seen.system_identifier) return false;
@@ -510,7 +524,8 @@ std::vector<std::size_t> cluster_policy::readable_hosts() const {
     const auto rank = [this](std::size_t i) {
         const host_view& host = view_.hosts[i];
         const auto latency = host.latency ? static_cast<std::uint64_t>(host.latency->count()) / 1000 : 0;
-        return std::tuple(!host.complete, std::bit_width(host.lag_bytes.value_or(0) / config::mib), std::bit_width(latency), i);
+        return std::tuple(!host.complete, std::bit_width(host.lag_bytes.value_or(0) / config::mib),
+                          std::bit_width(latency), i);
     };
     std::sort(result.begin(), result.end(), [&](std::size_t a, std::size_t b) { return rank(a) < rank(b); });
     return result;

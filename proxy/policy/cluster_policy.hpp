@@ -6,6 +6,7 @@
 #pragma once
 
 #include "config/config.hpp"
+
 #include "proxy/policy/breaker.hpp"
 #include "proxy/policy/cluster_report.hpp"
 #include "proxy/policy/cluster_view.hpp"
@@ -89,14 +90,14 @@ private:
     struct standing {
         bool old_primary_told = false;
         bool other_system_told = false;
-        bool was_synchronous = false;        // when the primary was lost
+        bool was_synchronous = false;  // when the primary was lost
         bool was_down = false;
         bool breaker_open = false;
         std::uint64_t replayed_sample = 0;
         std::string started_at;
         bool read_only_told = false;
-        time_point candidate_since{};        // since when it says that it is a primary
-        receiver_name receiver;              // as it was seen streaming last
+        time_point candidate_since{};  // since when it says that it is a primary
+        receiver_name receiver;        // as it was seen streaming last
         time_point streamed_at{};
     };
 
@@ -118,7 +119,9 @@ private:
     void judge_urgency(const moment& at);
     void judge_mode(const moment& at);
     [[nodiscard]] write_way judge_writes(std::string& cause) const;
-    [[nodiscard]] service_rules waiting_rules() const { return {rules_.hold_timeout, rules_.read_only.enabled, rules_.breaker.enabled}; }
+    [[nodiscard]] service_rules waiting_rules() const {
+        return {rules_.hold_timeout, rules_.read_only.enabled, rules_.breaker.enabled};
+    }
     void enter(service_mode mode, std::string cause, const moment& at);
     [[nodiscard]] std::string cause_of_loss() const;
 
@@ -140,19 +143,19 @@ private:
     std::vector<standing> standing_;
     wal_samples samples_;
     lineage lineage_;
-    std::optional<std::uint64_t> written_;  // by the primary, as of its last answer
+    std::optional<std::uint64_t> written_;     // by the primary, as of its last answer
     std::map<unsigned, std::size_t> waiting_;  // by worker
 
     std::optional<std::size_t> primary_;
     std::optional<std::size_t> last_primary_;
-    std::string system_;           // identifier of what was adopted; empty: nothing, or it is not shown
+    std::string system_;  // identifier of what was adopted; empty: nothing, or it is not shown
     std::uint32_t timeline_ = 0;
     bool two_primaries_ = false;
-    storage_watch storage_;        // of the primary
+    storage_watch storage_;  // of the primary
     bool storage_told_ = false;
     std::string why_lost_;
     time_point begun_{};
-    time_point lost_since_{};      // when the primary was lost, or watching began
+    time_point lost_since_{};  // when the primary was lost, or watching began
     std::optional<time_point> urgent_since_;
     std::vector<replica_row> replicas_;  // as the primary saw them last
     std::string synchronous_names_;

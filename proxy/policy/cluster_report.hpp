@@ -17,11 +17,11 @@ namespace pgsteady {
 /// What a pool connection has seen of a host.
 struct host_report {
     enum class what : std::uint8_t {
-        opened,       ///< a connection was opened; `role` and `timeline` say what it found
-        open_failed,  ///< `verdict` and `words` say why
-        lost,         ///< an open connection ended: `verdict`
+        opened,           ///< a connection was opened; `role` and `timeline` say what it found
+        open_failed,      ///< `verdict` and `words` say why
+        lost,             ///< an open connection ended: `verdict`
         storage_failing,  ///< a statement has met a full or failing disk
-        not_primary,  ///< 25006, or a ParameterStatus that says so, from what was taken for the primary
+        not_primary,      ///< 25006, or a ParameterStatus that says so, from what was taken for the primary
     };
     std::size_t host = 0;  ///< index in the cluster's list
     what seen = what::opened;

@@ -52,20 +52,20 @@ struct host_view {
     std::string address;  ///< host:port as configured
     host_role role = host_role::unknown;
     bool tried = false;
-    bool reachable = false;       ///< the last attempt to talk to it succeeded
+    bool reachable = false;  ///< the last attempt to talk to it succeeded
     /// Black-holed: several probes in a row found nobody who answers, not even to refuse. What runs on it is given up; of
     /// a host that refuses connections, what runs there may well come to its end (smart shutdown, postmaster killed).
     bool silent = false;
     breaker_state breaker = breaker_state::closed;
-    std::uint32_t failures = 0;   ///< consecutive
+    std::uint32_t failures = 0;        ///< consecutive
     std::uint64_t failures_total = 0;  ///< that its breaker has counted
     std::uint64_t trips_total = 0;     ///< how often its breaker has opened
     std::string_view opened_by{};      ///< why it opened last, a breaker_cause; empty: it never did
     std::string_view last_failure{};   ///< the verdict on what its breaker counted last; empty: nothing yet
-    std::uint32_t timeline = 0;   ///< 0: not known
+    std::uint32_t timeline = 0;        ///< 0: not known
     std::chrono::steady_clock::time_point asked_at{};  ///< when the question was sent whose answer says all this
     std::string system_identifier;
-    std::string started_at;       ///< pg_postmaster_start_time(): part of the incarnation
+    std::string started_at;          ///< pg_postmaster_start_time(): part of the incarnation
     std::uint64_t wal_position = 0;  ///< primary: inserted; standby: replayed
     std::optional<std::uint64_t> lag_bytes{};
     std::optional<std::chrono::milliseconds> lag_time{};
@@ -84,25 +84,26 @@ struct cluster_view {
 
     std::uint64_t version = 0;
     service_mode mode = service_mode::normal;
-    time_point since{};                   ///< when the mode began
-    std::string cause;                    ///< of the mode, as a sentence for log, page and errors; empty when normal
+    time_point since{};  ///< when the mode began
+    std::string cause;   ///< of the mode, as a sentence for log, page and errors; empty when normal
     /// Roles are known from the monitor. False: it has no credentials (yet), and roles come from pool connections (D10).
     bool informed = false;
     std::optional<std::size_t> primary{};  ///< where writes go; none: nowhere at the moment
     std::vector<std::size_t> readable;     ///< standbys within the lag limit, best first
-    std::uint64_t sample = 0;              ///< number of the newest sample of the primary's WAL position; they count from 1
-    std::uint32_t timeline = 0;            ///< of the primary that was adopted last; a lower one is never written to
+    std::uint64_t sample = 0;    ///< number of the newest sample of the primary's WAL position; they count from 1
+    std::uint32_t timeline = 0;  ///< of the primary that was adopted last; a lower one is never written to
     write_way writes = write_way::flow;
-    time_point lost_since{};               ///< when the primary was lost, or watching began; while there is none
+    time_point lost_since{};                 ///< when the primary was lost, or watching began; while there is none
     std::optional<time_point> deaf_since{};  ///< since when no host answers
-    bool lone_standby = false;             ///< one host that has never been anything but a standby: it is what it says
-    bool standbys_only = false;            ///< all hosts are known, and none has been anything but a standby
-    bool two_primaries = false;            ///< D27
+    bool lone_standby = false;   ///< one host that has never been anything but a standby: it is what it says
+    bool standbys_only = false;  ///< all hosts are known, and none has been anything but a standby
+    bool two_primaries = false;  ///< D27
     bool held_by_operator = false;
-    breaker_state write = breaker_state::closed;  ///< the way for writes: closed while there is a primary to send them to
+    breaker_state write =
+        breaker_state::closed;  ///< the way for writes: closed while there is a primary to send them to
     std::uint64_t write_trips_total = 0;
-    std::string_view write_opened_by{};    ///< why it opened last, a breaker_cause; empty: it never did
-    std::vector<host_view> hosts;          ///< in the order of the configuration
+    std::string_view write_opened_by{};  ///< why it opened last, a breaker_cause; empty: it never did
+    std::vector<host_view> hosts;        ///< in the order of the configuration
 
     /// Whether a standby shows everything that a session may expect which last wrote when `wrote_at` was the newest
     /// sample; 0: it never wrote (D28).

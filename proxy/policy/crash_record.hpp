@@ -40,7 +40,8 @@ public:
 
     /// A session ended without a word, or with a PANIC of its own, while these statements of `client` were in flight (0:
     /// nobody's). A client whose retry met a server that was going down as well is still one victim.
-    void ended_silently(std::uint64_t client, std::span<const std::uint64_t> in_flight, time_point opened, time_point now);
+    void ended_silently(std::uint64_t client, std::span<const std::uint64_t> in_flight, time_point opened,
+                        time_point now);
     /// A session was told that another server process crashed (57P02).
     void told_of_crash(time_point opened, time_point now);
 
@@ -73,7 +74,7 @@ private:
     void blame(std::uint64_t fingerprint, time_point when);
     void forget_old(time_point now);
 
-    inquest current_;  // nothing has ended: began is of no meaning
+    inquest current_;                       // nothing has ended: began is of no meaning
     std::optional<time_point> last_crash_;  // when the one before began, if it was one
     std::vector<entry> entries_;
 };

@@ -8,24 +8,24 @@ namespace pgsteady {
 
 enum class end_reason : std::uint8_t {
     none,
-    client_terminated,     ///< Terminate
-    client_gone,           ///< EOF or reset without Terminate
-    client_too_slow,       ///< did not sign in within timeouts.login
+    client_terminated,  ///< Terminate
+    client_gone,        ///< EOF or reset without Terminate
+    client_too_slow,    ///< did not sign in within timeouts.login
     login_failed,
-    login_refused,         ///< a cap was reached
-    protocol_violation,    ///< by the client
-    server_violation,      ///< by the server (R13)
-    server_lost,           ///< pinned or half-delivered: nothing else could be done (R12)
-    server_fatal,          ///< the server ended the session and said why
+    login_refused,       ///< a cap was reached
+    protocol_violation,  ///< by the client
+    server_violation,    ///< by the server (R13)
+    server_lost,         ///< pinned or half-delivered: nothing else could be done (R12)
+    server_fatal,        ///< the server ended the session and said why
     idle_timeout,
     transaction_timeout,
-    statement_mode,        ///< a transaction block in statement mode
-    startup_rejected,      ///< the server refused a startup parameter
-    no_server,             ///< none could be had at sign-in (R16)
-    cancel_request,        ///< was only a CancelRequest
-    shutdown,              ///< the proxy drains (R15)
-    killed,                ///< by an operator
-    out_of_memory,         ///< a limit in bytes was exceeded
+    statement_mode,    ///< a transaction block in statement mode
+    startup_rejected,  ///< the server refused a startup parameter
+    no_server,         ///< none could be had at sign-in (R16)
+    cancel_request,    ///< was only a CancelRequest
+    shutdown,          ///< the proxy drains (R15)
+    killed,            ///< by an operator
+    out_of_memory,     ///< a limit in bytes was exceeded
 };
 
 [[nodiscard]] constexpr std::string_view to_string(end_reason reason) {

@@ -32,11 +32,11 @@ struct watch_rules {
 /// What the shell is to do with a host.
 struct host_errand {
     enum class what : std::uint8_t {
-        none,       ///< wait for what is under way
-        connect,    ///< open the monitor's connection, or ask whether there is an account to open it with
-        ask,        ///< send the probe
+        none,          ///< wait for what is under way
+        connect,       ///< open the monitor's connection, or ask whether there is an account to open it with
+        ask,           ///< send the probe
         try_to_write,  ///< send the statement that writes
-        reconnect,  ///< close the connection and open it anew: it no longer tells whether the host admits anybody
+        reconnect,     ///< close the connection and open it anew: it no longer tells whether the host admits anybody
     };
     what kind = what::none;
     std::chrono::steady_clock::time_point due{};
@@ -87,7 +87,8 @@ public:
     /// Forgets pauses and counts.
     void recover(const moment& at);
     /// New limits by reload; a pause that has been drawn is sat out.
-    void set_rules(const config::breaker_settings& rules, const config::connect_backoff_settings& backoff, const moment& at);
+    void set_rules(const config::breaker_settings& rules, const config::connect_backoff_settings& backoff,
+                   const moment& at);
 
     /// `urgent_since`: since when something waits for this cluster; empty: nothing does.
     [[nodiscard]] host_errand next(time_point now, std::optional<time_point> urgent_since) const;

@@ -30,8 +30,9 @@ in_doubt_judgement by_state(xact_state state, path why) {
 }
 
 bool restarted_cleanly(const commit_capture& captured, const in_doubt_facts& facts) {
-    return facts.host == captured.host && !facts.server.recovered_to && facts.server.timeline == captured.server.timeline &&
-           facts.server.statistics_since != 0 && facts.server.statistics_since == captured.server.statistics_since;
+    return facts.host == captured.host && !facts.server.recovered_to &&
+           facts.server.timeline == captured.server.timeline && facts.server.statistics_since != 0 &&
+           facts.server.statistics_since == captured.server.statistics_since;
 }
 
 /// Another life, perhaps of another server.
@@ -39,7 +40,8 @@ in_doubt_judgement judge_successor(const commit_capture& captured, const in_doub
     const bool promoted = facts.host != captured.host || facts.server.timeline != captured.server.timeline;
     const path before = promoted ? path::promoted_before_marker : path::crash_before_marker;
     const path after = promoted ? path::promoted_after_marker : path::crash_after_marker;
-    if (facts.server.recovered_to && *facts.server.recovered_to <= captured.marker) return {outcome::not_committed, before};
+    if (facts.server.recovered_to && *facts.server.recovered_to <= captured.marker)
+        return {outcome::not_committed, before};
     const bool has_marker = facts.inherited.upto && *facts.inherited.upto > captured.marker;
     switch (facts.state) {
         case xact_state::aborted: return {outcome::not_committed, has_marker ? after : path::never_committed};
@@ -69,10 +71,21 @@ std::string_view to_string(in_doubt_outcome what) {
 
 std::string_view to_string(in_doubt_path which) {
     static constexpr std::array<std::string_view, static_cast<std::size_t>(path::count)> names = {
-        "same_incarnation",       "clean_restart",         "crash_before_marker", "crash_after_marker",
-        "promoted_before_marker", "promoted_after_marker", "never_committed",     "waits",
-        "not_observed",           "more_than_one_step",    "two_primaries",       "other_system",
-        "contradiction",          "no_answer",             "timeout"};
+        "same_incarnation",
+        "clean_restart",
+        "crash_before_marker",
+        "crash_after_marker",
+        "promoted_before_marker",
+        "promoted_after_marker",
+        "never_committed",
+        "waits",
+        "not_observed",
+        "more_than_one_step",
+        "two_primaries",
+        "other_system",
+        "contradiction",
+        "no_answer",
+        "timeout"};
     return names[static_cast<std::size_t>(which)];
 }
 
@@ -80,8 +93,10 @@ in_doubt_judgement judge_in_doubt(const commit_capture& captured, const in_doubt
     if (!captured.known() || captured.server.started_at == 0 || facts.server.started_at == 0)
         return {outcome::unknown, path::no_answer};
     if (facts.two_primaries) return {outcome::unknown, path::two_primaries};
-    if (facts.state == xact_state::failed || facts.state == xact_state::forgotten) return {outcome::unknown, path::no_answer};
-    if (facts.host == captured.host && facts.server.is(captured.server)) return by_state(facts.state, path::same_incarnation);
+    if (facts.state == xact_state::failed || facts.state == xact_state::forgotten)
+        return {outcome::unknown, path::no_answer};
+    if (facts.host == captured.host && facts.server.is(captured.server))
+        return by_state(facts.state, path::same_incarnation);
     if (restarted_cleanly(captured, facts)) return by_state(facts.state, path::clean_restart);
     if (facts.server.system.empty() || facts.server.system != captured.server.system)
         return {outcome::unknown, path::other_system};

@@ -55,20 +55,20 @@ enum class in_doubt_outcome : std::uint8_t { committed, not_committed, ask_again
 
 /// What the judgement rests on, for log, metrics and events.
 enum class in_doubt_path : std::uint8_t {
-    same_incarnation,      ///< the server lives on: what it says of the number is final
-    clean_restart,         ///< shut down and started: the same
-    crash_before_marker,   ///< its recovery ended in front of the marker: the commit record is lost
-    crash_after_marker,    ///< the marker was recovered, so the number was not given again
+    same_incarnation,     ///< the server lives on: what it says of the number is final
+    clean_restart,        ///< shut down and started: the same
+    crash_before_marker,  ///< its recovery ended in front of the marker: the commit record is lost
+    crash_after_marker,   ///< the marker was recovered, so the number was not given again
     promoted_before_marker,
     promoted_after_marker,
-    never_committed,       ///< whatever happened in between: in no history that has its commit record would it be aborted
-    waits,                 ///< it is still in progress there
-    not_observed,          ///< the monitor has not seen this server yet
-    more_than_one_step,    ///< the number may have been given again meanwhile (T4)
+    never_committed,     ///< whatever happened in between: in no history that has its commit record would it be aborted
+    waits,               ///< it is still in progress there
+    not_observed,        ///< the monitor has not seen this server yet
+    more_than_one_step,  ///< the number may have been given again meanwhile (T4)
     two_primaries,
     other_system,
-    contradiction,         ///< the answers cannot all be true
-    no_answer,             ///< the question failed
+    contradiction,  ///< the answers cannot all be true
+    no_answer,      ///< the question failed
     timeout,
     count
 };

@@ -139,15 +139,15 @@ std::optional<std::size_t> lineage::origin_of(const watched& standby) const {
 bool lineage::streams_from(const watched& primary, const watched& standby) {
     const auto is_it = [&](const replica_row& each) {
         if (!standby.streams_as.slot.empty()) return each.slot == standby.streams_as.slot;
-        return !standby.streams_as.application_name.empty() && each.application_name == standby.streams_as.application_name;
+        return !standby.streams_as.application_name.empty() &&
+               each.application_name == standby.streams_as.application_name;
     };
     return std::count_if(primary.replicas.begin(), primary.replicas.end(), is_it) == 1;
 }
 
 void lineage::inherit(watched& to, std::size_t host, const incarnation& from, std::uint64_t upto) {
-    const auto at = std::find_if(to.inherited.begin(), to.inherited.end(), [&](const inheritance& each) {
-        return each.host == host && each.from.is(from);
-    });
+    const auto at = std::find_if(to.inherited.begin(), to.inherited.end(),
+                                 [&](const inheritance& each) { return each.host == host && each.from.is(from); });
     if (at != to.inherited.end()) {
         at->upto = std::max(at->upto, upto);
         return;

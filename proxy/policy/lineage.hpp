@@ -53,9 +53,9 @@ private:
         std::vector<replica_row> replicas;  // of a primary
         // of a standby
         replica_row streams_as;
-        std::uint32_t receiver = 0;     // the process that streams from the primary; one process, one connection
-        bool receiver_proven = false;   // and that it streams from the primary is shown
-        std::vector<sample> unproven;   // where it was; that it came from that primary is not shown yet
+        std::uint32_t receiver = 0;    // the process that streams from the primary; one process, one connection
+        bool receiver_proven = false;  // and that it streams from the primary is shown
+        std::vector<sample> unproven;  // where it was; that it came from that primary is not shown yet
     };
     static constexpr std::size_t max_unproven = 32;
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "config/config.hpp"
+
 #include "proxy/policy/sliding_count.hpp"
 
 #include <chrono>

@@ -11,7 +11,8 @@ service_mode judge_service(const cluster_view& seen, const service_rules& rules,
         case write_way::flow: return service_mode::normal;
         case write_way::held: return service_mode::holding;
         case write_way::off: return service_mode::read_only;
-        case write_way::failing: return rules.read_only && rules.breaker ? service_mode::read_only : service_mode::normal;
+        case write_way::failing:
+            return rules.read_only && rules.breaker ? service_mode::read_only : service_mode::normal;
         case write_way::missing: break;
     }
     const bool ends = rules.hold_timeout.count() > 0;

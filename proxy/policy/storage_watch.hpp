@@ -4,6 +4,7 @@
 #pragma once
 
 #include "config/config.hpp"
+
 #include "proxy/policy/breaker.hpp"
 #include "proxy/policy/loss_burst.hpp"
 

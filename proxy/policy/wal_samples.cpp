@@ -20,7 +20,8 @@ std::string_view trimmed(std::string_view text) {
 }
 
 bool starts_with_any(std::string_view text) {
-    return text.size() > 3 && (text[0] | 0x20) == 'a' && (text[1] | 0x20) == 'n' && (text[2] | 0x20) == 'y' && text[3] == ' ';
+    return text.size() > 3 && (text[0] | 0x20) == 'a' && (text[1] | 0x20) == 'n' && (text[2] | 0x20) == 'y' &&
+           text[3] == ' ';
 }
 
 }  // namespace
@@ -51,7 +52,8 @@ bool quorum_is_everybody(std::string_view synchronous_names) {
     const std::string_view text = trimmed(synchronous_names);
     if (!starts_with_any(text)) return false;
     const auto open = text.find('(');
-    if (open == std::string_view::npos || text.back() != ')' || text.find_first_of("*\"") != std::string_view::npos) return false;
+    if (open == std::string_view::npos || text.back() != ')' || text.find_first_of("*\"") != std::string_view::npos)
+        return false;
     const std::string_view number = trimmed(text.substr(4, open - 4));
     std::size_t wanted = 0;
     if (std::from_chars(number.data(), number.data() + number.size(), wanted).ec != std::errc{}) return false;

@@ -28,7 +28,8 @@ pool::checkout pool::take_idle(pool_time now) {
 }
 
 pool::checkout pool::take_idle_for(const pool_waiter& waiter, const pool_match& match, pool_time now) {
-    const auto found = std::find_if(idle_.rbegin(), idle_.rend(), [&](const auto* each) { return match(*each, waiter); });
+    const auto found =
+        std::find_if(idle_.rbegin(), idle_.rend(), [&](const auto* each) { return match(*each, waiter); });
     if (found == idle_.rend()) return {};
     pooled_server* server = *found;
     idle_.erase(std::next(found).base());
@@ -82,7 +83,8 @@ std::vector<pool_waiter*> pool::expired(pool_time now) {
 }
 
 pool_waiter* pool::next_waiter_for(const pooled_server& server, const pool_match& match) {
-    const auto found = std::find_if(waiters_.begin(), waiters_.end(), [&](const auto* each) { return match(server, *each); });
+    const auto found =
+        std::find_if(waiters_.begin(), waiters_.end(), [&](const auto* each) { return match(server, *each); });
     if (found == waiters_.end()) return nullptr;
     pool_waiter* first = *found;
     leave(*first);

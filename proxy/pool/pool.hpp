@@ -45,10 +45,10 @@ struct pool_rules {
 struct pooled_server {
     pool_time opened{};
     pool_time idle_since{};
-    pool_time retire_at{};      ///< lifetime with jitter; the epoch: never
+    pool_time retire_at{};  ///< lifetime with jitter; the epoch: never
     std::uint64_t generation = 0;
     bool permit_returned = false;  ///< to the pool, before it was closed
-    bool condemned = false;     ///< closed as soon as it is given back (reconnect, drain)
+    bool condemned = false;        ///< closed as soon as it is given back (reconnect, drain)
 };
 
 /// Someone who waits for a server. The owner derives from it.
@@ -57,11 +57,11 @@ struct pool_waiter {
     pool_time deadline{};
     pool_duration waits_at_most{};  ///< by its own wish (D40); 0: for hold_timeout
     bool queued = false;
-    bool noticed = false;                     ///< has been told that it waits
-    bool held = false;                        ///< nobody could be served when it began to wait: an outage or an order
+    bool noticed = false;  ///< has been told that it waits
+    bool held = false;     ///< nobody could be served when it began to wait: an outage or an order
     server_need need = server_need::primary;
-    std::uint64_t wrote_at = 0;               ///< cluster::newest_sample() when its session wrote last; 0: never (D28)
-    std::size_t ahead_bytes = 0;              ///< what it has sent ahead, as counted against hold.max_bytes
+    std::uint64_t wrote_at = 0;                ///< cluster::newest_sample() when its session wrote last; 0: never (D28)
+    std::size_t ahead_bytes = 0;               ///< what it has sent ahead, as counted against hold.max_bytes
     std::list<pool_waiter*>* queue = nullptr;  ///< of the pool that it waits in
     std::list<pool_waiter*>::iterator place;
 };
@@ -176,7 +176,7 @@ private:
     permit_counter& process_;
     std::vector<pooled_server*> idle_;  // back: most recently used
     std::list<pool_waiter*> waiters_;
-    std::size_t open_ = 0;              // of this worker, idle and busy
+    std::size_t open_ = 0;  // of this worker, idle and busy
     std::size_t dialling_ = 0;
     std::uint32_t failures_ = 0;
     std::uint64_t generation_ = 0;

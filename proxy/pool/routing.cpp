@@ -18,9 +18,7 @@ bool primary_withheld(const cluster_view& view) {
     return view.informed && (view.mode != service_mode::normal || !view.primary);
 }
 
-bool reads_on_standbys(const cluster_view& view) {
-    return view.mode != service_mode::normal && !view.readable.empty();
-}
+bool reads_on_standbys(const cluster_view& view) { return view.mode != service_mode::normal && !view.readable.empty(); }
 
 std::optional<std::size_t> standby_for(const cluster_view& view, std::uint64_t wrote_at) {
     if (!reads_on_standbys(view)) return std::nullopt;
@@ -48,7 +46,8 @@ bool is_current_primary(const cluster_view& view, std::size_t host, std::uint32_
     return view.primary ? *view.primary == host : view.held_by_operator;
 }
 
-role_news news_of(const cluster_view& view, std::size_t host, std::uint32_t timeline, cluster_view::time_point asked_at) {
+role_news news_of(const cluster_view& view, std::size_t host, std::uint32_t timeline,
+                  cluster_view::time_point asked_at) {
     if (!view.informed || host >= view.hosts.size()) return role_news::unknowable;
     if (!is_current_primary(view, host, timeline)) return role_news::changed;
     const host_view& seen = view.hosts[host];
@@ -57,7 +56,8 @@ role_news news_of(const cluster_view& view, std::size_t host, std::uint32_t time
 }
 
 bool is_readable(const cluster_view& view, std::size_t host) {
-    return reads_on_standbys(view) && std::find(view.readable.begin(), view.readable.end(), host) != view.readable.end();
+    return reads_on_standbys(view) &&
+           std::find(view.readable.begin(), view.readable.end(), host) != view.readable.end();
 }
 
 bool worth_dialling_at_once(const cluster_view& before, const cluster_view& now) {
@@ -67,7 +67,8 @@ bool worth_dialling_at_once(const cluster_view& before, const cluster_view& now)
     for (std::size_t host = 0; host < now.hosts.size(); ++host) {
         const bool knew = host < before.hosts.size();
         if (now.hosts[host].reachable && (!knew || !before.hosts[host].reachable)) return true;
-        if (now.hosts[host].breaker == breaker_state::closed && (!knew || before.hosts[host].breaker != breaker_state::closed))
+        if (now.hosts[host].breaker == breaker_state::closed &&
+            (!knew || before.hosts[host].breaker != breaker_state::closed))
             return true;
     }
     return false;

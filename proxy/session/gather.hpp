@@ -95,7 +95,7 @@ private:
     static constexpr std::size_t shrink_above = 256 * 1024;
 
     struct piece {
-        const char* data;    // nullptr: own_ at offset
+        const char* data;  // nullptr: own_ at offset
         std::size_t offset;
         std::size_t size;
     };

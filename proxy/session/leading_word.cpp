@@ -2,6 +2,7 @@
 #include "proxy/session/leading_word.hpp"
 
 #include "protocol/token_scan.hpp"
+
 #include "proxy/sql/transaction_text.hpp"
 
 namespace pgsteady {

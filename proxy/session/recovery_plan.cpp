@@ -169,7 +169,8 @@ bool only_begins(const sent_request& request) {
 bool begins_and_goes_on(const sent_request& request) {
     return !request.opaque && request.texts.size() > 1 && is_only_begin(request.texts.front()) &&
            std::none_of(request.texts.begin() + 1, request.texts.end(), [](const std::string& text) {
-               return contains_commit(text) || ends_transaction(text) || classify_statements(text).kind > statement_kind::writes;
+               return contains_commit(text) || ends_transaction(text) ||
+                      classify_statements(text).kind > statement_kind::writes;
            });
 }
 
@@ -273,7 +274,8 @@ private:
         if (answerable && facts_.commit.what == commit_evidence::read_only) return add(request_fate::commit_done);
         if (answerable && facts_.commit.what == commit_evidence::ask && facts_.may_retry)
             return add(request_fate::commit_read, {facts_.commit.reads});
-        if (!facts_.captured || !facts_.may_retry || !is_the_commit(sent_[at_])) return add(request_fate::commit_unknown);
+        if (!facts_.captured || !facts_.may_retry || !is_the_commit(sent_[at_]))
+            return add(request_fate::commit_unknown);
         add(request_fate::commit_resolve);
         plan_.requests.back().answerable = answerable;
     }

@@ -34,8 +34,8 @@ using statement_text = std::function<std::string_view(std::string_view name)>;
 /// The texts that an open transaction has executed, in order, from the frames of its answered requests. False: not all of
 /// them can be known from these. `as_of_begin`: text_of says what a name meant before the first of these frames, not what
 /// it means now; the last request may lack its end.
-[[nodiscard]] bool executed_texts(std::string_view frames, const statement_text& text_of,
-                                  std::vector<std::string>& out, bool as_of_begin = false);
+[[nodiscard]] bool executed_texts(std::string_view frames, const statement_text& text_of, std::vector<std::string>& out,
+                                  bool as_of_begin = false);
 
 enum class request_fate : std::uint8_t {
     again,              ///< sent again as it is: nothing of it can have remained
@@ -82,8 +82,9 @@ struct recovery_plan {
     std::vector<planned_request> requests;
     bool may_replay = false;  ///< the open transaction could be given again, as far as it has been answered
     bool replays = false;     ///< the open transaction is given again first
-    bool needs_fence = false;  ///< nothing may be sent before the lost server is known to do nothing of it any more (D24)
-    std::string obstacle;      ///< why a transaction is not given again, to follow "it"; empty: none was looked for
+    bool needs_fence =
+        false;             ///< nothing may be sent before the lost server is known to do nothing of it any more (D24)
+    std::string obstacle;  ///< why a transaction is not given again, to follow "it"; empty: none was looked for
     bool block_lost = false;  ///< from now on the client is in a transaction that is gone, until it ends it
 };
 

@@ -70,10 +70,10 @@ struct server_link {
     std::string cancel_key;
     std::string backend_name;  ///< host:port
     int server_version_num = 0;
-    std::string started_at;  ///< pg_postmaster_start_time(), part of the incarnation
+    std::string started_at;            ///< pg_postmaster_start_time(), part of the incarnation
     std::int64_t backend_started = 0;  ///< pg_stat_activity.backend_start in microseconds; 0: not known
-    std::size_t host = 0;    ///< index in the cluster's list
-    bool standby = false;    ///< it was in recovery when the connection was opened
+    std::size_t host = 0;              ///< index in the cluster's list
+    bool standby = false;              ///< it was in recovery when the connection was opened
     bool read_only_default =
         false;  ///< default_transaction_read_only was on at sign-in: the role's own, or the server's
     bool serializable_default = false;  ///< default_transaction_isolation was SERIALIZABLE then, or nobody knows
@@ -107,7 +107,7 @@ struct server_link {
 
     // what it said
     reported_ptr reported;
-    reported_ptr shown_of;           ///< of a standby: what a client is told instead of these values
+    reported_ptr shown_of;  ///< of a standby: what a client is told instead of these values
     reported_ptr shown;
     recovery_verdict verdict;        ///< how the connection is ending, once it is
     bool committed_locally = false;  ///< cut short in its wait for a standby: what it was committing is committed

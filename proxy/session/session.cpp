@@ -105,7 +105,8 @@ void session::on_server(server_link& link) {
 }
 
 bool session::idle() const {
-    return link_ == nullptr ? !lost_transaction_ && !redoing_ && (!waiting_ || only_listens_) : link_->at_rest() && !segment_open_;
+    return link_ == nullptr ? !lost_transaction_ && !redoing_ && (!waiting_ || only_listens_)
+                            : link_->at_rest() && !segment_open_;
 }
 
 bool session::in_transaction() const {

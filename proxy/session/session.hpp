@@ -63,7 +63,7 @@ struct session_tables {
     /// If set, is asked before anything that was sent is sent again: the retry budget (recovery.md 2.11).
     std::function<bool()> may_retry;
     journal_budget journals;  ///< of all open transactions (replay.max_total)
-    gather to_client;  ///< output of the event being handled; flushed by the shell right after it
+    gather to_client;         ///< output of the event being handled; flushed by the shell right after it
     gather to_server;
     std::uint64_t next_token;  ///< identities of unnamed statements and sessions, unique among all workers
 };
@@ -91,11 +91,11 @@ struct pool_facts {
     bool only_standbys = false;  ///< all its hosts are, and nothing is to be made of that: they get whatever comes (D1)
 
     // Recovery. All of it is looked at after a failure only, but for retry.result_hold.
-    bool recovers = true;          ///< the kill switch `recovery.enabled`
-    bool replays = false;          ///< interrupted transactions are given again (replay.enabled, and all that it needs)
+    bool recovers = true;  ///< the kill switch `recovery.enabled`
+    bool replays = false;  ///< interrupted transactions are given again (replay.enabled, and all that it needs)
     std::uint32_t replay_attempts = 5;
-    bool guards = true;            ///< proven reads are sent again under READ ONLY (D20)
-    catalogue_facts catalogue;     ///< what proofs have learned; its time is set by its owner
+    bool guards = true;         ///< proven reads are sent again under READ ONLY (D20)
+    catalogue_facts catalogue;  ///< what proofs have learned; its time is set by its owner
     /// A number that grows with every change of the database's schema that anybody's session has seen. Empty: always 0.
     std::function<std::uint64_t()> schema_version;
     config::retry_settings retry;  ///< attempts, conflicts, result hold (D26)
@@ -148,9 +148,9 @@ struct session_actions {
     bool asks_role = false;     ///< the same, and nothing more of it is taken before on_role(); ask the monitor (D21)
     bool not_primary = false;   ///< the server says that it is no primary, or not any more (25006)
     bool listen_later = false;  ///< no server was to be had to listen on: resume_listening() after a pause
-    bool storage_failing = false;  ///< the server has met a full or failing disk (53100, 58030)
+    bool storage_failing = false;                          ///< the server has met a full or failing disk (53100, 58030)
     std::optional<std::chrono::milliseconds> ask_later{};  ///< resume_resolving() after so long
-    bool conflict = false;      ///< with take_back: because of 40001 or 40P01, so others are at it, too
+    bool conflict = false;  ///< with take_back: because of 40001 or 40P01, so others are at it, too
     end_reason reason = end_reason::none;
 };
 
@@ -160,24 +160,24 @@ struct request_report {
     std::uint32_t requests = 0;      ///< ReadyForQuery frames given to the client
     std::uint32_t transactions = 0;  ///< of them those that ended outside of a transaction block
     std::uint32_t errors = 0;
-    bool wrote = false;          ///< as far as tags tell (D28)
-    bool seldom = false;         ///< something of what follows, `what` apart, is set
-    std::uint32_t restores = 0;  ///< times that settings were brought to a server
-    std::uint32_t pins = 0;      ///< times that a reason to keep the server came up
-    std::uint32_t retries = 0;   ///< requests that are sent again
-    std::uint32_t reads_again = 0;  ///< and of these the reads
-    std::uint32_t commits_pending = 0;  ///< COMMITs that a server is asked about
-    std::uint32_t captures = 0;  ///< transactions whose number was captured
-    bool changed_schema = false; ///< CREATE, ALTER, DROP or the like has been, or may have been, committed
-    std::uint32_t proofs_asked = 0;  ///< questions that the catalogue was asked (D20)
-    std::uint32_t proofs_known = 0;  ///< reads that were proven without one, by what was known
-    std::uint32_t withheld = 0;  ///< requests that were not sent again, since servers crash under them (R10)
+    bool wrote = false;                   ///< as far as tags tell (D28)
+    bool seldom = false;                  ///< something of what follows, `what` apart, is set
+    std::uint32_t restores = 0;           ///< times that settings were brought to a server
+    std::uint32_t pins = 0;               ///< times that a reason to keep the server came up
+    std::uint32_t retries = 0;            ///< requests that are sent again
+    std::uint32_t reads_again = 0;        ///< and of these the reads
+    std::uint32_t commits_pending = 0;    ///< COMMITs that a server is asked about
+    std::uint32_t captures = 0;           ///< transactions whose number was captured
+    bool changed_schema = false;          ///< CREATE, ALTER, DROP or the like has been, or may have been, committed
+    std::uint32_t proofs_asked = 0;       ///< questions that the catalogue was asked (D20)
+    std::uint32_t proofs_known = 0;       ///< reads that were proven without one, by what was known
+    std::uint32_t withheld = 0;           ///< requests that were not sent again, since servers crash under them (R10)
     std::uint32_t replays = 0;            ///< transactions that were given again, to the end
     std::uint32_t replays_different = 0;  ///< and whose answers were others (R05)
     std::uint32_t replays_failed = 0;     ///< and that could not be given to the end
     std::uint32_t replays_refused = 0;    ///< for which there was an obstacle
     std::uint32_t replayed_requests = 0;
-    std::uint32_t resumes = 0;            ///< answers delivered in part, and continued
+    std::uint32_t resumes = 0;  ///< answers delivered in part, and continued
     std::uint32_t resumes_different = 0;
     std::uint32_t lost[4] = {};  ///< requests answered with R04, R06, R07, R08
     operation what = operation::other;
@@ -518,13 +518,13 @@ private:
     bool lost_commits_ = false;      // its end is a COMMIT that is as good as done
     bool error_in_request_ = false;  // since the last ReadyForQuery
     bool remembering_texts_ = false;
-    bool delivered_ = false;         // something of the current request reached the client
-    bool touched_ = false;           // the ledger changed in the open transaction
-    bool perhaps_kept_ = false;      // and a COMMIT stood in the same string: losing the server may not undo it
-    bool uncertain_ = false;         // and only the server knows to what
-    bool has_wishes_ = false;        // extra::wishes is about the open transaction
-    bool wishes_unsure_ = false;     // it was rolled back, perhaps to a savepoint; the text has not been looked at
-    bool forward_large_ = false;     // the large client frame in passage goes to the server
+    bool delivered_ = false;      // something of the current request reached the client
+    bool touched_ = false;        // the ledger changed in the open transaction
+    bool perhaps_kept_ = false;   // and a COMMIT stood in the same string: losing the server may not undo it
+    bool uncertain_ = false;      // and only the server knows to what
+    bool has_wishes_ = false;     // extra::wishes is about the open transaction
+    bool wishes_unsure_ = false;  // it was rolled back, perhaps to a savepoint; the text has not been looked at
+    bool forward_large_ = false;  // the large client frame in passage goes to the server
     bool large_is_query_ = false;
     bool schema_touched_ = false;    // by the open transaction, or the request at hand
     char last_tag_ = 0;              // 'C'ommit, 'R'ollback or 0: what the last tag was
@@ -550,19 +550,19 @@ private:
     bool needs_primary_ = false;  // the request at hand was refused by a standby, or by what has become one
     enum class role_question : std::uint8_t { none, asked, unchanged, changed };
     role_question role_ = role_question::none;  // of a server that has just refused to write
-    bool moved_ = false;                 // the request at hand has been sent to a new primary for that, once
-    std::string_view offered_;           // inside on_client_bytes(): from the frame at hand on
-    bool taking_ = false;                // inside on_client_bytes()
-    bool client_flushed_ = false;        // it wants what there is of the segment's answer
-    bool copying_out_ = false;           // the answer at hand is COPY data
-    bool conflict_ = false;              // the request was rolled back by 40001 or 40P01, and will be sent again
-    std::uint32_t attempts_ = 0;         // how often the request at hand was sent again
-    std::size_t complete_at_ = 0;        // where in the output of this event the last complete answer ends
-    std::uint64_t rows_ = 0;             // of the answer at hand
-    std::uint64_t copied_ = 0;           // bytes of COPY data
-    std::uint32_t names_pending_ = 0;    // messages that change the client's names, outcome not known yet
-    std::uint32_t effects_pending_ = 0;  // statements with effects whose outcome is not known yet
-    std::uint32_t completed_ = 0;        // statements of the Query in progress that have completed
+    bool moved_ = false;                        // the request at hand has been sent to a new primary for that, once
+    std::string_view offered_;                  // inside on_client_bytes(): from the frame at hand on
+    bool taking_ = false;                       // inside on_client_bytes()
+    bool client_flushed_ = false;               // it wants what there is of the segment's answer
+    bool copying_out_ = false;                  // the answer at hand is COPY data
+    bool conflict_ = false;                     // the request was rolled back by 40001 or 40P01, and will be sent again
+    std::uint32_t attempts_ = 0;                // how often the request at hand was sent again
+    std::size_t complete_at_ = 0;               // where in the output of this event the last complete answer ends
+    std::uint64_t rows_ = 0;                    // of the answer at hand
+    std::uint64_t copied_ = 0;                  // bytes of COPY data
+    std::uint32_t names_pending_ = 0;           // messages that change the client's names, outcome not known yet
+    std::uint32_t effects_pending_ = 0;         // statements with effects whose outcome is not known yet
+    std::uint32_t completed_ = 0;               // statements of the Query in progress that have completed
     std::uint32_t pins_ = 0;
     std::uint32_t pins_of_transaction_ = 0;  // those of them that go with the open transaction if it is rolled back
     bool relisten_ = false;                  // the next server is to listen to the client's channels
@@ -642,11 +642,12 @@ private:
     // Rarely used state, allocated when needed.
     struct extra {
         std::unique_ptr<replay_state> replay;
-        digest_value resumed;                  // what had been delivered of the answer that is resumed
-        std::optional<error_fields> told_why;  // why the transaction is lost, if that is known better than by its server
-        std::vector<std::string> names_made;   // by the open transaction
-        named_statements names_gone;           // and deallocated
-        std::uint32_t replays_tried = 0;       // of the transaction at hand
+        digest_value resumed;  // what had been delivered of the answer that is resumed
+        std::optional<error_fields>
+            told_why;                         // why the transaction is lost, if that is known better than by its server
+        std::vector<std::string> names_made;  // by the open transaction
+        named_statements names_gone;          // and deallocated
+        std::uint32_t replays_tried = 0;      // of the transaction at hand
         listening_state listening;
         std::map<std::string, effects_ptr, std::less<>> portals;  // portals whose execution has effects
         std::vector<std::string> lent;                            // names lent to Executes of the open segment
@@ -658,19 +659,19 @@ private:
         token_scanner scanner;
         std::vector<std::pair<std::string, std::string>> former_names;  // server's and client's, of statements undone
         std::string withheld;                                           // the unfinished result (D26)
-        std::string finished_texts;  // see remember_texts()
+        std::string finished_texts;                                     // see remember_texts()
         std::string taken_back;
-        local_wishes wishes;      // SET LOCAL pgsteady.*
+        local_wishes wishes;           // SET LOCAL pgsteady.*
         commit_judgement lost_reader;  // of the transaction that died while its client was silent
-        settings_ptr chosen;      // what the lost transaction had set, if its COMMIT turns out to be done
-        std::string late_notice;  // goes before the tag of a COMMIT that is answered here
-        std::deque<redo> redos;   // what becomes of what was taken back, in order
-        settings_ptr guarded;     // desired_, read-only
+        settings_ptr chosen;           // what the lost transaction had set, if its COMMIT turns out to be done
+        std::string late_notice;       // goes before the tag of a COMMIT that is answered here
+        std::deque<redo> redos;        // what becomes of what was taken back, in order
+        settings_ptr guarded;          // desired_, read-only
         std::unique_ptr<read_proof> proof;
         std::size_t proven = 0;              // of the first redo's texts
         error_fields guard_error;            // for a statement that turns out to write under the guard
         std::vector<std::string> new_names;  // prepared since the last ReadyForQuery
-        named_statements gone_names;           // and deallocated
+        named_statements gone_names;         // and deallocated
         std::vector<std::vector<std::optional<std::string>>> proof_rows;
         std::vector<std::optional<std::string>> captured_row;
         std::string asked_sqlstate;  // of a capture or question that failed

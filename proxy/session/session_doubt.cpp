@@ -27,7 +27,8 @@ constexpr std::string_view sync_frame("S\0\0\0\4", 5);
 constexpr std::string_view capture_sql =
     "SELECT x::pg_catalog.text, CASE WHEN x IS NOT NULL THEN "
     "pg_catalog.pg_logical_emit_message(true, 'pgsteady', '')::pg_catalog.text END "
-    "FROM pg_catalog.txid_current_if_assigned() AS x /* pgsteady: which transaction is this, should its COMMIT be lost */";
+    "FROM pg_catalog.txid_current_if_assigned() AS x /* pgsteady: which transaction is this, should its COMMIT be lost "
+    "*/";
 constexpr std::string_view forced_capture_sql =
     "SELECT pg_catalog.txid_current()::pg_catalog.text, "
     "pg_catalog.pg_logical_emit_message(true, 'pgsteady', '')::pg_catalog.text "
@@ -43,8 +44,8 @@ statement_ptr statement_of(unsigned worker, std::string_view kind, std::string_v
 
 /// Tags of what has no part in what a COMMIT makes last.
 bool is_harmless_tag(std::string_view tag) {
-    for (const std::string_view word : {"SAVEPOINT", "RELEASE", "DECLARE", "CLOSE", "PREPARE", "DEALLOCATE", "EXPLAIN", "LISTEN",
-                                        "UNLISTEN", "LOCK", "MOVE", "CHECKPOINT"})
+    for (const std::string_view word : {"SAVEPOINT", "RELEASE", "DECLARE", "CLOSE", "PREPARE", "DEALLOCATE", "EXPLAIN",
+                                        "LISTEN", "UNLISTEN", "LOCK", "MOVE", "CHECKPOINT"})
         if (tag.starts_with(word)) return true;
     return false;
 }
@@ -71,7 +72,8 @@ void session::note_write(std::string_view tag) {
     transaction_trace& trace = link_->trace;
     if (report_.what == op::commit || tag.starts_with("PREPARE TRANSACTION")) {
         trace = {};
-    } else if (report_.what == op::rollback) {  // to a savepoint, or another transaction begins: the number may be another
+    } else if (report_.what ==
+               op::rollback) {  // to a savepoint, or another transaction begins: the number may be another
         trace.asked = trace.flushed = false;
         trace.xid = 0;
     } else if (report_.what != op::other || !is_harmless_tag(tag)) {
@@ -215,8 +217,8 @@ void session::on_captured(const reply_note& note, outcome how) {
 bool session::can_resolve() const {
     const server_link& link = *link_;
     const bool listens = extra_ != nullptr && !extra_->listening.changes.empty();
-    return pool_.resolves && link.trace.xid != 0 && link.transaction_status == 'T' && link.life.started_at != 0 && !uncertain_ &&
-           !listens;
+    return pool_.resolves && link.trace.xid != 0 && link.transaction_status == 'T' && link.life.started_at != 0 &&
+           !uncertain_ && !listens;
 }
 
 /// The first request in line is a COMMIT that a server is asked about.
@@ -231,7 +233,8 @@ void session::begin_resolving(redo& front, std::string_view words, std::string_v
     doubtful_commit& doubt = more().doubt;
     doubt = {};
     doubt.captured = {link.trace.xid, link.trace.marker, link.host, link.life};
-    if (doubt.captured.server.system.empty() && pool_.system_of) doubt.captured.server.system = pool_.system_of(link.host);
+    if (doubt.captured.server.system.empty() && pool_.system_of)
+        doubt.captured.server.system = pool_.system_of(link.host);
     doubt.words = words;
     doubt.incident = incident;
     front.why = client_errors::commit_unknown(words, incident, std::to_string(link.trace.xid));
@@ -302,9 +305,7 @@ void session::conclude_resolving(const in_doubt_facts& facts, const in_doubt_jud
             front.why = client_errors::transaction_lost("its COMMIT was not carried out", e.doubt.incident);
             ++seldom().lost[0];
             break;
-        default:
-            front.fate = request_fate::commit_unknown;
-            ++seldom().lost[2];
+        default: front.fate = request_fate::commit_unknown; ++seldom().lost[2];
     }
     e.chosen = nullptr;
     e.late_notice.clear();

@@ -1,10 +1,10 @@
 // Parse, Bind, Describe, Execute and Close: names of statements are the client's on one side and
 // shared ones on the other (P23-P29, D14). See session.hpp.
-#include "proxy/session/leading_word.hpp"
-#include "proxy/session/session.hpp"
-
 #include "protocol/frame.hpp"
 #include "protocol/wire.hpp"
+
+#include "proxy/session/leading_word.hpp"
+#include "proxy/session/session.hpp"
 #include "proxy/sql/statement_effects.hpp"
 
 #include <algorithm>
@@ -61,8 +61,9 @@ bool session::names_unsettled() const { return names_pending_ > 0 && link_->trac
 bool session::unnamed_unsettled() const {
     if (link_->notes.empty() || link_->tracker.client_readies_owed() == 0) return false;
     return std::any_of(link_->notes.begin(), link_->notes.end(), [](const reply_note& each) {
-        const bool replaces = each.what == reply_note::about::client_unnamed || each.what == reply_note::about::plain_query ||
-                              each.what == reply_note::about::query || each.what == reply_note::about::injected_unnamed;
+        const bool replaces = each.what == reply_note::about::client_unnamed ||
+                              each.what == reply_note::about::plain_query || each.what == reply_note::about::query ||
+                              each.what == reply_note::about::injected_unnamed;
         return replaces && each.token != each.link_token;
     });
 }
@@ -111,7 +112,8 @@ session::taken session::on_parse_unnamed(const client_frame& frame, std::string_
 /// replaced then lives on: true, and a note of it for the message.
 bool session::note_unnamed() {
     if (link_->tracker.empty() && !link_->tracker.skipping()) return false;
-    reply_note note{reply_note::about::client_unnamed, unnamed_tail_, nullptr, nullptr, unnamed_effects_, unnamed_token_};
+    reply_note note{
+        reply_note::about::client_unnamed, unnamed_tail_, nullptr, nullptr, unnamed_effects_, unnamed_token_};
     note.link_token = link_->unnamed_token;
     link_->notes.push_back(std::move(note));
     return true;
@@ -243,7 +245,8 @@ session::taken session::on_bind(const client_frame& frame) {
     if (name.empty() ? unnamed_unsettled() : names_unsettled()) return taken::wait;
     evict_statements();
     const statement_ptr statement = name.empty() ? nullptr : find_statement(name);
-    if (statement != nullptr ? statement->commits : name.empty() && unnamed_commits_) capture_before_commit(segment_open_);
+    if (statement != nullptr ? statement->commits : name.empty() && unnamed_commits_)
+        capture_before_commit(segment_open_);
     segment_open_ = true;
     if (name.empty()) {
         own_executed(unnamed_effects_);

@@ -24,8 +24,7 @@ bool session::restore() {
     ++seldom().restores;
     tables_.to_server.copy(query_frame(restore_sql(changes)));
     link_->applied = target();
-    for (const setting_difference& each : changes)
-        link_->own_settings_lost |= !each.value && is_own_setting(each.name);
+    for (const setting_difference& each : changes) link_->own_settings_lost |= !each.value && is_own_setting(each.name);
     const bool takes_rights = desired_->find("role") != nullptr || desired_->find("session_authorization") != nullptr;
     const bool for_proof = asks_about_commit();
     const bool special = guarding_ || confined_ || for_proof || takes_rights;

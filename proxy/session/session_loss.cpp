@@ -120,7 +120,8 @@ statement_text session::text_lookup() const {
 /// Of the request that is complete now: the first of those that are kept without an answer.
 void session::remember_finished_texts() {
     std::vector<sent_request> sent;
-    if (!link_->kept_complete || !split_requests(link_->kept_requests, link_->kept_answered, text_lookup(), sent) || sent.empty())
+    if (!link_->kept_complete || !split_requests(link_->kept_requests, link_->kept_answered, text_lookup(), sent) ||
+        sent.empty())
         return;
     std::string& all = more().finished_texts;
     for (const std::string& each : sent.front().texts) all += (all.empty() ? "" : "; ") + each;

@@ -278,7 +278,8 @@ void session::on_error_reply(std::string_view frame, bool forward) {
             more().restore_error = std::move(fields);
         return;
     }
-    if (fields.sqlstate == sqlstate::in_failed_sql_transaction && extra_ != nullptr && !extra_->capture_error.sqlstate.empty()) {
+    if (fields.sqlstate == sqlstate::in_failed_sql_transaction && extra_ != nullptr &&
+        !extra_->capture_error.sqlstate.empty()) {
         ++report_.errors;  // what has failed the transaction was hidden from the client, but for this
         return emit_error(std::exchange(extra_->capture_error, {}));
     }
@@ -310,11 +311,13 @@ void session::on_read_only_error(std::string_view frame, error_fields& fields) {
         actions_.not_primary = found == role_question::none && !refuses_writes_itself();
         if (found != role_question::changed) return tables_.to_client.view(frame);
         if (link_->transaction_status != 'I' || began_within_)
-            return emit_error(client_errors::role_changed(incident_of("the server of a transaction is not the primary any more")));
+            return emit_error(
+                client_errors::role_changed(incident_of("the server of a transaction is not the primary any more")));
         if (!std::exchange(moved_, true)) needs_primary_ = conflict_ = true;
         return tables_.to_client.view(frame);
     }
-    if (link_->transaction_status == 'I' && !confined_ && pool_.service != service_mode::read_only) needs_primary_ = conflict_ = true;
+    if (link_->transaction_status == 'I' && !confined_ && pool_.service != service_mode::read_only)
+        needs_primary_ = conflict_ = true;
     const std::string_view said = fields.message;
     constexpr std::string_view before = "cannot execute ";
     const std::size_t end = said.find(" in a read-only transaction");
@@ -434,7 +437,9 @@ void session::on_injected_frame(char type, std::string_view body) {
     wire_reader row(body);
     const auto columns = row.u16();
     if (what == about::proof) more().proof_rows.emplace_back();
-    auto& values = captured ? more().captured_row : what == about::proof ? more().proof_rows.back() : more().truth_values;
+    auto& values = captured               ? more().captured_row
+                   : what == about::proof ? more().proof_rows.back()
+                                          : more().truth_values;
     values.clear();
     for (std::uint16_t i = 0; columns && i < *columns; ++i) {
         const auto size = row.i32();

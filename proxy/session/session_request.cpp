@@ -398,7 +398,8 @@ void session::file_kept(char status) {
     }
     if (!link.tracker.empty()) return;
     if (status != 'I') {
-        if (link.kept_complete) link.journal.add(link.kept_requests, link.journal_from, pool_.journal_bytes, tables_.journals);
+        if (link.kept_complete)
+            link.journal.add(link.kept_requests, link.journal_from, pool_.journal_bytes, tables_.journals);
         else link.journal.give_up();
     }
     link.kept_requests.clear();

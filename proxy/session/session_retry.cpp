@@ -103,8 +103,8 @@ void session::schedule(const recovery_plan& plan, std::string_view words, std::s
         } else if (each.fate == request_fate::commit_resolve) {
             next.answerable = each.answerable;
             begin_resolving(next, words, incident);
-        } else if (each.fate != request_fate::again && each.fate != request_fate::again_in_block && each.fate != request_fate::in_lost_block &&
-                   each.fate != request_fate::commit_done) {
+        } else if (each.fate != request_fate::again && each.fate != request_fate::again_in_block &&
+                   each.fate != request_fate::in_lost_block && each.fate != request_fate::commit_done) {
             next.why = fate_error(each.fate, words, incident);
         }
         if (each.fate == request_fate::again || each.fate == request_fate::again_read ||
@@ -368,7 +368,8 @@ bool session::refuses_writes_itself() const {
 /// (D21): nothing of it is taken until then.
 bool session::waits_for_role(std::string_view frame) {
     if (role_ != role_question::none) return awaits_role();
-    if (!pool_.recovers || phase_ != phase::ready || link_->standby || guarding_ || moved_ || refuses_writes_itself()) return false;
+    if (!pool_.recovers || phase_ != phase::ready || link_->standby || guarding_ || moved_ || refuses_writes_itself())
+        return false;
     if (link_->tracker.empty() || link_->tracker.front().injected || pins_ != 0) return false;
     error_fields fields;
     (void)parse_error_fields(frame.substr(frame_header_size), fields);

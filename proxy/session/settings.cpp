@@ -10,8 +10,11 @@ namespace pgsteady {
 namespace {
 
 // Settings that a statement's plan or its very meaning depends on (P27).
-constexpr std::string_view planner_settings[] = {"search_path", "role", "session_authorization",
-                                                 "default_transaction_isolation", "default_transaction_read_only",
+constexpr std::string_view planner_settings[] = {"search_path",
+                                                 "role",
+                                                 "session_authorization",
+                                                 "default_transaction_isolation",
+                                                 "default_transaction_read_only",
                                                  "default_transaction_deferrable"};
 
 void append_part(std::string& out, std::string_view part) {
@@ -54,7 +57,8 @@ settings_ptr settings_table::of(std::vector<settings::pair> pairs) {
     std::vector<settings::pair> sorted;
     for (auto& [name, value] : pairs) {
         std::string folded = lower_case(name);
-        const auto same = std::find_if(sorted.begin(), sorted.end(), [&](const auto& each) { return each.first == folded; });
+        const auto same =
+            std::find_if(sorted.begin(), sorted.end(), [&](const auto& each) { return each.first == folded; });
         if (same != sorted.end()) same->second = std::move(value);
         else sorted.emplace_back(std::move(folded), std::move(value));
     }
@@ -180,7 +184,8 @@ std::string encoding_key(std::string_view encoding) {
 }  // namespace
 
 bool is_ascii(std::string_view text) {
-    return std::none_of(text.begin(), text.end(), [](char each) { return (static_cast<unsigned char>(each) & 0x80U) != 0; });
+    return std::none_of(text.begin(), text.end(),
+                        [](char each) { return (static_cast<unsigned char>(each) & 0x80U) != 0; });
 }
 
 bool is_utf8_encoding(std::string_view encoding) {
@@ -190,8 +195,8 @@ bool is_utf8_encoding(std::string_view encoding) {
 
 bool hides_backslash(std::string_view encoding) {
     static constexpr std::array<std::string_view, 17> kin = {
-        "sjis", "mskanji", "shiftjis", "win932", "windows932", "shiftjis2004", "big5",       "win950",  "windows950",
-        "gbk",  "win936",  "windows936", "gb18030", "uhc",      "win949",       "windows949", "johab"};
+        "sjis", "mskanji", "shiftjis",   "win932",  "windows932", "shiftjis2004", "big5",       "win950", "windows950",
+        "gbk",  "win936",  "windows936", "gb18030", "uhc",        "win949",       "windows949", "johab"};
     return std::find(kin.begin(), kin.end(), encoding_key(encoding)) != kin.end();
 }
 
@@ -206,7 +211,8 @@ std::string restore_sql(const std::vector<setting_difference>& changes) {
             continue;
         }
         sql += in_select ? "," : "SELECT ";
-        sql += "pg_catalog.set_config(" + ascii_expression(change.name) + ',' + ascii_expression(*change.value) + ",false)";
+        sql += "pg_catalog.set_config(" + ascii_expression(change.name) + ',' + ascii_expression(*change.value) +
+               ",false)";
         in_select = true;
     }
     return sql;

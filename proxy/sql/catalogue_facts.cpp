@@ -45,7 +45,8 @@ const std::vector<catalogue_facts::row>* catalogue_facts::find(part of, std::siz
 void catalogue_facts::learn(part of, std::size_t host, const sql_name& name, std::vector<row> rows) {
     std::string key = key_of(of, host, name);
     std::size_t cost = key.size() + entry_overhead;
-    for (const auto& [said, definition] : rows) cost += said.size() + (definition ? definition->size() : 0) + row_overhead;
+    for (const auto& [said, definition] : rows)
+        cost += said.size() + (definition ? definition->size() : 0) + row_overhead;
     if (cost > max_bytes_) return;
     if (const auto before = known_.find(key); before != known_.end()) {
         bytes_ -= before->second.cost;

@@ -12,8 +12,8 @@ using part = catalogue_facts::part;
 namespace {
 
 /// Which a SELECT may use without naming them: CASE, IN, USING, DISTINCT, ORDER BY, comparisons of rows.
-const std::vector<sql_name> implied_operators = {{"", "<", false},  {"", "<=", false}, {"", "<>", false},
-                                                 {"", "=", false},  {"", ">", false},  {"", ">=", false}};
+const std::vector<sql_name> implied_operators = {{"", "<", false}, {"", "<=", false}, {"", "<>", false},
+                                                 {"", "=", false}, {"", ">", false},  {"", ">=", false}};
 
 bool is_ascii(std::string_view text) {
     return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
@@ -53,7 +53,9 @@ struct read_proof::tally {
     explicit tally(const question& asked)
         : functions(asked.functions.size()), operators(asked.operators.size()), relations(asked.relations.size()) {}
     [[nodiscard]] bool complete() const {
-        const auto all = [](const std::vector<bool>& each) { return std::find(each.begin(), each.end(), false) == each.end(); };
+        const auto all = [](const std::vector<bool>& each) {
+            return std::find(each.begin(), each.end(), false) == each.end();
+        };
         return all(functions) && all(operators) && all(relations);
     }
     std::vector<bool> functions;
@@ -233,7 +235,8 @@ bool read_proof::judge(const row& each, tally& answered) {
     }
 }
 
-bool read_proof::judge_relation(const sql_name& name, std::string_view kind, const std::optional<std::string>& definition) {
+bool read_proof::judge_relation(const sql_name& name, std::string_view kind,
+                                const std::optional<std::string>& definition) {
     if (kind == "missing" && name.maybe_cte) return true;
     if (kind == "r" || kind == "p" || kind == "m") return true;
     if (kind == "v") return judge_definition("", definition);

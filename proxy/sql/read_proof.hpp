@@ -47,19 +47,20 @@ public:
     /// The question could not be asked, or ended in an error.
     void failed();
 
-    static constexpr std::size_t max_rounds = 9;         ///< the text itself, and views below views eight deep
-    static constexpr std::size_t max_names = 512;        ///< functions, operators, relations and attributes, all rounds
-    static constexpr std::size_t max_name_bytes = 255;   ///< of one name; PostgreSQL cuts at 63
-    static constexpr std::size_t max_definition = 64U * 1024U;   ///< bytes of one view's definition
-    static constexpr std::size_t max_definitions = 512U * 1024U; ///< bytes of all
-    static constexpr std::size_t max_domain_checks = 256;        ///< in the whole database
+    static constexpr std::size_t max_rounds = 9;        ///< the text itself, and views below views eight deep
+    static constexpr std::size_t max_names = 512;       ///< functions, operators, relations and attributes, all rounds
+    static constexpr std::size_t max_name_bytes = 255;  ///< of one name; PostgreSQL cuts at 63
+    static constexpr std::size_t max_definition = 64U * 1024U;    ///< bytes of one view's definition
+    static constexpr std::size_t max_definitions = 512U * 1024U;  ///< bytes of all
+    static constexpr std::size_t max_domain_checks = 256;         ///< in the whole database
     static constexpr std::size_t max_query_bytes = 512U * 1024U;
 
 private:
     /// What one round asks. The position of a name is its number in the answer.
     struct question {
         [[nodiscard]] bool empty() const {
-            return functions.empty() && operators.empty() && relations.empty() && harmless.empty() && attributes.empty();
+            return functions.empty() && operators.empty() && relations.empty() && harmless.empty() &&
+                   attributes.empty();
         }
         std::vector<sql_name> functions;
         std::vector<sql_name> operators;
@@ -93,8 +94,8 @@ private:
     std::size_t rounds_ = 0;
     std::size_t names_ = 0;
     std::size_t definition_bytes_ = 0;
-    bool whole_ascii_ = true;   // all texts seen so far
-    bool names_ascii_ = true;   // all names in them
+    bool whole_ascii_ = true;  // all texts seen so far
+    bool names_ascii_ = true;  // all names in them
     bool encoding_known_ = false;
     std::string client_encoding_;
     std::string server_encoding_;

@@ -22,9 +22,9 @@ std::string qualified(std::string_view text) {
     }};
     std::string out;
     for (std::size_t at = 0; at < text.size();) {
-        const auto* const found = std::find_if(abbreviations.begin(), abbreviations.end(), [&](const abbreviation& each) {
-            return text.substr(at).starts_with(each.is);
-        });
+        const auto* const found =
+            std::find_if(abbreviations.begin(), abbreviations.end(),
+                         [&](const abbreviation& each) { return text.substr(at).starts_with(each.is); });
         out += found == abbreviations.end() ? text.substr(at, 1) : found->stands_for;
         at += found == abbreviations.end() ? 1 : found->is.size();
     }

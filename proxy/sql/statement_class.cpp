@@ -40,12 +40,12 @@ constexpr std::array<std::string_view, 17> denied_functions = {
 /// The second half runs SQL that it is given as text or reads relations that it is given by name; some of those are
 /// declared STABLE (table_to_xml, tablefunc's crosstab and connectby, xml2's xpath_table).
 constexpr std::array<std::string_view, 22> denied_prefixes = {
-    "pg_advisory_", "pg_try_advisory_", "lo_",           "dblink",          "pg_terminate_",
-    "pg_cancel_",   "pg_create_",       "pg_drop_",      "pg_replication_", "pg_logical_slot_",
-    "query_to_xml", "pg_stat_reset",    "pg_backup_",    "pg_copy_",
+    "pg_advisory_",  "pg_try_advisory_", "lo_",           "dblink",          "pg_terminate_",
+    "pg_cancel_",    "pg_create_",       "pg_drop_",      "pg_replication_", "pg_logical_slot_",
+    "query_to_xml",  "pg_stat_reset",    "pg_backup_",    "pg_copy_",
 
-    "cursor_to_xml", "table_to_xml",    "schema_to_xml", "database_to_xml", "crosstab",
-    "connectby",     "xpath_table",     "ts_stat",
+    "cursor_to_xml", "table_to_xml",     "schema_to_xml", "database_to_xml", "crosstab",
+    "connectby",     "xpath_table",      "ts_stat",
 };
 
 bool is_denied(std::string_view name) {

@@ -45,7 +45,7 @@ struct statement_class {
     std::vector<sql_name> operators;  ///< "+" and the like: each stands for a function, too; not those that are implied
     std::vector<sql_name> relations;  ///< tables and views
     std::vector<sql_name> harmless;   ///< those left out of `functions`, called without a schema: may be somebody's own
-    std::vector<sql_name> attributes; ///< a of t.a and (t).a, which is a call of a(t) if t has no such column
+    std::vector<sql_name> attributes;  ///< a of t.a and (t).a, which is a call of a(t) if t has no such column
 
     bool denied_function = false;  ///< calls a function known to have effects (nextval, pg_notify, lo_…, …)
     bool locks_rows = false;       ///< FOR UPDATE, FOR SHARE, …

@@ -1,11 +1,11 @@
 // See client_connection.hpp. Sign-in is in client_sign_in.cpp.
-#include "proxy/session/redact.hpp"
-#include "proxy/sql/normalized.hpp"
 #include "proxy/worker/client_connection.hpp"
 
 #include "proxy/policy/client_errors.hpp"
 #include "proxy/policy/client_timeouts.hpp"
 #include "proxy/policy/retry_schedule.hpp"
+#include "proxy/session/redact.hpp"
+#include "proxy/sql/normalized.hpp"
 #include "proxy/sql/statement_effects.hpp"
 #include "proxy/worker/local_pool.hpp"
 #include "proxy/worker/log.hpp"
@@ -131,7 +131,8 @@ void client_connection::converse(std::string_view in) {
 
 /// Offers what the client had sent ahead.
 void client_connection::offer_pending() {
-    if (closed_ || pausing_ || awaiting_fence_ || pending_in_.empty() || session_ == nullptr || !session_->ready()) return;
+    if (closed_ || pausing_ || awaiting_fence_ || pending_in_.empty() || session_ == nullptr || !session_->ready())
+        return;
     const std::string ahead = std::move(pending_in_);
     pending_in_.clear();
     converse(ahead);
@@ -361,10 +362,12 @@ void client_connection::server_lost(std::string_view words) {
 }
 
 /// What the lost server may still be doing is brought to its end, after the client has been served.
-void client_connection::fence_lost(lost_backend whom, fence_facts what, const request_report& done, std::string incident) {
+void client_connection::fence_lost(lost_backend whom, fence_facts what, const request_report& done,
+                                   std::string incident) {
     const std::uint32_t commits = done.lost[2] + done.lost[3] + done.commits_pending;
     const bool told_nothing = session_->ended();  // its requests had no fate
-    what.only_reads = !told_nothing && commits + done.lost[0] == 0 && done.retries == done.reads_again && what.may_commit;
+    what.only_reads =
+        !told_nothing && commits + done.lost[0] == 0 && done.retries == done.reads_again && what.may_commit;
     what.may_commit = told_nothing || commits > 0;
     if (awaiting_fence_) return await_fence(std::move(whom), need_of(what), std::move(incident));
     pool_->fence(std::move(whom), need_of(what), std::move(incident));
@@ -447,12 +450,15 @@ bool client_connection::is_slow(pool_time now) const {
 
 /// D39: without constants; what PostgreSQL's grammar does not know has no text here.
 void client_connection::log_slow(pool_time now) {
-    const auto milliseconds = [](pool_duration time) { return std::chrono::duration<double, std::milli>(time).count(); };
+    const auto milliseconds = [](pool_duration time) {
+        return std::chrono::duration<double, std::milli>(time).count();
+    };
     const std::string texts = session_->take_texts();
     const std::string shown = redacted(normalized_statement(texts));
     log::warning("slow statement: {:.1f} ms, the last {:.1f} of them its result; client {} ({}@{}) on {}: {}",
-                 milliseconds(now - active_since_), first_byte_at_ != pool_time{} ? milliseconds(now - first_byte_at_) : 0.0, serial_,
-                 user_, database_, server_ != nullptr ? server_->link.backend_name : std::string("a server that is gone"),
+                 milliseconds(now - active_since_),
+                 first_byte_at_ != pool_time{} ? milliseconds(now - first_byte_at_) : 0.0, serial_, user_, database_,
+                 server_ != nullptr ? server_->link.backend_name : std::string("a server that is gone"),
                  shown.empty() ? fmt::format("(a text of {} bytes that cannot be shown)", texts.size()) : shown);
 }
 

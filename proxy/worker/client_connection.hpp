@@ -169,8 +169,8 @@ private:
     net::timer_id result_timer_;  ///< retry.result_hold_time
     net::timer_id role_timer_;    ///< the next look at what the monitor says of the server (D21)
     pool_time role_asked_at_{};
-    std::uint32_t retried_ = 0;   ///< requests that are being sent again
-    pool_time first_byte_at_{};   ///< of the reply to that request; the epoch: none has come
+    std::uint32_t retried_ = 0;  ///< requests that are being sent again
+    pool_time first_byte_at_{};  ///< of the reply to that request; the epoch: none has come
     pool_time transaction_since_{};
     retry_cause retried_because_ = retry_cause::connection;
     pool_time attached_since_{};  ///< when it was given the server that it has
@@ -179,7 +179,7 @@ private:
     bool handshaking_ = false;
     bool pausing_ = false;
     bool keeping_result_ = false;
-    bool counted_ = true;         ///< under limits.max_clients
+    bool counted_ = true;            ///< under limits.max_clients
     net::timer_id replay_timer_;     ///< replay.timeout
     net::timer_id successor_timer_;  ///< the next look whether another host is the primary
     pool_time replay_since_{};       ///< the loss; the epoch: nothing is being replayed
@@ -188,7 +188,7 @@ private:
     std::uint64_t fence_number_ = 0;  ///< of the fence that is awaited
     bool awaiting_fence_ = false;     ///< nothing is offered to the session before it is known (D24)
     bool replay_unasked_ = false;     ///< the client was waiting for nothing
-    bool awaiting_role_ = false;  ///< its server has refused to write; what it says from there on is not taken yet
+    bool awaiting_role_ = false;      ///< its server has refused to write; what it says from there on is not taken yet
     bool admitted_ = false;
     bool counted_unauthenticated_ = true;
     bool draining_ = false;

@@ -75,11 +75,11 @@ void client_connection::leave_for_console(console_role role, const std::string& 
     who.role = role;
     who.input = std::move(pending_in_);
     who.output = std::move(unsent_) + greeting;
-    who.place = std::shared_ptr<void>(nullptr, [&state = worker_.shared(), user = user_, database = database_,
-                                                seat = std::move(seat)](void*) {
-        state.leave(user, database);
-        state.clients.give_back();
-    });
+    who.place = std::shared_ptr<void>(
+        nullptr, [&state = worker_.shared(), user = user_, database = database_, seat = std::move(seat)](void*) {
+            state.leave(user, database);
+            state.clients.give_back();
+        });
     counted_ = admitted_ = false;
     closed_ = true;
     worker_.counters().clients_closed.add();

@@ -93,8 +93,8 @@ void client_connection::give_up_replay(std::string_view why) {
 
 void client_connection::count_replays(const request_report& done) {
     worker_counters& counters = worker_.counters();
-    const std::array<std::uint32_t, replay_outcome_names.size()> ended{done.replays, done.replays_different, done.replays_failed,
-                                                                      done.replays_refused};
+    const std::array<std::uint32_t, replay_outcome_names.size()> ended{done.replays, done.replays_different,
+                                                                       done.replays_failed, done.replays_refused};
     for (std::size_t i = 0; i < ended.size(); ++i)
         if (ended.at(i) != 0) counters.replays.at(i).add(ended.at(i));
     if (done.replayed_requests != 0) counters.replayed_requests.add(done.replayed_requests);
@@ -104,8 +104,8 @@ void client_connection::count_replays(const request_report& done) {
     const pool_time now = worker_.loop().now();
     const pool_duration took = now - replay_since_;
     counters.replay_seconds.observe(took);
-    log::info("incident {}: client {} ({}@{}): its transaction was replayed within {} ms", replay_incident_, serial_, user_,
-              database_, took / 1ms);
+    log::info("incident {}: client {} ({}@{}): its transaction was replayed within {} ms", replay_incident_, serial_,
+              user_, database_, took / 1ms);
     replay_since_ = {};
     worker_.loop().cancel_timer(replay_timer_);
     if (!replay_unasked_) return;

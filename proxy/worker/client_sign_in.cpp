@@ -1,12 +1,12 @@
 // The sign-in of a client: drives client_login with the socket, the users and the pools.
+#include "protocol/sqlstate.hpp"
+
 #include "proxy/policy/client_errors.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/local_pool.hpp"
 #include "proxy/worker/log.hpp"
 #include "proxy/worker/server_connection.hpp"
 #include "proxy/worker/worker.hpp"
-
-#include "protocol/sqlstate.hpp"
 
 namespace pgsteady {
 
@@ -64,9 +64,7 @@ std::size_t client_connection::sign_in(std::string_view in) {
 void client_connection::login_step(client_login::step step, std::string& out) {
     switch (step) {
         case client_login::step::need_more: send(out); return;
-        case client_login::step::start_tls:
-            send(out);
-            return begin_handshake();
+        case client_login::step::start_tls: send(out); return begin_handshake();
         case client_login::step::lookup_user: return look_up_user(out);
         case client_login::step::check_password: return check_password(out);
         case client_login::step::cancel_request: return send_cancel();
@@ -105,7 +103,8 @@ void client_connection::handshake_done(std::unique_ptr<net::stream> stream, net:
     stream_->set_handler(this);
     if (result != net::stream::handshake::done || !stream_->move_to(worker_.loop())) {
         const std::string problem = stream_->handshake_problem();
-        log::info("client {} from {}: TLS handshake failed: {}", serial_, peer_, problem.empty() ? "timed out" : problem);
+        log::info("client {} from {}: TLS handshake failed: {}", serial_, peer_,
+                  problem.empty() ? "timed out" : problem);
         worker_.counters().logins_failed.add();
         worker_.counters().client_handshakes_failed.add();
         return close(end_reason::login_failed);
@@ -121,8 +120,7 @@ void client_connection::look_up_user(std::string& out) {
     const config::settings& all = worker_.shared().settings();
     const bool certified = all.listen.tls.mode != config::client_tls_mode::verify_full || peer_is_unix() ||
                            stream_->tls_peer_common_name() == user_;
-    if (!certified)
-        return login_step(login_->refuse(client_errors::certificate_mismatch(user_), out), out);
+    if (!certified) return login_step(login_->refuse(client_errors::certificate_mismatch(user_), out), out);
     if (leads_to_console(all, database_)) return look_up_operator(out);
     client_login::credentials found = credentials_of(all, user_);
     if (found.method == client_login::auth_method::scram && found.known_user && !found.verifier)
@@ -166,7 +164,7 @@ void client_connection::check_password(std::string& out) {
     if (const auto answer = worker_.shared().sources.begin(source_, now); answer != source_limits::answer::admitted) {
         source_.clear();
         why = client_errors::too_many_tries(answer == source_limits::answer::too_many_tries ? "max_tries_per_minute"
-                                                                                             : "max_concurrent");
+                                                                                            : "max_concurrent");
         return login_step(login_->password_checked(false, &why, out), out);
     }
     checking_ = true;

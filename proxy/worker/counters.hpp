@@ -29,9 +29,9 @@ private:
 /// Durations in buckets from 10 µs to 60 s; the last bucket takes everything longer.
 class duration_histogram {
 public:
-    static constexpr std::array<double, 21> bounds_seconds{1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3,
-                                                           2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 1e-1, 2.5e-1,
-                                                           5e-1, 1, 2.5, 5, 10, 30, 60};
+    static constexpr std::array<double, 21> bounds_seconds{1e-5,   2.5e-5, 5e-5, 1e-4,   2.5e-4, 5e-4, 1e-3,
+                                                           2.5e-3, 5e-3,   1e-2, 2.5e-2, 5e-2,   1e-1, 2.5e-1,
+                                                           5e-1,   1,      2.5,  5,      10,     30,   60};
 
     /// So that one duration can be counted in several histograms at the price of one search.
     [[nodiscard]] static constexpr std::size_t bucket_of(std::chrono::nanoseconds duration) {
@@ -57,14 +57,16 @@ private:
     /// bounds_seconds in nanoseconds.
     static constexpr std::array<std::int64_t, bounds_seconds.size()> bounds = [] {
         std::array<std::int64_t, bounds_seconds.size()> result{};
-        for (std::size_t i = 0; i < result.size(); ++i) result[i] = static_cast<std::int64_t>(bounds_seconds[i] * 1e9 + 0.5);
+        for (std::size_t i = 0; i < result.size(); ++i)
+            result[i] = static_cast<std::int64_t>(bounds_seconds[i] * 1e9 + 0.5);
         return result;
     }();
     /// By the number of bits of a duration: the first bucket that any such duration may belong to.
     static constexpr std::array<std::uint8_t, 65> first_of_width = [] {
         std::array<std::uint8_t, 65> result{};
         for (std::size_t width = 1; width < result.size(); ++width)
-            while (result[width] < bounds.size() && static_cast<std::uint64_t>(bounds[result[width]]) < std::uint64_t{1} << (width - 1))
+            while (result[width] < bounds.size() &&
+                   static_cast<std::uint64_t>(bounds[result[width]]) < std::uint64_t{1} << (width - 1))
                 ++result[width];
         return result;
     }();
@@ -74,8 +76,8 @@ private:
 };
 
 /// Kinds of statements, by the server's command tags. Same order as request_report::operation.
-inline constexpr std::array<const char*, 10> operation_names{"select", "insert", "update", "delete", "begin",
-                                                             "commit", "rollback", "copy", "set", "other"};
+inline constexpr std::array<const char*, 10> operation_names{"select", "insert",   "update", "delete", "begin",
+                                                             "commit", "rollback", "copy",   "set",    "other"};
 
 /// Why a request was sent again. Same order as retry_cause_names.
 enum class retry_cause : std::uint8_t {
@@ -111,7 +113,8 @@ struct pool_counters {
     duration_histogram queue_wait;
     duration_histogram connect;  ///< from dialling a server to its first ReadyForQuery
     duration_histogram auth;     ///< of that: from the first byte of the sign-in on
-    std::array<duration_histogram, operation_names.size()> first_byte;  ///< from a request's first byte to the reply's first
+    std::array<duration_histogram, operation_names.size()>
+        first_byte;  ///< from a request's first byte to the reply's first
     std::array<duration_histogram, operation_names.size()> total;
 };
 
@@ -120,7 +123,7 @@ struct worker_counters {
     counter clients_closed;
     counter logins_succeeded;
     counter logins_failed;
-    counter clients_refused;        ///< a cap was reached
+    counter clients_refused;  ///< a cap was reached
     counter client_bytes_in;
     counter client_bytes_out;
     counter server_bytes_in;
@@ -130,28 +133,29 @@ struct worker_counters {
     counter dials_failed;
     counter checkouts;
     counter checkins;
-    counter waits;                  ///< requests that had to wait for a server
+    counter waits;  ///< requests that had to wait for a server
     counter wait_timeouts;
     std::array<counter, verdict_count> failures;  ///< connections lost and dials that failed, by verdict
-    counter incidents;              ///< failures that clients met, or were spared
-    counter servers_lost;           ///< while a client was attached
+    counter incidents;                            ///< failures that clients met, or were spared
+    counter servers_lost;                         ///< while a client was attached
     counter cancels_received;
     counter cancels_forwarded;
-    counter restores;               ///< settings brought to a server
+    counter restores;  ///< settings brought to a server
     counter pins;
-    counter statements;             ///< ReadyForQuery given to clients: what the retry budget is a share of
-    counter retries;                ///< requests sent again
-    counter proofs_asked;           ///< questions to the catalogue, before reads were sent again (D20)
-    counter proofs_known;           ///< reads that were proven without one
+    counter statements;    ///< ReadyForQuery given to clients: what the retry budget is a share of
+    counter retries;       ///< requests sent again
+    counter proofs_asked;  ///< questions to the catalogue, before reads were sent again (D20)
+    counter proofs_known;  ///< reads that were proven without one
     std::array<counter, replay_outcome_names.size()> replays;
-    counter replayed_requests;      ///< answered before, given again
-    counter resumed;                ///< answers that were continued where they had been cut
-    counter resumed_differently;    ///< or would have been, had they been the same
-    counter withheld;               ///< requests not sent again, since servers crash under them (R10)
-    counter captures;               ///< transactions whose number was captured (recovery.md 2.6)
-    counter captures_impossible;    ///< connections and roles that cannot
-    counter in_doubt_begun;         ///< COMMITs that a primary is, or was, asked about
-    std::array<std::array<counter, static_cast<std::size_t>(in_doubt_path::count)>, 3> in_doubt;  ///< committed, not, unknown
+    counter replayed_requests;    ///< answered before, given again
+    counter resumed;              ///< answers that were continued where they had been cut
+    counter resumed_differently;  ///< or would have been, had they been the same
+    counter withheld;             ///< requests not sent again, since servers crash under them (R10)
+    counter captures;             ///< transactions whose number was captured (recovery.md 2.6)
+    counter captures_impossible;  ///< connections and roles that cannot
+    counter in_doubt_begun;       ///< COMMITs that a primary is, or was, asked about
+    std::array<std::array<counter, static_cast<std::size_t>(in_doubt_path::count)>, 3>
+        in_doubt;                   ///< committed, not, unknown
     counter recovered;              ///< requests that were answered in full after that
     std::array<counter, 6> fences;  ///< lost server processes, by fence_outcome
     counter fence_cancels;          ///< CancelRequests for lost connections that were sent

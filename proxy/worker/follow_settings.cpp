@@ -131,8 +131,8 @@ void local_pool::take_settings() {
     slow_after = worker_.shared().settings().log.slow_statement;
     facts.prepared_bytes = now->pool.prepared_statements;
     facts.journal_bytes = now->replay.max_transaction;
-    worker_.tables().journals.limit = worker_.shared().settings().limits.replay_journals /
-                                      std::max<std::size_t>(1, worker_.shared().workers.size());
+    worker_.tables().journals.limit =
+        worker_.shared().settings().limits.replay_journals / std::max<std::size_t>(1, worker_.shared().workers.size());
     facts.pin_opaque = now->pool.opaque_functions_are == config::opaque_functions::pin;
     const pool_rules rules = rules_of(now->pool, worker_.shared().settings().connect.backoff);
     primaries_.core.set_rules(rules);

@@ -16,8 +16,7 @@ class live_policies {
 public:
     using value = std::shared_ptr<const config::policies>;
 
-    explicit live_policies(config::policies from)
-        : now_(std::make_shared<const config::policies>(std::move(from))) {}
+    explicit live_policies(config::policies from) : now_(std::make_shared<const config::policies>(std::move(from))) {}
 
     /// Never null.
     [[nodiscard]] value get() const {

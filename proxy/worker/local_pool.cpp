@@ -391,7 +391,8 @@ void local_pool::client_removed() {
 }
 
 bool local_pool::unused() const {
-    return !shared->plan.named && clients_here_ == 0 && servers_.empty() && untried_.empty() && !shared->fences.any() && waiting() == 0;
+    return !shared->plan.named && clients_here_ == 0 && servers_.empty() && untried_.empty() && !shared->fences.any() &&
+           waiting() == 0;
 }
 
 /// Why nothing can be had, for errors and notices.
@@ -432,9 +433,9 @@ void local_pool::refuse_late(group& of, pool_time now) {
         const bool crowded = of.shared.crowded_until != 0;
         const bool outage = view_->since > waiter->waits_since;  // in the meantime; it may be over just now
         const bool busy = !withheld(of) && !outage && (of.core.open() > 0 || last_problem.empty());
-        const std::string incident = worker_.tell_incident(
-            "client {} waited {} ms in vain for a server of {}: {}", client->serial(), wait.count(),
-            shared->plan.label(), busy && !crowded ? "all busy" : what_is_missing());
+        const std::string incident = worker_.tell_incident("client {} waited {} ms in vain for a server of {}: {}",
+                                                           client->serial(), wait.count(), shared->plan.label(),
+                                                           busy && !crowded ? "all busy" : what_is_missing());
         client->refuse(crowded ? client_errors::pool_exhausted(wait, incident, "server reports too many connections")
                        : busy  ? client_errors::pool_exhausted(wait, incident)
                                : client_errors::no_server("the statement", wait, what_is_missing(), incident));

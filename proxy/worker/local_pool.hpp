@@ -117,7 +117,8 @@ public:
 
     [[nodiscard]] std::size_t clients_here() const { return clients_here_; }
     /// What its sessions are doing, seen from its servers: the list of clients is not walked.
-    void describe_sessions(pool_snapshot& to, std::vector<std::pair<const shared_pool*, session_snapshot>>& pinned) const;
+    void describe_sessions(pool_snapshot& to,
+                           std::vector<std::pair<const shared_pool*, session_snapshot>>& pinned) const;
     /// Its servers by what they do.
     struct server_counts {
         std::size_t active = 0;      ///< a client is attached
@@ -140,9 +141,9 @@ public:
 
     const std::shared_ptr<shared_pool> shared;
     pool_facts facts;
-    pool_counters& counts;        ///< of this pool on this worker
+    pool_counters& counts;  ///< of this pool on this worker
     config::timeout_settings timeouts;
-    std::string reset_query;      ///< of session mode
+    std::string reset_query;  ///< of session mode
     pool_duration replay_timeout{};
     pool_duration slow_after{};   ///< log.slow_statement; 0: off
     std::uint64_t checkouts = 0;  ///< totals, like the next three
@@ -155,8 +156,8 @@ public:
         std::uint64_t transactions = 0;
         std::uint64_t bytes_in = 0;  ///< from clients
         std::uint64_t bytes_out = 0;
-        pool_duration executing{};   ///< from a request's arrival, or from its server if it had to wait, to its end
-        pool_duration attached{};    ///< a client had a server
+        pool_duration executing{};  ///< from a request's arrival, or from its server if it had to wait, to its end
+        pool_duration attached{};   ///< a client had a server
     };
     traffic served;
     std::string last_problem;  ///< why servers cannot be had, for the error that waiters get
@@ -250,8 +251,8 @@ private:
     std::shared_ptr<server_connection> release(server_connection& server);
 
     worker& worker_;
-    cluster::view_ptr seen_;  // of the cluster; never null
-    cluster::view_ptr view_;  // the same with this pool's own rules; never null
+    cluster::view_ptr seen_;      // of the cluster; never null
+    cluster::view_ptr view_;      // the same with this pool's own rules; never null
     live_policies::value rules_;  // as they were looked at last; never null
     group primaries_;
     group standbys_;
@@ -260,7 +261,7 @@ private:
     std::deque<password_try> untried_;  // for want of limits.max_handshakes, or of a server
     std::size_t clients_here_ = 0;
     pool_time unused_since_{};
-    bool writes_end_ = false;  // read-only mode has begun, and who waits for a primary has yet to be told
+    bool writes_end_ = false;       // read-only mode has begun, and who waits for a primary has yet to be told
     pool_time next_look_{};         // at what is unacknowledged
     pool_time forget_role_at_{};    // facts.read_only_by_itself; the epoch: it is not set
     bool asking_for_room_ = false;  // at most once per tick

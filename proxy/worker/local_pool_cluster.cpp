@@ -1,9 +1,8 @@
 // A pool's part on one worker follows what is known of the cluster, and what operators order. See local_pool.hpp.
-#include "proxy/worker/local_pool.hpp"
-
 #include "proxy/policy/client_errors.hpp"
 #include "proxy/policy/service.hpp"
 #include "proxy/worker/client_connection.hpp"
+#include "proxy/worker/local_pool.hpp"
 #include "proxy/worker/log.hpp"
 #include "proxy/worker/worker.hpp"
 
@@ -28,16 +27,20 @@ bool places_changed(const cluster_view& before, const cluster_view& now) {
 
 }  // namespace
 
-void local_pool::report(host_report seen) {
-    shared->backends_of->report(std::move(seen));
-}
+void local_pool::report(host_report seen) { shared->backends_of->report(std::move(seen)); }
 
 void local_pool::not_primary(const server_connection& server) {
-    report({.host = server.link.host, .seen = host_report::what::not_primary, .timeline = server.link.timeline, .words = {}});
+    report({.host = server.link.host,
+            .seen = host_report::what::not_primary,
+            .timeline = server.link.timeline,
+            .words = {}});
 }
 
 void local_pool::storage_failing(const server_connection& server) {
-    report({.host = server.link.host, .seen = host_report::what::storage_failing, .timeline = server.link.timeline, .words = {}});
+    report({.host = server.link.host,
+            .seen = host_report::what::storage_failing,
+            .timeline = server.link.timeline,
+            .words = {}});
 }
 
 role_news local_pool::news_of_role(const server_connection& server, pool_time asked_at) {
@@ -171,7 +174,8 @@ void local_pool::drop_misplaced() {
 }
 
 void local_pool::end_what_is_silent() {
-    const bool any = std::any_of(view_->hosts.begin(), view_->hosts.end(), [](const host_view& each) { return each.silent; });
+    const bool any =
+        std::any_of(view_->hosts.begin(), view_->hosts.end(), [](const host_view& each) { return each.silent; });
     if (!any) return;
     for (const std::shared_ptr<server_connection>& server : all_servers()) {
         const std::size_t host = server->link.host;

@@ -184,8 +184,9 @@ void local_pool::give_up_tries(pool_time now) {
         worker_.counters().wait_timeouts.add();
         const std::string missing = what_is_missing();
         const error_fields why = client_errors::unavailable(
-            missing, worker_.tell_incident("client {} waited in vain for its password to be tried at a server of {}: {}",
-                                           client->serial(), shared->plan.label(), missing));
+            missing,
+            worker_.tell_incident("client {} waited in vain for its password to be tried at a server of {}: {}",
+                                  client->serial(), shared->plan.label(), missing));
         client->password_verdict(false, &why);
     }
 }

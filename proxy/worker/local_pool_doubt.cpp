@@ -11,7 +11,8 @@ void local_pool::begin_observing() {
     facts.resolving = [this] { worker_.counters().in_doubt_begun.add(); };
     facts.resolved = [this](const in_doubt_report& what) { count_resolved(what); };
     facts.capture_failed = [this](std::string_view sqlstate) {
-        note_capture_problem(sqlstate.empty() ? "its answer makes no sense" : "it is refused with " + std::string(sqlstate));
+        note_capture_problem(sqlstate.empty() ? "its answer makes no sense"
+                                              : "it is refused with " + std::string(sqlstate));
     };
     facts.system_of = [this](std::size_t host) {
         const cluster::view_ptr now = shared->backends_of->view();
@@ -36,14 +37,18 @@ void local_pool::count_resolved(const in_doubt_report& what) {
                                 : what.found.what == in_doubt_outcome::not_committed ? 1
                                                                                      : 2;
     worker_.counters().in_doubt[outcome][static_cast<std::size_t>(what.found.path)].add();
-    const auto position = [](const std::optional<std::uint64_t>& at) { return at ? wal_position_text(*at) : std::string("none"); };
+    const auto position = [](const std::optional<std::uint64_t>& at) {
+        return at ? wal_position_text(*at) : std::string("none");
+    };
     const auto name_of = [this](std::size_t host) {
         return host < view_->hosts.size() ? view_->hosts[host].address : std::to_string(host);
     };
     const std::string line = fmt::format(
-        "incident {}: COMMIT of transaction {} on {} (marker at {}): {}, {}; asked {}, whose recovery ended at {}, with WAL up to {}",
+        "incident {}: COMMIT of transaction {} on {} (marker at {}): {}, {}; asked {}, whose recovery ended at {}, "
+        "with WAL up to {}",
         what.incident, what.captured.xid, name_of(what.captured.host), wal_position_text(what.captured.marker),
-        to_string(what.found.what), to_string(what.found.path), name_of(what.facts.host), position(what.facts.server.recovered_to),
+        to_string(what.found.what), to_string(what.found.path), name_of(what.facts.host),
+        position(what.facts.server.recovered_to),
         what.facts.inherited.upto == inheritance::everything ? "its end" : position(what.facts.inherited.upto));
     if (outcome == 2) log::warning("{}", line);
     else log::info("{}", line);
@@ -53,7 +58,8 @@ void local_pool::count_resolved(const in_doubt_report& what) {
 void local_pool::note_capture_problem(std::string_view why) {
     worker_.counters().captures_impossible.add();
     if (std::exchange(capture_problem_told_, true)) return;
-    log::warning("pool {}: whether a COMMIT whose answer is lost was carried out cannot be found out: {}", shared->plan.database + "/" + shared->plan.user, why);
+    log::warning("pool {}: whether a COMMIT whose answer is lost was carried out cannot be found out: {}",
+                 shared->plan.database + "/" + shared->plan.user, why);
 }
 
 }  // namespace pgsteady

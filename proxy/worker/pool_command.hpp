@@ -9,7 +9,7 @@
 namespace pgsteady {
 
 enum class pool_command : std::uint8_t {
-    pause,      ///< idle servers are closed, busy ones when they come back; whoever wants one waits, up to hold_timeout
+    pause,  ///< idle servers are closed, busy ones when they come back; whoever wants one waits, up to hold_timeout
     resume,
     reconnect,  ///< every server that is open now is closed as soon as it is free
 };

@@ -4,8 +4,10 @@
 // Thread-safe, behind a lock: asked at a dial and when one has ended. Owned by shared_pool.
 #pragma once
 
-#include "config/config.hpp"
 #include "protocol/error_response.hpp"
+
+#include "config/config.hpp"
+
 #include "proxy/policy/breaker.hpp"
 
 #include <chrono>
@@ -53,7 +55,7 @@ private:
     static config::breaker_settings limited(config::breaker_settings rules);
 
     mutable std::mutex mutex_;
-    breaker fuse_;             // guarded by mutex_, like the next
+    breaker fuse_;  // guarded by mutex_, like the next
     error_fields last_words_;
 };
 

@@ -1,8 +1,9 @@
 // See pool_plan.hpp.
 #include "proxy/worker/pool_plan.hpp"
 
-#include "config/resolve.hpp"
 #include "protocol/md5_auth.hpp"
+
+#include "config/resolve.hpp"
 
 namespace pgsteady {
 

@@ -2,8 +2,10 @@
 // Pure: settings in, answers out.
 #pragma once
 
-#include "config/config.hpp"
 #include "protocol/client_login.hpp"
+
+#include "config/config.hpp"
+
 #include "proxy/pool/pool.hpp"
 #include "proxy/session/session.hpp"
 
@@ -16,16 +18,16 @@ namespace pgsteady {
 
 /// Everything needed to open servers of a pool and to run it.
 struct pool_plan {
-    std::string database;        ///< as the client names it
-    std::string user;            ///< as the client names it
+    std::string database;  ///< as the client names it
+    std::string user;      ///< as the client names it
     std::vector<config::host_port> hosts;
     std::string server_database;
     std::string server_user;
-    std::string server_password; ///< empty: from the client (passthrough), or none
-    std::string server_verifier; ///< md5… form, if that is all there is
+    std::string server_password;  ///< empty: from the client (passthrough), or none
+    std::string server_verifier;  ///< md5… form, if that is all there is
     config::policies policies;
     session_mode mode = session_mode::transaction;
-    bool named = false;          ///< the configuration names it: keeps min_size warm
+    bool named = false;  ///< the configuration names it: keeps min_size warm
     bool password_from_client = false;
 
     [[nodiscard]] std::string key() const { return database + '\0' + user; }

@@ -59,8 +59,7 @@ std::vector<std::unique_ptr<pool_counters>> counters_for(std::size_t workers) {
 }  // namespace
 
 shared_pool::shared_pool(pool_plan from, std::size_t workers, std::shared_ptr<cluster> backends,
-                         std::atomic<std::uint64_t>& version,
-                         const config::fence_settings& fence)
+                         std::atomic<std::uint64_t>& version, const config::fence_settings& fence)
     : plan(std::move(from)),
       live(plan.policies),
       backends_of(std::move(backends)),
@@ -152,8 +151,8 @@ proxy_state::pool_answer proxy_state::pool_for(std::string_view database, std::s
     const std::string key = plan->key();
     std::shared_ptr<cluster> backends = cluster_here(plan->hosts);
     std::atomic<std::uint64_t>& version = schema_version_of(*plan);
-    auto made = std::make_shared<shared_pool>(std::move(*plan), workers.size(), std::move(backends), version,
-                                              settings().fence);
+    auto made =
+        std::make_shared<shared_pool>(std::move(*plan), workers.size(), std::move(backends), version, settings().fence);
     made->number = pools_made_++;
     config::policies now = made->plan.policies;
     const auto changed = change_of_pool_.find(key);
@@ -285,7 +284,8 @@ void proxy_state::tell_clusters() const {
 }
 
 /// The monitor's own account, else the backends', else what the pools of these hosts sign in with, in turn (D10).
-std::optional<monitor_login> proxy_state::login_for(const std::vector<config::host_port>& hosts, std::size_t refused) const {
+std::optional<monitor_login> proxy_state::login_for(const std::vector<config::host_port>& hosts,
+                                                    std::size_t refused) const {
     const config::monitor_settings& own = settings().monitor;
     const config::backend_settings& backends = settings().backends;
     std::string database = own.database.empty() ? backends.database : own.database;

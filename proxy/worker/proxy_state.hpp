@@ -2,8 +2,10 @@
 // mailboxes. Touched at sign-in, dial and failure, never per message (D41).
 #pragma once
 
-#include "config/config.hpp"
 #include "protocol/scram_common.hpp"
+
+#include "config/config.hpp"
+
 #include "proxy/cluster/cluster.hpp"
 #include "proxy/cluster/monitor.hpp"
 #include "proxy/net/dial.hpp"
@@ -45,12 +47,13 @@ struct server_group {
     /// second is read by all at every checkin and changes only when somebody waits.
     struct part_state {
         alignas(64) std::atomic<std::uint32_t> idle{0};
-        alignas(64) std::atomic<std::int64_t> waiting_since{0};  ///< of the first waiter, on the steady clock; 0: nobody waits
+        alignas(64) std::atomic<std::int64_t> waiting_since{
+            0};  ///< of the first waiter, on the steady clock; 0: nobody waits
     };
 
     permit_counter permits;
     std::atomic<std::uint32_t> full_size;  ///< what permits are limited to when servers have room
-    std::vector<part_state> parts;  ///< by worker
+    std::vector<part_state> parts;         ///< by worker
     /// Until then, on the steady clock, fewer permits are given, since the server was full (53300); 0: all are.
     std::atomic<std::int64_t> crowded_until{0};
 };
@@ -59,27 +62,27 @@ struct server_group {
 class shared_pool {
 public:
     /// `version`: schema_version of its database.
-    shared_pool(pool_plan plan, std::size_t workers, std::shared_ptr<cluster> backends, std::atomic<std::uint64_t>& version,
-                const config::fence_settings& fence);
+    shared_pool(pool_plan plan, std::size_t workers, std::shared_ptr<cluster> backends,
+                std::atomic<std::uint64_t>& version, const config::fence_settings& fence);
 
     const pool_plan plan;
-    live_policies live;  ///< plan.policies with what was changed while running
+    live_policies live;                          ///< plan.policies with what was changed while running
     const std::shared_ptr<cluster> backends_of;  ///< the hosts of the plan, watched; never null
     /// Grows with every change of the database's schema that a session of any of its pools has seen.
     std::atomic<std::uint64_t>& schema_version;
     pool_fuse fuse;
     server_group primaries;
     server_group standbys;
-    fence_board fences;                          ///< backends of lost connections to the primary
+    fence_board fences;                                        ///< backends of lost connections to the primary
     const std::vector<std::unique_ptr<pool_counters>> counts;  ///< by worker
     [[nodiscard]] server_group& group(server_need need) { return need == server_need::primary ? primaries : standbys; }
 
     std::atomic<bool> paused{false};           ///< by an operator: nobody is given a server
     std::atomic<std::uint64_t> generation{0};  ///< servers of earlier ones are closed as soon as they are free
-    std::atomic<int> warmer{-1};            ///< the worker that keeps min_size servers open; -1: none yet
+    std::atomic<int> warmer{-1};               ///< the worker that keeps min_size servers open; -1: none yet
     std::atomic<std::uint32_t> clients{0};
-    std::uint64_t number = 0;                  ///< in the order in which pools were made
-    std::atomic<std::size_t> preferred_host{0};       ///< where the primary was found last
+    std::uint64_t number = 0;                    ///< in the order in which pools were made
+    std::atomic<std::size_t> preferred_host{0};  ///< where the primary was found last
 
     /// What servers are signed in to with.
     struct secrets {
@@ -180,25 +183,25 @@ public:
     [[nodiscard]] bool admit(const std::string& user, const std::string& database, std::string& cap);
     void leave(const std::string& user, const std::string& database);
 
-    permit_counter clients;           ///< all of them, from accept on
+    permit_counter clients;  ///< all of them, from accept on
     permit_counter unauthenticated;
-    permit_counter servers;           ///< limits.max_server_connections
-    permit_counter cancels;           ///< limits.max_cancels: requests on their way to servers
-    permit_counter fences;            ///< fence.max_cancels: the same for lost connections
-    permit_counter checks;            ///< passwords being tried on connections outside of any pool
-    permit_counter console_clients;   ///< admin.max_console_clients
+    permit_counter servers;                         ///< limits.max_server_connections
+    permit_counter cancels;                         ///< limits.max_cancels: requests on their way to servers
+    permit_counter fences;                          ///< fence.max_cancels: the same for lost connections
+    permit_counter checks;                          ///< passwords being tried on connections outside of any pool
+    permit_counter console_clients;                 ///< admin.max_console_clients
     std::atomic<std::uint64_t> console_refused{0};  ///< beyond that
-    permit_counter waiting;           ///< hold.max_clients: clients that wait for a server
-    std::atomic<std::uint64_t> waiting_bytes{0};  ///< what they have sent ahead: hold.max_bytes
-    source_limits sources;            ///< passwords being tried, by where the clients come from
-    database_marks marks;             ///< what operators said about databases
+    permit_counter waiting;                         ///< hold.max_clients: clients that wait for a server
+    std::atomic<std::uint64_t> waiting_bytes{0};    ///< what they have sent ahead: hold.max_bytes
+    source_limits sources;                          ///< passwords being tried, by where the clients come from
+    database_marks marks;                           ///< what operators said about databases
     /// Takes clients of the console; thread-safe, set before the first worker starts. Empty: there is no console.
     std::function<void(console_arrival)> enter_console;
     std::atomic<bool> draining{false};
     current_tls client_tls;
     current_tls server_tls;
     current_tls admin_tls;
-    std::string mock_secret;          ///< salts of unknown users (P13)
+    std::string mock_secret;  ///< salts of unknown users (P13)
     std::vector<worker*> workers;
     helper_thread helper;
 
@@ -208,7 +211,8 @@ private:
     [[nodiscard]] static bool follow(shared_pool& pool, const config::settings& next);
     [[nodiscard]] std::atomic<std::uint64_t>& schema_version_of(const pool_plan& plan);
     [[nodiscard]] std::shared_ptr<cluster> cluster_here(const std::vector<config::host_port>& hosts);
-    [[nodiscard]] std::optional<monitor_login> login_for(const std::vector<config::host_port>& hosts, std::size_t refused) const;
+    [[nodiscard]] std::optional<monitor_login> login_for(const std::vector<config::host_port>& hosts,
+                                                         std::size_t refused) const;
 
     std::atomic<const config::settings*> settings_;
     /// By a hash of hosts and database: two that share one only forget more than they must.
@@ -223,7 +227,7 @@ private:
     std::map<std::string, std::uint32_t, std::less<>> clients_of_user_;
     std::map<std::string, std::uint32_t, std::less<>> clients_of_database_;
     verifier_map verifiers_;
-    std::map<std::string, std::shared_ptr<cluster>> clusters_;      // by the hosts' addresses; guarded by mutex_
+    std::map<std::string, std::shared_ptr<cluster>> clusters_;        // by the hosts' addresses; guarded by mutex_
     std::map<std::string, std::vector<config::host_port>> hosts_of_;  // by the same
     monitor monitor_;  // the last member: its thread ends before anything that it calls
 };

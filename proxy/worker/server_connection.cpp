@@ -63,8 +63,9 @@ server_login::tls_mode tls_mode_of(config::server_tls_mode mode) {
 }
 
 std::string_view to_string(server_connection::phase now) {
-    constexpr std::array<std::string_view, 12> names{"dialling",  "signing_in", "setting_up", "idle",    "serving",   "cooling",
-                                                     "resetting", "probing",    "barrier",    "abandoned", "leaving", "closed"};
+    constexpr std::array<std::string_view, 12> names{"dialling", "signing_in", "setting_up", "idle",
+                                                     "serving",  "cooling",    "resetting",  "probing",
+                                                     "barrier",  "abandoned",  "leaving",    "closed"};
     return names[static_cast<std::size_t>(now)];
 }
 
@@ -466,10 +467,12 @@ void server_connection::note_crash() {
     const bool crashed = link.verdict.name == verdict_name::server_crashed;
     const bool panics = crashed && link.last_words.starts_with("PANIC");
     if (crashed && !panics) return crashes.told_of_crash(link.host, opened, now);
-    const bool bare = link.verdict.name == verdict_name::connection_lost || link.verdict.name == verdict_name::tls_failed;
+    const bool bare =
+        link.verdict.name == verdict_name::connection_lost || link.verdict.name == verdict_name::tls_failed;
     if (!panics && !bare) return;
     const session* talk = client_ != nullptr ? client_->conversation() : nullptr;
-    const std::vector<std::uint64_t> in_flight = talk != nullptr ? talk->statements_in_flight() : std::vector<std::uint64_t>{};
+    const std::vector<std::uint64_t> in_flight =
+        talk != nullptr ? talk->statements_in_flight() : std::vector<std::uint64_t>{};
     crashes.ended_silently(link.host, client_ != nullptr ? client_->serial() : 0, in_flight, opened, now);
 }
 
@@ -517,7 +520,8 @@ void server_connection::errand(std::string_view sql, phase during, std::string_v
 }
 
 std::string server_connection::own_settings() const {
-    return own_settings_query(worker_->shared().settings(), link.server_version_num, host_.host.starts_with('/'), *link.applied);
+    return own_settings_query(worker_->shared().settings(), link.server_version_num, host_.host.starts_with('/'),
+                              *link.applied);
 }
 
 void server_connection::start_reset() {
@@ -541,7 +545,8 @@ void server_connection::start_settling() {
 void server_connection::start_fence(const fence_list::question& asked) {
     fence_rows_.clear();
     fence_question_ = asked.number;
-    const bool other_rights = link.applied->find("role") != nullptr || link.applied->find("session_authorization") != nullptr;
+    const bool other_rights =
+        link.applied->find("role") != nullptr || link.applied->find("session_authorization") != nullptr;
     if (!other_rights) return errand(asked.sql, phase::fencing);
     // The pool's role may end its own backends; what a client has become may not. Until the end of this one query.
     errand("SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE; " + asked.sql, phase::fencing);
@@ -637,13 +642,15 @@ void server_connection::take_fence_row(std::string_view body) {
     const auto columns = row.u16();
     if (!columns || *columns != 2 || fence_rows_.size() >= most_rows) return;
     const std::string pid(next_column(row));
-    fence_rows_.push_back({static_cast<std::int32_t>(std::strtol(pid.c_str(), nullptr, 10)), std::string(next_column(row))});
+    fence_rows_.push_back(
+        {static_cast<std::int32_t>(std::strtol(pid.c_str(), nullptr, 10)), std::string(next_column(row))});
 }
 
 void server_connection::errand_done() {
     switch (phase_) {
         case phase::setting_up:
-            if (errand_failed_ && !std::exchange(asked_less_, true)) return errand(setup_query(true), phase::setting_up);
+            if (errand_failed_ && !std::exchange(asked_less_, true))
+                return errand(setup_query(true), phase::setting_up);
             if (errand_failed_) return fail_open({.why = plain_error(sqlstate::internal_error, "set-up query failed")});
             return on_setup_done();
         case phase::resetting:
@@ -673,7 +680,8 @@ void server_connection::close() {
         (void)stream_->write(terminate);
     // With an RST, if the host does not answer: should it wake up, it is not to go on with what we have given up (2.8).
     // Likewise where something is still under way there.
-    const bool abruptly = link.verdict.name == verdict_name::no_answer || (!link.at_rest() && !opening() && phase_ != phase::leaving);
+    const bool abruptly =
+        link.verdict.name == verdict_name::no_answer || (!link.at_rest() && !opening() && phase_ != phase::leaving);
     phase_ = phase::closed;
     ++attempt_;
     worker_->loop().cancel_timer(open_timer_);

@@ -35,7 +35,8 @@ constexpr std::string_view whole_query =
     "pg_catalog.current_setting('neon.tenant_id', true) IS NOT NULL OR "
     "pg_catalog.current_setting('alloydb.version', true) IS NOT NULL THEN 'the engine keeps its WAL in its own way' "
     "WHEN NOT coalesce(pg_catalog.has_function_privilege(coalesce("
-    "pg_catalog.to_regprocedure('pg_catalog.pg_logical_emit_message(pg_catalog.bool, pg_catalog.text, pg_catalog.text)'), "
+    "pg_catalog.to_regprocedure('pg_catalog.pg_logical_emit_message(pg_catalog.bool, pg_catalog.text, "
+    "pg_catalog.text)'), "
     "pg_catalog.to_regprocedure('pg_catalog.pg_logical_emit_message(pg_catalog.bool, pg_catalog.text, pg_catalog.text, "
     "pg_catalog.bool)')), 'EXECUTE'), false) THEN 'pg_logical_emit_message may not be called' "
     "ELSE 'works' END";

@@ -33,7 +33,8 @@ void source_limits::ended(const std::string& source) {
 void source_limits::forget_quiet(time_point now) {
     if (now - swept_at_ < 1s) return;  // a flood of sources must not make every try expensive
     swept_at_ = now;
-    std::erase_if(sources_, [now](const auto& each) { return each.second.at_once == 0 && now - each.second.counted_at > 60s; });
+    std::erase_if(sources_,
+                  [now](const auto& each) { return each.second.at_once == 0 && now - each.second.counted_at > 60s; });
 }
 
 std::size_t source_limits::known() const {

@@ -3,6 +3,7 @@
 
 #include "protocol/constant_time.hpp"
 #include "protocol/wire.hpp"
+
 #include "proxy/policy/client_errors.hpp"
 #include "proxy/sql/statement_effects.hpp"
 #include "proxy/worker/cancel_dial.hpp"
@@ -238,7 +239,8 @@ void worker::start_cancel(lost_backend whom, std::function<void(cancel_dial&)> o
 }
 
 void worker::end_cancel(cancel_dial& done) {
-    const auto at = std::find_if(cancels_.begin(), cancels_.end(), [&done](const auto& each) { return each.get() == &done; });
+    const auto at =
+        std::find_if(cancels_.begin(), cancels_.end(), [&done](const auto& each) { return each.get() == &done; });
     if (at == cancels_.end()) return;
     loop_.defer([gone = std::shared_ptr<cancel_dial>(std::move(*at))] { (void)gone; });
     cancels_.erase(at);
@@ -303,7 +305,9 @@ void worker::drop_unused_pools(bool at_once) {
 
 // ------------------------------------------------------------------------------------------- grants
 
-void worker::grant_later(client_connection& client, server_connection& server) { granted_.emplace_back(&client, &server); }
+void worker::grant_later(client_connection& client, server_connection& server) {
+    granted_.emplace_back(&client, &server);
+}
 
 void worker::withdraw_grant(client_connection& client) {
     for (auto& [waiter, server] : granted_)
@@ -323,7 +327,8 @@ void worker::settle() {
     for (std::size_t i = 0; i < granted_.size(); ++i) {  // a grant may lead to further ones
         const auto [client, server] = granted_[i];
         if (client != nullptr) client->grant(*server);
-        else if (server->now() != server_connection::phase::closed) server->pool().give_back(*server, session_actions::release::reuse);
+        else if (server->now() != server_connection::phase::closed)
+            server->pool().give_back(*server, session_actions::release::reuse);
     }
     granted_.clear();
     for (std::size_t i = 0; i < refused_.size(); ++i) {

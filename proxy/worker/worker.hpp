@@ -4,8 +4,8 @@
 
 #include "proxy/net/event_loop.hpp"
 #include "proxy/net/listener.hpp"
-#include "proxy/policy/retry_budget.hpp"
 #include "proxy/policy/ramp.hpp"
+#include "proxy/policy/retry_budget.hpp"
 #include "proxy/session/session.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/counters.hpp"

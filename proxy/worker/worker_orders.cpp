@@ -1,5 +1,6 @@
 // What operators ask of a worker (worker.hpp): answered on its own thread, between two events.
 #include "protocol/sqlstate.hpp"
+
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/local_pool.hpp"
 #include "proxy/worker/server_connection.hpp"
@@ -60,7 +61,8 @@ worker_snapshot worker::take_snapshot() {
     return mine;
 }
 
-void local_pool::describe_sessions(pool_snapshot& to, std::vector<std::pair<const shared_pool*, session_snapshot>>& pinned) const {
+void local_pool::describe_sessions(pool_snapshot& to,
+                                   std::vector<std::pair<const shared_pool*, session_snapshot>>& pinned) const {
     constexpr std::size_t most_pinned = 1000;
     for (const auto& [server, owned] : servers_) {
         client_connection* client = server->client();
@@ -70,7 +72,8 @@ void local_pool::describe_sessions(pool_snapshot& to, std::vector<std::pair<cons
             ++to.in_transaction;
             if (!talk->busy()) ++to.idle_in_transaction;
             const pool_time since = client->transaction_since();
-            const double age = since == pool_time{} ? 0 : std::chrono::duration<double>(worker_.loop().now() - since).count();
+            const double age =
+                since == pool_time{} ? 0 : std::chrono::duration<double>(worker_.loop().now() - since).count();
             to.oldest_transaction_seconds = std::max(to.oldest_transaction_seconds, age);
         }
         if (talk->pins() == 0) continue;
@@ -147,7 +150,8 @@ std::future<std::vector<server_snapshot>> worker::ask_servers(std::size_t most) 
         std::vector<server_snapshot> all;
         for (const auto& [key, pool] : pools_)
             for (const std::shared_ptr<server_connection>& each : pool->all_servers())
-                if (all.size() < most && each->now() != server_connection::phase::closed) all.push_back(describe(*each));
+                if (all.size() < most && each->now() != server_connection::phase::closed)
+                    all.push_back(describe(*each));
         promise->set_value(std::move(all));
     });
     return answer;

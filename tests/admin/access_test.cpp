@@ -40,7 +40,8 @@ constexpr route small_table[] = {
 };
 
 struct small_router {
-    explicit small_router(const config::admin_settings& settings) : rules(small_table, access_rules(settings), {watch, alarm, past, feed, run, configuration}) {}
+    explicit small_router(const config::admin_settings& settings)
+        : rules(small_table, access_rules(settings), {watch, alarm, past, feed, run, configuration}) {}
     unsigned status(std::string_view method, std::string_view target, std::string_view authorization = {},
                     std::string_view origin = {}) const {
         request from = asking("localhost:6433", authorization);

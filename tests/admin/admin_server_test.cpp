@@ -367,8 +367,10 @@ TEST_CASE("Snapshots are shared by requests that come close together") {
         ++taken;
         return sample_snapshot();
     };
-    admin_server server(settings, {.take_snapshot = take, .take_readiness = [] { return readiness{}; }, .warn = {}, .alarm = {}, .run = {}},
-                        limits);
+    admin_server server(
+        settings,
+        {.take_snapshot = take, .take_readiness = [] { return readiness{}; }, .warn = {}, .alarm = {}, .run = {}},
+        limits);
     REQUIRE(server.start().empty());
     http_client client(server.port());
     for (int each = 0; each < 20; ++each) {

@@ -257,13 +257,15 @@ struct running_server {
             const std::lock_guard lock(mutex);
             said += "reload by " + who + ' ';
             if (reload_problem.empty())
-                return reload_outcome{.did = {.changes = {{"configuration", "pool.size", "20", "30"}}}, .needs_restart = {"listen.port"}};
+                return reload_outcome{.did = {.changes = {{"configuration", "pool.size", "20", "30"}}},
+                                      .needs_restart = {"listen.port"}};
             return reload_outcome{.did = {.what = verdict::invalid, .problems = {{"pool.siez", reload_problem}}}};
         };
         result.force_breaker = [this](const breaker_order& order) {
             const std::lock_guard lock(mutex);
             said += "breaker " + std::to_string(static_cast<int>(order.action)) + ' ' + order.scope + ' ';
-            if (order.scope == "nope") return outcome{.what = verdict::unknown_target, .problems = {{"scope", "no such"}}};
+            if (order.scope == "nope")
+                return outcome{.what = verdict::unknown_target, .problems = {{"scope", "no such"}}};
             return outcome{.changes = {{"db1:5432", "breaker", "open", "closed"}}};
         };
         result.hold = [this](bool on) {
@@ -277,8 +279,12 @@ struct running_server {
             return outcome{.changes = {{pool, "paused", "false", "true"}}};
         };
         result.sessions = [] {
-            return std::vector<session_status>{{.id = 7, .user = "al\x01ice", .database = "app", .peer = "127.0.0.1:5000",
-                                                .state = "waiting", .waits_for = "all server connections are busy",
+            return std::vector<session_status>{{.id = 7,
+                                                .user = "al\x01ice",
+                                                .database = "app",
+                                                .peer = "127.0.0.1:5000",
+                                                .state = "waiting",
+                                                .waits_for = "all server connections are busy",
                                                 .wait_seconds = 1.5}};
         };
         result.end_session = [](std::uint64_t id) {
@@ -288,7 +294,8 @@ struct running_server {
         result.begin_switchover = [this](const switchover_order& order) {
             const std::lock_guard lock(mutex);
             said += "switchover ";
-            if (order.backend == "busy") return outcome{.what = verdict::not_now, .problems = {{"backend", "in progress"}}};
+            if (order.backend == "busy")
+                return outcome{.what = verdict::not_now, .problems = {{"backend", "in progress"}}};
             return outcome{.what = verdict::begun, .did = {"begun"}};
         };
         result.test_connection = [this](const test_order& order) -> std::optional<std::vector<test_result>> {
@@ -310,7 +317,7 @@ struct running_server {
 
     /// One request on a connection of its own.
     [[nodiscard]] http_reply ask(const std::string& method, const std::string& target, const std::string& headers = {},
-                            const std::string& body = {}) const {
+                                 const std::string& body = {}) const {
         http_client client(server->port());
         std::string text = method + ' ' + target + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + headers;
         if (!body.empty()) text += "Content-Length: " + std::to_string(body.size()) + "\r\n";
@@ -321,7 +328,8 @@ struct running_server {
         return ask("GET", target, headers);
     }
     /// An order with the operate token.
-    [[nodiscard]] http_reply order(const std::string& method, const std::string& target, const std::string& body) const {
+    [[nodiscard]] http_reply order(const std::string& method, const std::string& target,
+                                   const std::string& body) const {
         return ask(method, target, "Authorization: Bearer operate\r\nContent-Type: application/json\r\n", body);
     }
     [[nodiscard]] std::string warned() {
@@ -339,7 +347,7 @@ struct running_server {
     std::string warnings;
     std::string audited;
     std::string reload_problem;  ///< empty: a reload succeeds
-    std::string said;  ///< which commands were given, in order
+    std::string said;            ///< which commands were given, in order
     std::optional<retry_order> retry;
     std::optional<switch_order> switches;
     std::optional<test_order> tested;

@@ -131,7 +131,8 @@ TEST_CASE("A certificate is warned of two weeks ahead, and critical once it has 
     alerts all;
     observation seen = calm();
     const auto days = [](int count) { return std::chrono::hours(24 * count); };
-    seen.now.certificates = {{"listen.tls.cert_file", seen.taken_at + days(15)}, {"backends.tls.cert_file", seen.taken_at + days(400)}};
+    seen.now.certificates = {{"listen.tls.cert_file", seen.taken_at + days(15)},
+                             {"backends.tls.cert_file", seen.taken_at + days(400)}};
     all.judge(seen);
     CHECK(all.active().empty());
     seen.taken_at += days(2);
@@ -163,7 +164,8 @@ TEST_CASE("An alert about what clients notice names their latest incidents, also
     observation seen = calm();
     const auto told = [&seen](std::chrono::seconds before, std::string number) {
         const std::uint64_t serial = seen.now.incidents.size() + 1;
-        seen.now.incidents.push_back({seen.taken_at - before, std::move(number), 0, serial, "client 4 lost its server"});
+        seen.now.incidents.push_back(
+            {seen.taken_at - before, std::move(number), 0, serial, "client 4 lost its server"});
     };
     told(60s, "another day's");
     told(3s, "1");

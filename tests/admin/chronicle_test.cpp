@@ -276,7 +276,8 @@ TEST_CASE("A recovery names what clients met from just before it until just afte
     CHECK(told.incidents == std::vector<std::string>{"noticed first", "in it", "waited in vain"});
     CHECK(told.incidents_total == 3);
     const auto& entries = at.past.entries().entries();
-    const auto summary = std::find_if(entries.begin(), entries.end(), [](const auto& each) { return each.kind == "recovery"; });
+    const auto summary =
+        std::find_if(entries.begin(), entries.end(), [](const auto& each) { return each.kind == "recovery"; });
     REQUIRE(summary != entries.end());
     CHECK(summary->incidents == told.incidents);
     CHECK(recoveries_document(at.past.outages(), at.seen.taken_at).front().at("incidents").as_array().size() == 3);

@@ -23,8 +23,7 @@ constexpr const char* as_json = "Content-Type: application/json\r\n";
 std::vector<std::string> problem_keys(const http_reply& answer) {
     std::vector<std::string> result;
     const boost::json::value document = answer.json();
-    for (const auto& each : document.at("errors").as_array())
-        result.emplace_back(each.at("key").as_string());
+    for (const auto& each : document.at("errors").as_array()) result.emplace_back(each.at("key").as_string());
     return result;
 }
 
@@ -52,7 +51,8 @@ TEST_CASE("D36: a page of another origin cannot give orders, even with the token
 
 TEST_CASE("The retry configuration is taken as the old systems sent it") {
     running_server at(with_tokens());
-    const http_reply answer = at.order("PUT", retry_path, R"({"max_retries": 5, "initial_delay": 0.1, "max_delay": "10s",
+    const http_reply answer =
+        at.order("PUT", retry_path, R"({"max_retries": 5, "initial_delay": 0.1, "max_delay": "10s",
         "multiplier": 1.5, "strategy": "linear_backoff", "timeout": 20, "jitter": false, "pool": "app/alice"})");
     REQUIRE(answer.status == 200);
     const boost::json::value shown = answer.json();
@@ -72,7 +72,8 @@ TEST_CASE("The retry configuration is taken as the old systems sent it") {
 
 TEST_CASE("Every problem of an order is told at once, and nothing is applied") {
     running_server at(with_tokens());
-    const http_reply answer = at.order("PUT", retry_path, R"({"max_retries": -1, "initial_delay": "fast", "max_delay": 1e9,
+    const http_reply answer =
+        at.order("PUT", retry_path, R"({"max_retries": -1, "initial_delay": "fast", "max_delay": 1e9,
         "multiplier": 0.5, "strategy": "hope", "jitter": 1, "retries": 3, "pool": ""})");
     CHECK(answer.status == 422);
     CHECK(answer.header("content-type") == "application/problem+json");
@@ -87,7 +88,8 @@ TEST_CASE("What is not an order is refused with its own status") {
     CHECK(at.order("PUT", retry_path, "{").status == 400);
     CHECK(at.order("PUT", retry_path, "[]").status == 400);
     CHECK(at.order("PUT", retry_path, std::string(50, '[') + std::string(50, ']')).status == 400);
-    CHECK(at.ask("PUT", retry_path, "Authorization: Bearer operate\r\nContent-Type: text/plain\r\n", "{}").status == 415);
+    CHECK(at.ask("PUT", retry_path, "Authorization: Bearer operate\r\nContent-Type: text/plain\r\n", "{}").status ==
+          415);
     CHECK(at.ask("PUT", retry_path, "Authorization: Bearer operate\r\n", "{}").status == 415);
     CHECK(at.order("PUT", retry_path, std::string(70'000, ' ')).status == 413);
     const http_reply unknown = at.order("PUT", retry_path, R"({"pool": "nope"})");
@@ -105,7 +107,8 @@ TEST_CASE("Every change is logged with who, what, before and after, and never wi
 
 TEST_CASE("D1: the kill switches are named as in the configuration") {
     running_server at(with_tokens());
-    const http_reply answer = at.order("PUT", "/api/v1/switches", R"({"guard.enabled": false, "recovery.enabled": true})");
+    const http_reply answer =
+        at.order("PUT", "/api/v1/switches", R"({"guard.enabled": false, "recovery.enabled": true})");
     CHECK(answer.status == 200);
     REQUIRE(at.switches.has_value());
     CHECK(at.switches->guard == false);
@@ -149,8 +152,9 @@ TEST_CASE("A slow command holds up nobody, and only a few wait for their turn") 
     std::vector<http_client> waiting;
     for (int each = 0; each < 2; ++each) {
         waiting.emplace_back(at.server->port());
-        waiting.back().send(std::string("POST ") + test_path +
-                            " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer operate\r\nContent-Length: 0\r\n\r\n");
+        waiting.back().send(
+            std::string("POST ") + test_path +
+            " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer operate\r\nContent-Length: 0\r\n\r\n");
     }
     while (at.order("POST", test_path, "").status != 503) {
     }
@@ -203,8 +207,8 @@ TEST_CASE("Who changes something sees it in the next answer") {
 
 TEST_CASE("Every command needs the operate token, answers with what it did and found, and leaves a line") {
     running_server at(with_tokens());
-    const char* paths[] = {"/api/database-recovery/recover", "/api/database-recovery/circuit-breaker/reset", "/api/v1/hold",
-                           "/api/v1/resume"};
+    const char* paths[] = {"/api/database-recovery/recover", "/api/database-recovery/circuit-breaker/reset",
+                           "/api/v1/hold", "/api/v1/resume"};
     for (const char* path : paths) {
         INFO(path);
         CHECK(at.ask("POST", path).status == 401);

@@ -51,7 +51,8 @@ TEST_CASE("Reads can be served unless the proxy is offline or reaches nothing") 
 TEST_CASE("Status shows the latest incidents, under the numbers that clients and the log have, the oldest first") {
     observation seen = sample_observation();
     for (std::uint64_t serial = 1; serial <= 25; ++serial)
-        seen.now.incidents.push_back({seen.taken_at, "000000" + std::to_string(10 + serial), 0, serial, "client lo\x01st it"});
+        seen.now.incidents.push_back(
+            {seen.taken_at, "000000" + std::to_string(10 + serial), 0, serial, "client lo\x01st it"});
     seen.now.incidents_total = 300;
     const boost::json::value shown = status_document(seen);
     CHECK(shown.at_pointer("/incidents/total") == 300);
@@ -65,9 +66,12 @@ TEST_CASE("Status shows the latest incidents, under the numbers that clients and
 
 TEST_CASE("Status has everything at a glance") {
     const boost::json::value shown = status_document(sample_observation());
-    CHECK(keys_of(shown) == names{"state", "mode", "mode_cause", "held_by_operator", "switchover", "draining", "version", "uptime_seconds", "last_check", "clients",
-                                  "servers", "memory_resident_bytes", "switches", "retry_config", "circuit_breaker",
-                                  "backends", "pools", "retries", "replay", "in_doubt", "fences", "events", "incidents", "workers"});
+    CHECK(keys_of(shown) == names{"state",      "mode",         "mode_cause",      "held_by_operator",
+                                  "switchover", "draining",     "version",         "uptime_seconds",
+                                  "last_check", "clients",      "servers",         "memory_resident_bytes",
+                                  "switches",   "retry_config", "circuit_breaker", "backends",
+                                  "pools",      "retries",      "replay",          "in_doubt",
+                                  "fences",     "events",       "incidents",       "workers"});
     CHECK(keys_of(shown.at("switches")) ==
           names{"recovery.enabled", "breaker.enabled", "read_only.enabled", "replay.enabled", "guard.enabled"});
     CHECK(keys_of(shown.at("retry_config")) ==

@@ -183,7 +183,8 @@ TEST_CASE("A picture that cannot be taken is left out, and the stream goes on") 
     at.failing = false;
     at.mode = service_mode::offline;
     std::string picture;
-    for (int i = 0; i < 100 && picture.find("\"mode\":\"offline\"") == std::string::npos; ++i) picture = one.client.frame("snapshot");
+    for (int i = 0; i < 100 && picture.find("\"mode\":\"offline\"") == std::string::npos; ++i)
+        picture = one.client.frame("snapshot");
     CHECK(picture.find("\"mode\":\"offline\"") != std::string::npos);
 }
 

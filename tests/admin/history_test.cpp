@@ -49,7 +49,8 @@ TEST_CASE("A young process shows what there is, and says how much that is") {
 
 TEST_CASE("An hour of samples is kept, and no more") {
     history kept;
-    for (int second = 0; second <= 3 * 3600; ++second) kept.record(start + std::chrono::seconds(second), with_selects(static_cast<std::uint64_t>(second), 0));
+    for (int second = 0; second <= 3 * 3600; ++second)
+        kept.record(start + std::chrono::seconds(second), with_selects(static_cast<std::uint64_t>(second), 0));
     const snapshot now = with_selects(3 * 3600, 0);
     const window_totals hour = kept.window(start + 3h, now, 60min);
     CHECK(hour.totals.checkouts == 3600);

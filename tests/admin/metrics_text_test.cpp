@@ -85,25 +85,26 @@ std::vector<family> families_of(const std::string& text) {
 
 TEST_CASE("Metrics of the old systems keep their names, labels and values") {
     const std::string text = metrics_text(sample_observation());
-    for (const char* line : {
-             R"(db_connections_active{pool="app/alice"} 5)",
-             R"(db_connections_idle{pool="app/alice"} 15)",
-             R"(db_connections_wait_time_ms{pool="app/alice"} 2.5)",
-             R"(db_query_total{operation="select",status="success"} 199)",
-             R"(db_query_total{operation="select",status="error"} 1)",
-             R"(db_query_duration_seconds_bucket{operation="select",status="success",le="0.001"} 150)",
-             R"(db_query_duration_seconds_bucket{operation="select",status="success",le="0.1"} 190)",
-             R"(db_query_duration_seconds_bucket{operation="select",status="success",le="+Inf"} 199)",
-             R"(db_query_duration_seconds_count{operation="select",status="success"} 199)",
-             R"(db_circuit_breaker_state{state="closed"} 1)",
-             R"(db_circuit_breaker_state{state="open"} 0)",
-             R"(db_circuit_breaker_state{state="half_open"} 0)",
-             R"(db_circuit_breaker_failures_total 0)",
-             R"(pgsteady_build_info{version="1.2.3",revision="0123456789ab",compiler="gcc 12.2.0",openssl="3.0.17",parser="15.1"} 1)",
-             R"(pgsteady_mode{mode="normal"} 1)",
-             R"(pgsteady_pool_overflow{pool="app/alice"} 2)",
-             R"(pgsteady_backend_up{backend="db2:5432"} 0)",
-         })
+    for (
+        const char* line : {
+            R"(db_connections_active{pool="app/alice"} 5)",
+            R"(db_connections_idle{pool="app/alice"} 15)",
+            R"(db_connections_wait_time_ms{pool="app/alice"} 2.5)",
+            R"(db_query_total{operation="select",status="success"} 199)",
+            R"(db_query_total{operation="select",status="error"} 1)",
+            R"(db_query_duration_seconds_bucket{operation="select",status="success",le="0.001"} 150)",
+            R"(db_query_duration_seconds_bucket{operation="select",status="success",le="0.1"} 190)",
+            R"(db_query_duration_seconds_bucket{operation="select",status="success",le="+Inf"} 199)",
+            R"(db_query_duration_seconds_count{operation="select",status="success"} 199)",
+            R"(db_circuit_breaker_state{state="closed"} 1)",
+            R"(db_circuit_breaker_state{state="open"} 0)",
+            R"(db_circuit_breaker_state{state="half_open"} 0)",
+            R"(db_circuit_breaker_failures_total 0)",
+            R"(pgsteady_build_info{version="1.2.3",revision="0123456789ab",compiler="gcc 12.2.0",openssl="3.0.17",parser="15.1"} 1)",
+            R"(pgsteady_mode{mode="normal"} 1)",
+            R"(pgsteady_pool_overflow{pool="app/alice"} 2)",
+            R"(pgsteady_backend_up{backend="db2:5432"} 0)",
+        })
         CHECK_MESSAGE(has_line(text, line), line);
 }
 
@@ -164,7 +165,9 @@ TEST_CASE("The text is what prometheus-cpp writes of the same values") {
         std::istringstream lines(text);
         for (std::string line; std::getline(lines, line);) {
             const std::size_t end = line.rfind(' ');
-            result.insert(line.starts_with('#') ? line : line.substr(0, end) + ' ' + std::to_string(std::stod(line.substr(end + 1))));
+            result.insert(line.starts_with('#')
+                              ? line
+                              : line.substr(0, end) + ' ' + std::to_string(std::stod(line.substr(end + 1))));
         }
         std::string joined;
         for (const std::string& each : result) joined += each + '\n';
@@ -185,8 +188,9 @@ TEST_CASE("OpenMetrics is written to whom asks for it, and ends as it must") {
     CHECK(bounds.find("pgsteady_queue_wait_seconds_bucket{le=\"60.0\"}") != std::string::npos);
     CHECK(bounds.find("pgsteady_queue_wait_seconds_bucket{le=\"1e-05\"}") != std::string::npos);
 
-    CHECK(accepts_openmetrics("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
-                              "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"));
+    CHECK(accepts_openmetrics(
+        "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+        "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"));
     CHECK_FALSE(accepts_openmetrics("text/plain;version=0.0.4;q=0.5,*/*;q=0.1"));
     CHECK_FALSE(accepts_openmetrics(""));
     CHECK_FALSE(accepts_openmetrics("text/plain, application/openmetrics-text;q=0"));
@@ -198,7 +202,8 @@ TEST_CASE("Pools beyond the first have no histograms of their own, and are count
     seen.now.pools[1].database = "other";
     seen.now.pools[1].durations.reset();
     const std::string text = metrics_text(seen);
-    CHECK(text.find(R"(pgsteady_pool_request_seconds_count{pool="app/alice",operation="select"} 6)") != std::string::npos);
+    CHECK(text.find(R"(pgsteady_pool_request_seconds_count{pool="app/alice",operation="select"} 6)") !=
+          std::string::npos);
     CHECK(text.find(R"(pgsteady_pool_request_seconds_count{pool="other/alice")") == std::string::npos);
     CHECK(has_line(text, R"(pgsteady_pool_size{pool="other/alice"} 18)"));
     CHECK(has_line(text, "pgsteady_pools_without_histograms 1"));

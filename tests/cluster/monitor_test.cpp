@@ -52,7 +52,7 @@ public:
     std::atomic<int> timeline{1};
     std::atomic<bool> silent{false};     ///< takes queries and does not answer
     std::atomic<bool> humble{false};     ///< refuses every query but the least
-    std::atomic<bool> full_disk{false}; ///< 53100 to whoever writes
+    std::atomic<bool> full_disk{false};  ///< 53100 to whoever writes
     std::atomic<int> writes{0};
     std::atomic<bool> not_ready{false};  ///< 57P03 to whoever signs in
     std::atomic<int> sign_ins{0};

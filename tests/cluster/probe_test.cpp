@@ -26,10 +26,46 @@ std::string row(const cells& values) {
     return body;
 }
 
-const cells primary_row{"f", "0000001A", "2026-01-01 00:00:00+00", "50331688", {}, {}, {}, "off", "7001", {}, {}, {}, {},
-                        "b\x1fslot_b\x1fsync\x1e" "c\x1f\x1f" "async", "FIRST 1 (b, c)", "1767225600123456", "50331000", "1767225600000001", {}};
-const cells standby_row{"t", {}, "2026-01-01 00:00:00+00", {}, "50331648", "50331000", "1500", "on", "7001", "26", "25", "b",
-                        "slot_b", {}, "", "1767225600123456", "50331000", {}, "4711"};
+const cells primary_row{"f",
+                        "0000001A",
+                        "2026-01-01 00:00:00+00",
+                        "50331688",
+                        {},
+                        {},
+                        {},
+                        "off",
+                        "7001",
+                        {},
+                        {},
+                        {},
+                        {},
+                        "b\x1fslot_b\x1fsync\x1e"
+                        "c\x1f\x1f"
+                        "async",
+                        "FIRST 1 (b, c)",
+                        "1767225600123456",
+                        "50331000",
+                        "1767225600000001",
+                        {}};
+const cells standby_row{"t",
+                        {},
+                        "2026-01-01 00:00:00+00",
+                        {},
+                        "50331648",
+                        "50331000",
+                        "1500",
+                        "on",
+                        "7001",
+                        "26",
+                        "25",
+                        "b",
+                        "slot_b",
+                        {},
+                        "",
+                        "1767225600123456",
+                        "50331000",
+                        {},
+                        "4711"};
 
 }  // namespace
 
@@ -117,7 +153,10 @@ TEST_CASE("numbers that are none, or do not fit, are not known") {
 TEST_CASE("rows of replicas are bounded") {
     cells many = primary_row;
     many[13] = std::string();
-    for (int i = 0; i < 5000; ++i) *many[13] += "x\x1f\x1f" "async\x1e";
+    for (int i = 0; i < 5000; ++i)
+        *many[13] +=
+            "x\x1f\x1f"
+            "async\x1e";
     const auto found = read_probe_row(row(many));
     REQUIRE(found);
     CHECK(found->replicas.size() == 256);

@@ -4,6 +4,7 @@
 
 #include "protocol/frame.hpp"
 #include "protocol/wire.hpp"
+
 #include "proxy/session/session.hpp"
 
 #include <cstddef>

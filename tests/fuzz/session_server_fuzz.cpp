@@ -4,6 +4,7 @@
 
 #include "protocol/frame.hpp"
 #include "protocol/wire.hpp"
+
 #include "proxy/session/session.hpp"
 
 #include <cstddef>
@@ -35,13 +36,16 @@ std::string script(std::uint8_t choice) {
     switch (choice % 8) {
         case 0: return message('Q', "select 1\0"sv);
         case 1: return message('P', "s\0select 1\0\0\0"sv) + bind + message('S') + bind + message('S');
-        case 2: return message('Q', "set work_mem = 1\0"sv) + message('Q', "reset all\0"sv) + message('Q', "select 1\0"sv);
+        case 2:
+            return message('Q', "set work_mem = 1\0"sv) + message('Q', "reset all\0"sv) + message('Q', "select 1\0"sv);
         case 3: return message('Q', "copy t from stdin\0"sv) + message('d', "x") + message('c') + message('S');
-        case 4: return message('P', "\0copy t from stdin\0\0\0"sv) + message('B', "\0\0\0\0\0\0\0\0"sv) +
-                       message('E', "\0\0\0\0\0"sv) + message('S') + message('d', "x") + message('c') + message('S');
+        case 4:
+            return message('P', "\0copy t from stdin\0\0\0"sv) + message('B', "\0\0\0\0\0\0\0\0"sv) +
+                   message('E', "\0\0\0\0\0"sv) + message('S') + message('d', "x") + message('c') + message('S');
         case 5: return message('Q', "begin; set work_mem = 1; commit\0"sv) + message('F', "\0\0\0\1\0\0\0\0\0\0"sv);
-        case 6: return message('P', "s\0select 1\0\0\0"sv) + message('P', "s\0select 2\0\0\0"sv) + message('C', "Ss\0"sv) +
-                       message('P', "s\0select 1\0\0\0"sv) + message('H') + bind + message('S');
+        case 6:
+            return message('P', "s\0select 1\0\0\0"sv) + message('P', "s\0select 2\0\0\0"sv) + message('C', "Ss\0"sv) +
+                   message('P', "s\0select 1\0\0\0"sv) + message('H') + bind + message('S');
         default: return {};
     }
 }

@@ -1,8 +1,9 @@
 // A peer that acknowledges nothing is lost; one that is slow, busy or was idle is not.
 #include "proxy/net/acknowledgement.hpp"
 
-#include <arpa/inet.h>
 #include <doctest/doctest.h>
+
+#include <arpa/inet.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -104,7 +105,9 @@ TEST_CASE("a network that swallows what is sent is seen as silence, and its retu
     connection.swallow();
     REQUIRE(::write(connection.ours, "y", 1) == 1);
     acknowledgement_watch watch;
-    const auto lost = [&] { return watch.lost(unacknowledged_for(connection.ours), std::chrono::steady_clock::now(), 100ms); };
+    const auto lost = [&] {
+        return watch.lost(unacknowledged_for(connection.ours), std::chrono::steady_clock::now(), 100ms);
+    };
     CHECK_FALSE(lost());
     CHECK(comes_true(lost));
     connection.let_through();
@@ -115,6 +118,7 @@ TEST_CASE("a network that swallows what is sent is seen as silence, and its retu
 TEST_CASE("a peer that does not read, and whose window is closed, acknowledges") {
     const tcp_pair connection;
     const std::array<char, 65536> plenty{};
-    while (::send(connection.ours, plenty.data(), plenty.size(), MSG_DONTWAIT) > 0) {}
+    while (::send(connection.ours, plenty.data(), plenty.size(), MSG_DONTWAIT) > 0) {
+    }
     CHECK(comes_true([&] { return !unacknowledged_for(connection.ours); }));
 }

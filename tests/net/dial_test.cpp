@@ -246,7 +246,8 @@ TEST_CASE("a loop may die while a dial is resolving or queued") {
     const auto never = [](const dial_result&) { CHECK(false); };
     {
         const dial_handle queued = dial(*loop, "127.0.0.1", dead.port, loop->now() + seconds(5), dial_options{}, never);
-        const dial_handle resolving = dial(*loop, "localhost", dead.port, loop->now() + seconds(5), dial_options{}, never);
+        const dial_handle resolving =
+            dial(*loop, "localhost", dead.port, loop->now() + seconds(5), dial_options{}, never);
     }
     loop.reset();
 }

@@ -40,14 +40,16 @@ TEST_CASE("recovery.md 2.14: each error has its SQLSTATE, severity, outcome and 
         {"E3a", e::committed_locally("i-7"), "01000", "WARNING", nullptr, "synchronous replication was cut short"},
         {"2.7", e::notifications_lost("i-7"), "01000", "NOTICE", nullptr, "notifications may have been lost"},
         {"R08", e::statement_unknown("words", "i-7"), "40003", "ERROR", "unknown", "completion is unknown"},
-        {"R10", e::withheld(3, 0xaf63dc4c8601ec8c, "i-7"), "57P02", "ERROR", "unknown", "in flight when the server crashed 3 times"},
+        {"R10", e::withheld(3, 0xaf63dc4c8601ec8c, "i-7"), "57P02", "ERROR", "unknown",
+         "in flight when the server crashed 3 times"},
         {"R11", e::pool_exhausted(30000ms, "i-7"), "53300", "ERROR", "not_executed", "no pool slot within 30000 ms"},
         {"R11", e::pool_exhausted(1s, "i-7", "the server is full"), "53300", "ERROR", "not_executed",
          "within 1000 ms (the server is full)"},
         {"R12", e::session_lost("temp_object", "words", "i-7"), "08006", "FATAL", "unknown",
          "cannot be restored (temp_object)"},
         {"R13", e::server_violation("i-7"), "08P01", "FATAL", "unknown", "protocol error from server"},
-        {"R17", e::role_changed("i-7"), "40001", "ERROR", "rolled_back", "transaction rolled back: server role changed"},
+        {"R17", e::role_changed("i-7"), "40001", "ERROR", "rolled_back",
+         "transaction rolled back: server role changed"},
         {"R14", e::cancelled(), "57014", "ERROR", nullptr, "canceling statement due to user request"},
         {"R15", e::shutting_down(), "57P01", "FATAL", nullptr, "proxy shutdown"},
         {"R16", e::unavailable("why", "i-7"), "57P03", "FATAL", "not_executed", "(proxy: why)"},
@@ -73,7 +75,8 @@ TEST_CASE("the server's last words are passed on") {
 }
 
 TEST_CASE("R10 names the statement by its fingerprint, not by its text") {
-    CHECK(client_errors::withheld(3, 0x0f63dc4c8601ec8c, "i-1").hint == "Contact the administrator; fingerprint 0f63dc4c8601ec8c.");
+    CHECK(client_errors::withheld(3, 0x0f63dc4c8601ec8c, "i-1").hint ==
+          "Contact the administrator; fingerprint 0f63dc4c8601ec8c.");
 }
 
 TEST_CASE("reasons for a client's end have names, each its own") {

@@ -89,7 +89,8 @@ TEST_CASE("D25: only a sole victim is blamed") {
     }
     SUBCASE("all ended without a word: the postmaster was killed, or the network is cut") {
         crash_record record;
-        for (std::uint64_t session = 1; session <= 10; ++session) record.ended_silently(session, std::array{deadly}, old, start);
+        for (std::uint64_t session = 1; session <= 10; ++session)
+            record.ended_silently(session, std::array{deadly}, old, start);
         CHECK(record.crashes(deadly, start + 5s) == 0);
     }
     SUBCASE("nobody else was told: one backend was lost") {
@@ -153,6 +154,7 @@ TEST_CASE("fingerprints are FNV-1a, and tell texts apart") {
     CHECK(statement_fingerprint("a") == 0xaf63dc4c8601ec8c);
     CHECK(statement_fingerprint("foobar") == 0x85944171f73967e8);
     std::set<std::uint64_t> seen;
-    for (int number = 0; number < 10'000; ++number) seen.insert(statement_fingerprint("SELECT " + std::to_string(number)));
+    for (int number = 0; number < 10'000; ++number)
+        seen.insert(statement_fingerprint("SELECT " + std::to_string(number)));
     CHECK(seen.size() == 10'000);
 }

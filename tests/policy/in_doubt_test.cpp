@@ -60,7 +60,8 @@ TEST_CASE("E2c: another backend's crash is another life although the postmaster 
     const incarnation before = crashed("0/1529228");
     const incarnation after = crashed("0/1529418");
     CHECK_FALSE(before.is(after));
-    check(judge_in_doubt({732, at("0/1529300"), 0, before}, answers(after, xact_state::committed, {true, at("0/1529418")})),
+    check(judge_in_doubt({732, at("0/1529300"), 0, before},
+                         answers(after, xact_state::committed, {true, at("0/1529418")})),
           outcome::committed, path::crash_after_marker);
 }
 
@@ -95,7 +96,8 @@ TEST_CASE("T7: what waits for a standby is in progress: it is asked again, for e
 TEST_CASE("the same life, or a clean restart, knows the number") {
     incarnation restarted = started_cleanly;
     restarted.started_at = 5'000'000;
-    for (const auto& [server, why] : {std::pair{started_cleanly, path::same_incarnation}, std::pair{restarted, path::clean_restart}}) {
+    for (const auto& [server, why] :
+         {std::pair{started_cleanly, path::same_incarnation}, std::pair{restarted, path::clean_restart}}) {
         check(judge("0/10", answers(server, xact_state::committed)), outcome::committed, why);
         check(judge("0/10", answers(server, xact_state::aborted)), outcome::not_committed, why);
         check(judge("0/10", answers(server, xact_state::in_progress)), outcome::ask_again, path::waits);
@@ -112,11 +114,13 @@ TEST_CASE("no restart is clean by half: other statistics, another host, nothing 
     check(judge("0/10", answers(restarted, xact_state::committed)), outcome::unknown, path::more_than_one_step);
     commit_capture captured{725, at("0/10"), 0, started_cleanly};
     captured.server.statistics_since = restarted.statistics_since = 0;
-    check(judge_in_doubt(captured, answers(restarted, xact_state::committed)), outcome::unknown, path::more_than_one_step);
+    check(judge_in_doubt(captured, answers(restarted, xact_state::committed)), outcome::unknown,
+          path::more_than_one_step);
 }
 
 TEST_CASE("D27: with two primaries, or another system, nothing is known") {
-    for (const xact_state state : {xact_state::committed, xact_state::aborted, xact_state::in_progress, xact_state::in_future}) {
+    for (const xact_state state :
+         {xact_state::committed, xact_state::aborted, xact_state::in_progress, xact_state::in_future}) {
         in_doubt_facts facts = answers(started_cleanly, state);
         facts.two_primaries = true;
         check(judge("0/10", facts), outcome::unknown, path::two_primaries);
@@ -129,7 +133,8 @@ TEST_CASE("D27: with two primaries, or another system, nothing is known") {
 }
 
 TEST_CASE("whatever a server with the marker says of the future cannot be true") {
-    check(judge("0/10", answers(crashed("0/20"), xact_state::in_future, {true, 0x20})), outcome::unknown, path::contradiction);
+    check(judge("0/10", answers(crashed("0/20"), xact_state::in_future, {true, 0x20})), outcome::unknown,
+          path::contradiction);
 }
 
 TEST_CASE("committed is never said of another life without the marker, and never without the word committed") {
@@ -149,7 +154,8 @@ TEST_CASE("committed is never said of another life without the marker, and never
                         if (found.what == outcome::committed) CHECK((said == xact_state::committed && has_marker));
                         if (found.what == outcome::not_committed)
                             CHECK((recovered <= 0x10 || said == xact_state::aborted || said == xact_state::in_future));
-                        if (recovered <= 0x10 && said <= xact_state::in_future) CHECK(found.what == outcome::not_committed);
+                        if (recovered <= 0x10 && said <= xact_state::in_future)
+                            CHECK(found.what == outcome::not_committed);
                     }
 }
 

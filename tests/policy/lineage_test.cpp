@@ -41,7 +41,8 @@ struct observed {
         for (millis when = from; when <= until; when += 250ms) all.nobody(host, start + when);
     }
     [[nodiscard]] std::optional<std::uint64_t> upto(std::size_t host, const probe_result& from) const {
-        const incarnation key{from.started_micros, from.recovered_to, from.statistics_since, from.timeline, from.system_identifier};
+        const incarnation key{from.started_micros, from.recovered_to, from.statistics_since, from.timeline,
+                              from.system_identifier};
         for (const inheritance& each : all.of(host))
             if (each.from.is(key)) return each.upto;
         return std::nullopt;
@@ -129,7 +130,8 @@ TEST_CASE("a promotion while the former primary refuses everybody: all that was 
     CHECK(world.upto(1, first) == 0x410U);
 }
 
-TEST_CASE("a promotion while the former primary is silent: what came on the same connection is inherited, and no more") {
+TEST_CASE(
+    "a promotion while the former primary is silent: what came on the same connection is inherited, and no more") {
     observed world;
     world.sees(0, first, 1000ms);
     world.sees(1, observed::standby(0x300, 77), 1000ms);
@@ -201,7 +203,8 @@ TEST_CASE("inheritances and samples are bounded") {
     for (int i = 1; i < 50; ++i)
         world.sees(0, observed::primary(100 + i, 0x100U * static_cast<unsigned>(i), i), 100ms * i);
     CHECK(world.all.of(0).size() == lineage::kept);
-    for (int i = 1; i < 500; ++i) world.sees(1, observed::standby(0x100U * static_cast<unsigned>(i), 0), 10'000ms + 100ms * i);
+    for (int i = 1; i < 500; ++i)
+        world.sees(1, observed::standby(0x100U * static_cast<unsigned>(i), 0), 10'000ms + 100ms * i);
     world.sees(0, observed::primary(149, 0x3100, 49), 10'001ms);
     CHECK(world.all.of(1).size() <= lineage::kept);
 }

@@ -30,11 +30,11 @@ TEST_CASE("D4: pauses grow from 50 ms to 5 s by the strategy's name") {
         std::chrono::microseconds pause;
     };
     const row rows[] = {
-        {exponential_backoff, 1, 50ms},   {exponential_backoff, 2, 100ms},  {exponential_backoff, 3, 200ms},
-        {exponential_backoff, 7, 3200ms}, {exponential_backoff, 8, 5s},     {exponential_backoff, 0, 50ms},
-        {linear_backoff, 1, 50ms},        {linear_backoff, 2, 100ms},       {linear_backoff, 3, 150ms},
-        {linear_backoff, 100, 5s},        {linear_backoff, 101, 5s},        {linear_backoff, 0, 50ms},
-        {fixed_delay, 1, 50ms},           {fixed_delay, 2, 50ms},           {fixed_delay, 1000, 50ms},
+        {exponential_backoff, 1, 50ms},   {exponential_backoff, 2, 100ms}, {exponential_backoff, 3, 200ms},
+        {exponential_backoff, 7, 3200ms}, {exponential_backoff, 8, 5s},    {exponential_backoff, 0, 50ms},
+        {linear_backoff, 1, 50ms},        {linear_backoff, 2, 100ms},      {linear_backoff, 3, 150ms},
+        {linear_backoff, 100, 5s},        {linear_backoff, 101, 5s},       {linear_backoff, 0, 50ms},
+        {fixed_delay, 1, 50ms},           {fixed_delay, 2, 50ms},          {fixed_delay, 1000, 50ms},
     };
     for (const row& each : rows) {
         CAPTURE(each.attempt);
@@ -98,10 +98,20 @@ TEST_CASE("D40: a session lowers its limits and never raises them") {
         std::chrono::milliseconds limit;
     };
     const row rows[] = {
-        {"0", "5s", 0, 5s},          {"2", "1", 2, 1ms},          {"3", "30s", 3, 30s},    {"4", "31s", 3, 30s},
-        {" 1 ", " 2 s ", 1, 2s},     {"-1", "-5s", 3, 30s},       {"", "", 3, 30s},        {"many", "soon", 3, 30s},
-        {"1.5", "1.5s", 3, 1500ms},  {"1x", "5 parsecs", 3, 30s}, {"99999999999", "9999999999999s", 3, 30s},
-        {"2", "0", 2, 30s},          {"2", "2min", 2, 30s},       {"+1", "+1s", 3, 30s},
+        {"0", "5s", 0, 5s},
+        {"2", "1", 2, 1ms},
+        {"3", "30s", 3, 30s},
+        {"4", "31s", 3, 30s},
+        {" 1 ", " 2 s ", 1, 2s},
+        {"-1", "-5s", 3, 30s},
+        {"", "", 3, 30s},
+        {"many", "soon", 3, 30s},
+        {"1.5", "1.5s", 3, 1500ms},
+        {"1x", "5 parsecs", 3, 30s},
+        {"99999999999", "9999999999999s", 3, 30s},
+        {"2", "0", 2, 30s},
+        {"2", "2min", 2, 30s},
+        {"+1", "+1s", 3, 30s},
     };
     const config::retry_settings rules;
     for (const row& each : rows) {
@@ -121,7 +131,9 @@ TEST_CASE("P51: without a limit on waiting a session may set one") {
 }
 
 TEST_CASE("a session chooses a strategy by its name, in any case; other words are ignored") {
-    const auto chosen = [](std::string_view name) { return limits_of({}, 30s, {std::nullopt, name, std::nullopt}).strategy; };
+    const auto chosen = [](std::string_view name) {
+        return limits_of({}, 30s, {std::nullopt, name, std::nullopt}).strategy;
+    };
     CHECK(chosen("linear_backoff") == linear_backoff);
     CHECK(chosen("Fixed_Delay") == fixed_delay);
     CHECK(chosen(" exponential_backoff ") == exponential_backoff);
@@ -142,12 +154,33 @@ TEST_CASE("durations of settings are read as PostgreSQL reads them") {
         std::optional<std::chrono::milliseconds> value;
     };
     const row rows[] = {
-        {"0", 0ms},           {"250", 250ms},      {"250ms", 250ms},     {"5s", 5s},           {"2min", 2min},
-        {"1h", 1h},           {"1d", 24h},         {"1500us", 2ms},      {"1us", 1ms},         {"1.5s", 1500ms},
-        {".5s", 500ms},       {"\t7 s\n", 7s},     {"2147483647", 2147483647ms},               {"2147483648", std::nullopt},
-        {"25d", std::nullopt}, {"", std::nullopt}, {" ", std::nullopt},  {"s", std::nullopt},  {"5S", std::nullopt},
-        {"5 m", std::nullopt}, {"-1", std::nullopt}, {"inf", std::nullopt}, {"nan", std::nullopt}, {"1e3", std::nullopt},
-        {"0x10", std::nullopt}, {"5s 5s", std::nullopt}, {".", std::nullopt},
+        {"0", 0ms},
+        {"250", 250ms},
+        {"250ms", 250ms},
+        {"5s", 5s},
+        {"2min", 2min},
+        {"1h", 1h},
+        {"1d", 24h},
+        {"1500us", 2ms},
+        {"1us", 1ms},
+        {"1.5s", 1500ms},
+        {".5s", 500ms},
+        {"\t7 s\n", 7s},
+        {"2147483647", 2147483647ms},
+        {"2147483648", std::nullopt},
+        {"25d", std::nullopt},
+        {"", std::nullopt},
+        {" ", std::nullopt},
+        {"s", std::nullopt},
+        {"5S", std::nullopt},
+        {"5 m", std::nullopt},
+        {"-1", std::nullopt},
+        {"inf", std::nullopt},
+        {"nan", std::nullopt},
+        {"1e3", std::nullopt},
+        {"0x10", std::nullopt},
+        {"5s 5s", std::nullopt},
+        {".", std::nullopt},
     };
     for (const row& each : rows) {
         CAPTURE(std::string(each.text));

@@ -54,8 +54,10 @@ TEST_CASE("D28: which standbys every commit waits for") {
     CHECK(is_synchronous({{"b", "", "quorum"}, {"c", "", "quorum"}}, "ANY 2 (b, c)", b));
     // Two of one name cannot be told apart, unless by their slots.
     CHECK_FALSE(is_synchronous({{"walreceiver", "", "sync"}, {"walreceiver", "", "async"}}, "*", {"walreceiver", ""}));
-    CHECK_FALSE(is_synchronous({{"walreceiver", "one", "async"}, {"walreceiver", "two", "sync"}}, "*", {"walreceiver", "one"}));
-    CHECK(is_synchronous({{"walreceiver", "one", "async"}, {"walreceiver", "two", "sync"}}, "*", {"walreceiver", "two"}));
+    CHECK_FALSE(
+        is_synchronous({{"walreceiver", "one", "async"}, {"walreceiver", "two", "sync"}}, "*", {"walreceiver", "one"}));
+    CHECK(
+        is_synchronous({{"walreceiver", "one", "async"}, {"walreceiver", "two", "sync"}}, "*", {"walreceiver", "two"}));
 }
 
 TEST_CASE("D28: whether a quorum is everybody") {

@@ -14,7 +14,10 @@ namespace {
 
 struct pool_fixture {
     explicit pool_fixture(pool_rules with = {}, std::uint32_t process_limit = 0)
-        : rules(with), permits(with.size + with.max_overflow), process(process_limit), under_test(rules, permits, process) {}
+        : rules(with),
+          permits(with.size + with.max_overflow),
+          process(process_limit),
+          under_test(rules, permits, process) {}
 
     /// Dials and adopts one.
     void open(pooled_server& server) {
@@ -300,7 +303,8 @@ TEST_CASE("all idle servers can be taken out at once") {
     CHECK(fix.under_test.open() == 2);
 }
 
-TEST_CASE("D3: a statement that comes back has waited already: its place and its deadline are those of its first wait") {
+TEST_CASE(
+    "D3: a statement that comes back has waited already: its place and its deadline are those of its first wait") {
     pool_fixture fix;
     std::array<pool_waiter, 3> waiters;
     fix.under_test.enqueue(waiters[0], fix.now);
@@ -319,7 +323,8 @@ TEST_CASE("a waiter moves between queues and leaves whichever it is in") {
         waiters[i].need = i % 2 == 0 ? server_need::primary : server_need::read_only;
         writes.under_test.enqueue(waiters[i], writes.now + std::chrono::seconds(i));
     }
-    writes.under_test.move_waiters(reads.under_test, [](const pool_waiter& who) { return who.need == server_need::read_only; });
+    writes.under_test.move_waiters(reads.under_test,
+                                   [](const pool_waiter& who) { return who.need == server_need::read_only; });
     CHECK(writes.under_test.waiting() == 2);
     CHECK(reads.under_test.first_waiter() == &waiters[1]);
     CHECK(waiters[1].deadline == writes.now + 31s);

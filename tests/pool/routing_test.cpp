@@ -117,8 +117,8 @@ TEST_CASE("the primary is not dialled while its breaker is open") {
 TEST_CASE("D27: what is not on the primary's timeline or not the primary's host is never written to") {
     cluster_view view = usual();
     CHECK(is_current_primary(view, 0, 3));
-    CHECK(is_current_primary(view, 0, 4));   // promoted a moment ago: the view will follow
-    CHECK(is_current_primary(view, 0, 0));   // not known
+    CHECK(is_current_primary(view, 0, 4));  // promoted a moment ago: the view will follow
+    CHECK(is_current_primary(view, 0, 0));  // not known
     CHECK_FALSE(is_current_primary(view, 0, 2));
     CHECK_FALSE(is_current_primary(view, 1, 3));
     view.primary.reset();
@@ -160,7 +160,8 @@ TEST_CASE("D4: a pause between dials ends when something became dialable, and no
     CHECK(worth_dialling_at_once(tripped, up));
 }
 
-TEST_CASE("D21: of a server that refused to write, only what was asked after that counts, and only the monitor's word") {
+TEST_CASE(
+    "D21: of a server that refused to write, only what was asked after that counts, and only the monitor's word") {
     using time_point = cluster_view::time_point;
     using namespace std::chrono_literals;
     const time_point asked = time_point{} + 1h;

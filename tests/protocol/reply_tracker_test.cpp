@@ -232,12 +232,12 @@ TEST_CASE("P22: a local reply behind an error is skipped, behind a Sync it is no
 
 TEST_CASE("P20: COPY in by Query") {
     check_rows({
-        {"Q dde", "G CZ", "++Z"},                    // the end was sent before the reply came
+        {"Q dde", "G CZ", "++Z"},  // the end was sent before the reply came
         {"Q dde Q", "G CZ CZ", "++Z+Z"},
-        {"Q de", "G EZ", "++Z"},                     // CopyFail, or bad data
-        {"Q de", "EZ", "+Z"},                        // COPY was refused: late data is ignored
+        {"Q de", "G EZ", "++Z"},  // CopyFail, or bad data
+        {"Q de", "EZ", "+Z"},     // COPY was refused: late data is ignored
         {"Q de Q", "EZ CZ", "+Z+Z"},
-        {"Q dede", "G C G CZ", "++++Z"},             // two COPY in one string
+        {"Q dede", "G C G CZ", "++++Z"},  // two COPY in one string
         {"Q e", "G CZ", "++Z"},
     });
 }
@@ -264,13 +264,13 @@ TEST_CASE("P20: Sync within COPY data by Query is ignored by the server") {
 
 TEST_CASE("P20: COPY in by Execute, with Sync in every place") {
     check_rows({
-        {"PBE d e S", "12G CZ", "++++Z"},            // as libpq does it
-        {"PBE S d e S", "12G C Z", "++++Z"},         // Sync behind Execute is eaten by COPY
+        {"PBE d e S", "12G CZ", "++++Z"},     // as libpq does it
+        {"PBE S d e S", "12G C Z", "++++Z"},  // Sync behind Execute is eaten by COPY
         {"PBE S d S e S", "12G CZ", "++++Z"},
         {"PBE d S e S", "12G CZ", "++++Z"},
-        {"PBE S d e S", "12G EZ", "++++Z"},          // refused data: Sync behind the end counts
+        {"PBE S d e S", "12G EZ", "++++Z"},  // refused data: Sync behind the end counts
         {"PBE d e S", "12G EZ", "++++Z"},
-        {"PBE d e S", "12EZ", "+++Z"},               // COPY was refused before it began
+        {"PBE d e S", "12EZ", "+++Z"},  // COPY was refused before it began
         {"PBE d e S", "1EZ", "++Z"},
         {"PBE d e S BES", "12G CZ 2CZ", "++++Z++Z"},
     });
@@ -368,12 +368,11 @@ TEST_CASE("COPY out by Query and by Execute") {
 
 TEST_CASE("messages that nothing explains are unexpected: the connection has lost its step") {
     const row rows[] = {
-        {"", "Z", "?"},   {"", "C", "?"},   {"", "D", "?"},  {"", "1", "?"},   {"", "V", "?"},
-        {"Q", "1", "?"},  {"Q", "2", "?"},  {"Q", "3", "?"}, {"P", "2", "?"},  {"P", "C", "?"},
-        {"P", "D", "?"},  {"P", "Z", "?"},  {"B", "1", "?"}, {"B", "G", "?"},  {"D", "C", "?"},
-        {"D", "D", "?"},  {"E", "1", "?"},  {"E", "Z", "?"}, {"C", "C", "?"},  {"S", "C", "?"},
-        {"S", "D", "?"},  {"F", "C", "?"},  {"F", "D", "?"}, {"Q", "R", "?"},  {"Q", "K", "?"},
-        {"Q", "x", "?"},  {"Q", "v", "?"},  {"", "R", "?"},  {"S", "T", "?"},  {"D", "G", "?"},
+        {"", "Z", "?"},  {"", "C", "?"},  {"", "D", "?"},  {"", "1", "?"},  {"", "V", "?"},  {"Q", "1", "?"},
+        {"Q", "2", "?"}, {"Q", "3", "?"}, {"P", "2", "?"}, {"P", "C", "?"}, {"P", "D", "?"}, {"P", "Z", "?"},
+        {"B", "1", "?"}, {"B", "G", "?"}, {"D", "C", "?"}, {"D", "D", "?"}, {"E", "1", "?"}, {"E", "Z", "?"},
+        {"C", "C", "?"}, {"S", "C", "?"}, {"S", "D", "?"}, {"F", "C", "?"}, {"F", "D", "?"}, {"Q", "R", "?"},
+        {"Q", "K", "?"}, {"Q", "x", "?"}, {"Q", "v", "?"}, {"", "R", "?"},  {"S", "T", "?"}, {"D", "G", "?"},
     };
     for (const row& each : rows) {
         CAPTURE(each.sent);

@@ -90,8 +90,9 @@ TEST_CASE("2.6: where COMMIT is the next message it is captured in the same writ
 
 TEST_CASE("2.6: a pipeline is captured before its COMMIT although nothing is known of it yet") {
     for (const std::string& all :
-         {begin + writing + commit, extended("begin") + client::sync() + extended("insert into log values ('a')") +
-                                        client::sync() + extended("commit") + client::sync(),
+         {begin + writing + commit,
+          extended("begin") + client::sync() + extended("insert into log values ('a')") + client::sync() +
+              extended("commit") + client::sync(),
           extended("begin") + extended("insert into log values ('a')") + extended("commit") + client::sync()}) {
         doubt at;
         (void)at(all);
@@ -162,7 +163,8 @@ TEST_CASE("E2b: the report says which transaction, by which path") {
 
 TEST_CASE("T1: a server that lives its next life is only believed as far as its WAL is known") {
     for (const auto& [recovered, inherited, code] :
-         {std::tuple{0x10ULL, 0x10ULL, "40001"}, std::tuple{0x9000ULL, 0x9000ULL, ""}, std::tuple{0x9000ULL, 0x10ULL, "08007"}}) {
+         {std::tuple{0x10ULL, 0x10ULL, "40001"}, std::tuple{0x9000ULL, 0x9000ULL, ""},
+          std::tuple{0x9000ULL, 0x10ULL, "08007"}}) {
         doubt at(1);
         (void)at(begin + writing);
         (void)at(reading);
@@ -262,7 +264,8 @@ TEST_CASE("D29, T20: another number for what follows AND CHAIN or ROLLBACK TO") 
     CHECK(at.trace().xid == 727);
 }
 
-TEST_CASE("a capture that is refused ends captures on that connection, and the client learns why its transaction is over") {
+TEST_CASE(
+    "a capture that is refused ends captures on that connection, and the client learns why its transaction is over") {
     doubt at;
     at.world.database.capture_refusal = "42501";
     (void)at(begin);
@@ -284,7 +287,8 @@ TEST_CASE("D14: the client's prepared statements and portals are its own, captur
     (void)at(client::parse("s", "insert into log values ($1)") + client::sync());
     (void)at(begin);
     (void)at(client::bind("", "s", {"a"}) + client::execute("") + client::sync());
-    const std::string got = at(client::parse("", "select rows(3)") + client::bind("p", "") + client::execute("p", 1) + client::sync());
+    const std::string got =
+        at(client::parse("", "select rows(3)") + client::bind("p", "") + client::execute("p", 1) + client::sync());
     CHECK(types_of(got) == "12DsZ");
     CHECK(at.world.database.captures == 1);
     CHECK(types_of(at(client::execute("p", 1) + client::sync())) == "DsZ");

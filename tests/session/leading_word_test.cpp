@@ -23,16 +23,18 @@ TEST_CASE("texts that end the whole transaction") {
     for (const char* text : {"commit", "COMMIT;", " end ", "rollback work", "abort transaction", "/* x */ commit work;",
                              "rollback and no chain"})
         CHECK_MESSAGE(ends_transaction(text), text);
-    for (const char* text : {"", "select 1", "begin", "rollback to s", "rollback work to savepoint s", "commit prepared 'x'",
-                             "rollback prepared 'x'", "commit and chain", "rollback and chain", "committed", "endx",
-                             "rollback; select 1", "commit; insert into t values (1)", "rollback; rollback"})
+    for (const char* text :
+         {"", "select 1", "begin", "rollback to s", "rollback work to savepoint s", "commit prepared 'x'",
+          "rollback prepared 'x'", "commit and chain", "rollback and chain", "committed", "endx", "rollback; select 1",
+          "commit; insert into t values (1)", "rollback; rollback"})
         CHECK_MESSAGE(!ends_transaction(text), text);
 }
 
 TEST_CASE("D23: texts that may commit, also as one of several statements") {
-    for (const char* text : {"commit", "end", "COMMIT AND CHAIN", "insert into t values (1); commit", "begin; select 1; end",
-                             "commit prepared 'x'", "/* x */ commit"})
+    for (const char* text : {"commit", "end", "COMMIT AND CHAIN", "insert into t values (1); commit",
+                             "begin; select 1; end", "commit prepared 'x'", "/* x */ commit"})
         CHECK_MESSAGE(contains_commit(text), text);
-    for (const char* text : {"", "select 1", "rollback", "rollback;", "begin", "select 'commit'", "select commit from t"})
+    for (const char* text :
+         {"", "select 1", "rollback", "rollback;", "begin", "select 'commit'", "select commit from t"})
         CHECK_MESSAGE(!contains_commit(text), text);
 }

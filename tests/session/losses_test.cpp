@@ -53,7 +53,8 @@ const std::set<std::string> catalogue = {"40001", "40003", "08006", "08007", "25
 const std::set<std::string> aftermath = {"26000", "34000", "25P01", "3B001", "42P05", "42P01", "55000", "42704"};
 
 struct loss_run {
-    loss_run(const scenario& script, loss_plan plan, bool pipelined) : world(script.servers), client(world, script.startup) {
+    loss_run(const scenario& script, loss_plan plan, bool pipelined)
+        : world(script.servers), client(world, script.startup) {
         world.facts.guards = false;
         world.input_bytes = world.output_bytes = 0;
         world.plan = plan;
@@ -85,7 +86,8 @@ struct loss_run {
         checker.client_sends(last);
         const std::size_t before = answer.size();
         say(last);
-        if (answer.substr(before).find("alive") == std::string::npos) FAIL_CHECK("not usable:\n" << describe(answer.substr(before)));
+        if (answer.substr(before).find("alive") == std::string::npos)
+            FAIL_CHECK("not usable:\n" << describe(answer.substr(before)));
         if (checker.status != 'I') FAIL_CHECK("left in a transaction");
     }
 
@@ -109,13 +111,20 @@ void check(const scenario& script, const direct_run& direct, loss_plan plan, boo
             FAIL_CHECK("SQLSTATE " << code << explain());
     }
     if (run.client.closed) {
-        if (script.name.starts_with("large") && run.cut_in_frame) return;  // nothing can be said in the middle of a frame
-        const bool unknown = run.answer.find("(computed_setting)") != std::string::npos;  // nobody knows the value any more
+        if (script.name.starts_with("large") && run.cut_in_frame)
+            return;  // nothing can be said in the middle of a frame
+        const bool unknown =
+            run.answer.find("(computed_setting)") != std::string::npos;  // nobody knows the value any more
         if (!run.pinned && !script.may_end && !unknown) FAIL_CHECK("the session ended" << explain());
-        if (run.checker.sqlstates.empty() || run.checker.sqlstates.back() != "08006") FAIL_CHECK("no farewell" << explain());
+        if (run.checker.sqlstates.empty() || run.checker.sqlstates.back() != "08006")
+            FAIL_CHECK("no farewell" << explain());
     } else {
-        const auto aborted = [](const std::vector<std::string>& codes) { return std::count(codes.begin(), codes.end(), "25P02"); };
-        const auto loss_words = [](const std::string& code) { return code == "40001" || code == "40003" || code == "08006" || code == "08007"; };
+        const auto aborted = [](const std::vector<std::string>& codes) {
+            return std::count(codes.begin(), codes.end(), "25P02");
+        };
+        const auto loss_words = [](const std::string& code) {
+            return code == "40001" || code == "40003" || code == "08006" || code == "08007";
+        };
         const bool told = std::any_of(run.checker.sqlstates.begin(), run.checker.sqlstates.end(), loss_words);
         const bool refused = aborted(run.checker.sqlstates) > direct.aborted;  // a failed transaction stays failed
         if (!told && !refused && without_reports(run.answer) != without_reports(direct.answer))
@@ -125,7 +134,8 @@ void check(const scenario& script, const direct_run& direct, loss_plan plan, boo
     }
     const auto wanted = counted(direct.database.log);
     for (const auto& [line, count] : counted(run.world.database.log))
-        if (const auto at = wanted.find(line); at != wanted.end() && count > at->second) FAIL_CHECK("twice: " << line << explain());
+        if (const auto at = wanted.find(line); at != wanted.end() && count > at->second)
+            FAIL_CHECK("twice: " << line << explain());
 }
 
 const std::vector<scenario>& scenarios() {

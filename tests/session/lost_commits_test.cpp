@@ -218,7 +218,8 @@ TEST_CASE("D23: a COMMIT that was answered long ago is not in doubt") {
     CHECK(sqlstate_of(later({begin, writing, commit, begin}, client::query(large))) == "40001");
 }
 
-TEST_CASE("D23: a transaction that has only read and dies while its client is silent is committed by the client's COMMIT") {
+TEST_CASE(
+    "D23: a transaction that has only read and dies while its client is silent is committed by the client's COMMIT") {
     for (const std::string& last : {commit, extended("commit") + client::sync(), client::query("end")}) {
         for (const std::size_t piece : {loss_plan::never, std::size_t(3)}) {
             lost_commit lost;
@@ -304,5 +305,6 @@ TEST_CASE("P36: what a COMMIT did whose ReadyForQuery alone is lost leaves no do
     CHECK(world.losses == 1);
     world.database.executions.clear();
     CHECK(types_of(app.ask(client::query("set work_mem = '8MB'"))) == "CZ");
-    for (const auto& [text, times] : world.database.executions) CHECK(text.find("current_setting") == std::string::npos);
+    for (const auto& [text, times] : world.database.executions)
+        CHECK(text.find("current_setting") == std::string::npos);
 }

@@ -223,7 +223,8 @@ std::vector<reply> direct_replies(const conversation& talk) {
     std::vector<reply> replies = split_replies(answer);
     REQUIRE(replies.size() == talk.size());
     for (std::size_t i = 0; i < talk.size(); ++i) app.hear(talk[i], replies[i]);
-    for (const std::string& each : untruths(app, database.log)) FAIL_CHECK(each);  // the conversation says the truth about itself
+    for (const std::string& each : untruths(app, database.log))
+        FAIL_CHECK(each);  // the conversation says the truth about itself
     return replies;
 }
 

@@ -42,7 +42,10 @@ struct direct_run {
 
 void check_equal(const std::string& got, const std::string& wanted, const std::string& asked) {
     if (got == wanted) return;
-    FAIL_CHECK("asked:\n" << describe(asked) << "direct:\n" << describe(wanted) << "through the session:\n" << describe(got));
+    FAIL_CHECK("asked:\n"
+               << describe(asked) << "direct:\n"
+               << describe(wanted) << "through the session:\n"
+               << describe(got));
 }
 
 void check_clean_end(session_world& world, session_driver& client) {
@@ -73,7 +76,8 @@ public:
         client_->only = &server;
         static const std::vector<std::string> pieces = {
             client::query("set application_name = 'noise'; set work_mem = '666MB'"),
-            client::parse("a", "select 'noise a', $1") + client::bind("", "a", {"n"}) + client::execute("") + client::sync(),
+            client::parse("a", "select 'noise a', $1") + client::bind("", "a", {"n"}) + client::execute("") +
+                client::sync(),
             client::query("set datestyle = sql; set timezone = 'Pluto'; set search_path = noise"),
             client::parse("", "select 'noise unnamed'") + client::bind("", "") + client::execute("") + client::sync(),
             client::query("set role noise"),
@@ -127,7 +131,8 @@ TEST_CASE("scenarios: what is told at sign-in is what the server would have told
             session_driver client(world, script.startup);
             std::map<std::string, std::string> told;
             for (const frame& each : split_frames(client.welcome))
-                if (each.type == 'S') told[each.body.substr(0, each.body.find('\0'))] = each.body.substr(each.body.find('\0') + 1);
+                if (each.type == 'S')
+                    told[each.body.substr(0, each.body.find('\0'))] = each.body.substr(each.body.find('\0') + 1);
             for (auto& [name, value] : told) value.pop_back();
             CHECK(told == direct.reported);
             CHECK(types_of(client.welcome).ends_with("KZ"));
@@ -150,8 +155,8 @@ TEST_CASE("P19: scenarios: bytes of the client and of the server one at a time")
     for (const scenario& script : scenarios()) {
         CAPTURE(script.name);
         if (is_bulky(script)) continue;
-        for (const auto& [client_piece, server_piece] : {std::pair<std::size_t, std::size_t>(1, 1), {1, loss_plan::never},
-                                                         {loss_plan::never, 1}, {3, 7}}) {
+        for (const auto& [client_piece, server_piece] :
+             {std::pair<std::size_t, std::size_t>(1, 1), {1, loss_plan::never}, {loss_plan::never, 1}, {3, 7}}) {
             session_world world(script.servers);
             world.facts.retry.result_hold = 0;  // what passes while a result is kept back comes earlier
             session_driver client(world, script.startup);
@@ -179,8 +184,9 @@ TEST_CASE("P19: scenarios: each step cut in two at every byte") {
     for (const scenario& script : scenarios()) {
         CAPTURE(script.name);
         if (is_bulky(script)) continue;
-        const std::size_t longest =
-            std::max_element(script.steps.begin(), script.steps.end(), [](auto& a, auto& b) { return a.size() < b.size(); })->size();
+        const std::size_t longest = std::max_element(script.steps.begin(), script.steps.end(), [](auto& a, auto& b) {
+                                        return a.size() < b.size();
+                                    })->size();
         const direct_run direct(script);
         for (std::size_t cut = 1; cut < longest; ++cut) {
             session_world world(script.servers);

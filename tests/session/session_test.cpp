@@ -286,8 +286,11 @@ TEST_CASE("D23: a lost COMMIT of what has written is 08007, a lost transaction 4
     }
 }
 
-TEST_CASE("a transaction that began in the lost segment is rolled back, 40001, and with its COMMIT inside in doubt, 08007") {
-    const auto executed = [](std::string_view text) { return client::parse("", text) + client::bind("", "") + client::execute(""); };
+TEST_CASE(
+    "a transaction that began in the lost segment is rolled back, 40001, and with its COMMIT inside in doubt, 08007") {
+    const auto executed = [](std::string_view text) {
+        return client::parse("", text) + client::bind("", "") + client::execute("");
+    };
     by_hand test;
     test.client_says(executed("begin") + executed("insert into t values (1)") + client::sync());
     (void)test.client_got();
@@ -386,7 +389,9 @@ TEST_CASE("a request counts once, when it is finished, with the error and the ta
     CHECK_FALSE(test.talk.reports());
 }
 
-TEST_CASE("a server that loses its way in a COPY ends its connection, and not the session of a client that did nothing wrong") {
+TEST_CASE(
+    "a server that loses its way in a COPY ends its connection, and not the session of a client that did nothing "
+    "wrong") {
     const auto error = [](const char* severity, const char* code, const char* message) {
         error_fields said = plain_error(code, message);
         said.severity = severity;
@@ -395,7 +400,8 @@ TEST_CASE("a server that loses its way in a COPY ends its connection, and not th
         return out;
     };
     const std::string cut = error("ERROR", "08006", "unexpected EOF on client connection with an open transaction");
-    const std::string lost = error("FATAL", "08P01", "terminating connection because protocol synchronization was lost");
+    const std::string lost =
+        error("FATAL", "08P01", "terminating connection because protocol synchronization was lost");
     for (const bool by_network : {true, false}) {
         by_hand test;
         test.client_says(client::query("copy a from stdin"));

@@ -65,7 +65,8 @@ TEST_CASE("what a server lacks, as SQL") {
     CHECK(sql(table, {{"a", "1"}}, {{"a", "1"}}) == "");
     CHECK(sql(table, {}, {{"a", "1"}, {"b", "2"}}) ==
           "SELECT pg_catalog.set_config('a','1',false),pg_catalog.set_config('b','2',false)");
-    CHECK(sql(table, {{"a", "1"}, {"b", "2"}}, {{"b", "3"}}) == "RESET \"a\";SELECT pg_catalog.set_config('b','3',false)");
+    CHECK(sql(table, {{"a", "1"}, {"b", "2"}}, {{"b", "3"}}) ==
+          "RESET \"a\";SELECT pg_catalog.set_config('b','3',false)");
     CHECK(sql(table, {{"app.user", "1"}}, {}) == "RESET \"app\".\"user\";");
 }
 
@@ -81,9 +82,10 @@ TEST_CASE("roles are given up first and taken on last") {
 
 TEST_CASE("a role survives a change of session_authorization, which resets it") {
     settings_table table;
-    CHECK(sql(table, {{"session_authorization", "a"}, {"role", "r"}}, {{"session_authorization", "b"}, {"role", "r"}}) ==
-          "RESET ROLE;RESET SESSION AUTHORIZATION;SELECT pg_catalog.set_config('session_authorization','b',false),"
-          "pg_catalog.set_config('role','r',false)");
+    CHECK(
+        sql(table, {{"session_authorization", "a"}, {"role", "r"}}, {{"session_authorization", "b"}, {"role", "r"}}) ==
+        "RESET ROLE;RESET SESSION AUTHORIZATION;SELECT pg_catalog.set_config('session_authorization','b',false),"
+        "pg_catalog.set_config('role','r',false)");
     CHECK(sql(table, {{"session_authorization", "a"}}, {}) == "RESET SESSION AUTHORIZATION;");
     CHECK(sql(table, {}, {{"session_authorization", "b"}}) ==
           "SELECT pg_catalog.set_config('session_authorization','b',false)");

@@ -127,8 +127,9 @@ TEST_CASE("D20: operators stand for functions, also where they are not written")
     CHECK(known.decide("SELECT a <-> ALL (SELECT b FROM u) FROM t") == "volatile: <->");
     CHECK(known.decide("SELECT a FROM t ORDER BY a USING <->") == "volatile: <->");
     known.operators = {{"=", "volatile"}};
-    for (const std::string_view sql : {"SELECT * FROM t JOIN u USING (a)", "SELECT DISTINCT a FROM t",
-                                       "SELECT CASE a WHEN 1 THEN 2 END FROM t", "SELECT * FROM t WHERE a IN (SELECT b FROM u)"})
+    for (const std::string_view sql :
+         {"SELECT * FROM t JOIN u USING (a)", "SELECT DISTINCT a FROM t", "SELECT CASE a WHEN 1 THEN 2 END FROM t",
+          "SELECT * FROM t WHERE a IN (SELECT b FROM u)"})
         CHECK(known.decide(sql) == "volatile: =");
     known.operators = {{"<=", "volatile"}};
     CHECK(known.decide("SELECT * FROM t WHERE a BETWEEN 1 AND 2") == "volatile: <=");
@@ -139,9 +140,16 @@ TEST_CASE("D20: operators stand for functions, also where they are not written")
 TEST_CASE("D20: only tables and what leads to tables") {
     catalogue known;
     const std::vector<std::pair<std::string, std::string>> kinds = {
-        {"r", "proven"}, {"p", "proven"}, {"m", "proven"}, {"S", "not a plain table: t"}, {"f", "not a plain table: t"},
-        {"t", "not a plain table: t"}, {"row security", "not a plain table: t"}, {"foreign", "not a plain table: t"},
-        {"?", "not a plain table: t"}, {"missing", "unknown: t"},
+        {"r", "proven"},
+        {"p", "proven"},
+        {"m", "proven"},
+        {"S", "not a plain table: t"},
+        {"f", "not a plain table: t"},
+        {"t", "not a plain table: t"},
+        {"row security", "not a plain table: t"},
+        {"foreign", "not a plain table: t"},
+        {"?", "not a plain table: t"},
+        {"missing", "unknown: t"},
     };
     for (const auto& [kind, wanted] : kinds) {
         CAPTURE(kind);
@@ -181,7 +189,8 @@ TEST_CASE("D20: views are read as far down as they go") {
 
 TEST_CASE("D20: depth, names and bytes of views are bounded") {
     catalogue known;
-    for (int i = 0; i < 20; ++i) known.relations["v" + std::to_string(i)] = {{"v", "SELECT * FROM v" + std::to_string(i + 1)}};
+    for (int i = 0; i < 20; ++i)
+        known.relations["v" + std::to_string(i)] = {{"v", "SELECT * FROM v" + std::to_string(i + 1)}};
     CHECK(known.decide("SELECT * FROM v12") == "proven");  // eight views and a table
     CHECK(known.decide("SELECT * FROM v11") == "views nested too deeply");
     known.relations["self"] = {{"v", "SELECT * FROM self"}};
@@ -292,11 +301,21 @@ TEST_CASE("D20: an answer that is not whole proves nothing") {
         proof.answer(rows);
         CHECK(proof.reason() == "an answer with holes");
     }
-    const std::vector<read_proof::row> odd_rows = {
-        {}, {"f"}, {"f", "0", "ok"}, {"f", "9", "ok", std::nullopt}, {"f", "-1", "ok", std::nullopt}, {"r", "1", "r", std::nullopt},
-        {"f", "0x", "ok", std::nullopt}, {"", "0", "ok", std::nullopt}, {"?", "0", "ok", std::nullopt}, {"f", std::nullopt, "ok", std::nullopt},
-        {"f", "0", std::nullopt, std::nullopt}, {"e", "0", "UTF8", "UTF8"}, {std::nullopt, "0", "ok", std::nullopt},
-        {"f", "99999999999999999999999", "ok", std::nullopt}, {"f", "0", "ok", std::nullopt, std::nullopt}};
+    const std::vector<read_proof::row> odd_rows = {{},
+                                                   {"f"},
+                                                   {"f", "0", "ok"},
+                                                   {"f", "9", "ok", std::nullopt},
+                                                   {"f", "-1", "ok", std::nullopt},
+                                                   {"r", "1", "r", std::nullopt},
+                                                   {"f", "0x", "ok", std::nullopt},
+                                                   {"", "0", "ok", std::nullopt},
+                                                   {"?", "0", "ok", std::nullopt},
+                                                   {"f", std::nullopt, "ok", std::nullopt},
+                                                   {"f", "0", std::nullopt, std::nullopt},
+                                                   {"e", "0", "UTF8", "UTF8"},
+                                                   {std::nullopt, "0", "ok", std::nullopt},
+                                                   {"f", "99999999999999999999999", "ok", std::nullopt},
+                                                   {"f", "0", "ok", std::nullopt, std::nullopt}};
     for (const read_proof::row& odd : odd_rows) {
         std::vector<read_proof::row> rows = whole;
         rows.push_back(odd);

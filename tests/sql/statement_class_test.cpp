@@ -131,7 +131,8 @@ TEST_CASE("D20: functions, operators and relations are listed for the catalogue"
 
 TEST_CASE("D20: what is called without parentheses is listed, too") {
     const statement_class read = classify_statements(
-        "SELECT t.a, (t).b.c, s.t.*, random() FROM t WHERE a BETWEEN 1 AND 2 AND b <@ ANY (SELECT 1) ORDER BY a USING >>");
+        "SELECT t.a, (t).b.c, s.t.*, random() FROM t WHERE a BETWEEN 1 AND 2 AND b <@ ANY (SELECT 1) ORDER BY a USING "
+        ">>");
     CHECK(read.kind == statement_kind::reads);
     CHECK(names(read.operators) == "< <= <@ > >= >>");
     CHECK(names(read.attributes) == "a b c t");

@@ -75,7 +75,8 @@ std::string message_of(const std::string& word, line_reader& line) {
         const std::string name = line.word();
         const std::string sql = line.word();
         std::vector<std::uint32_t> types;
-        for (const auto& type : line.list()) types.push_back(static_cast<std::uint32_t>(std::stoul(type.value_or("0"))));
+        for (const auto& type : line.list())
+            types.push_back(static_cast<std::uint32_t>(std::stoul(type.value_or("0"))));
         return client::parse(name, sql, types);
     }
     if (word == "B") {
@@ -177,9 +178,7 @@ void wire_checker::fail(const std::string& what, char type) {
     if (problem.empty()) problem = std::string("frame ") + type + ' ' + what + ", owed: " + owed_;
 }
 
-void wire_checker::drop_copy_data() {
-    owed_.erase(0, std::min(owed_.find_first_not_of("dcf"), owed_.size()));
-}
+void wire_checker::drop_copy_data() { owed_.erase(0, std::min(owed_.find_first_not_of("dcf"), owed_.size())); }
 
 void wire_checker::answer(char type, std::string_view body) {
     if (std::string_view("NSA").find(type) != std::string_view::npos) return;
@@ -236,7 +235,11 @@ void wire_checker::answer(char type, std::string_view body) {
         owed_.erase(0, std::min(owed_.find('S'), owed_.size()));
         return;
     }
-    const std::string_view allowed = asked == 'P' ? "1" : asked == 'B' ? "2" : asked == 'C' ? "3" : asked == 'D' ? "tTn" : "DCIsGHdc";
+    const std::string_view allowed = asked == 'P'   ? "1"
+                                     : asked == 'B' ? "2"
+                                     : asked == 'C' ? "3"
+                                     : asked == 'D' ? "tTn"
+                                                    : "DCIsGHdc";
     if (allowed.find(type) == std::string_view::npos) return fail("does not answer", type);
     if (type == 'G') copying_ = true;
     const bool completes = asked == 'E' ? std::string_view("CIs").find(type) != std::string_view::npos : type != 't';

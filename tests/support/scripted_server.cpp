@@ -184,7 +184,8 @@ void scripted_server::on_parse(std::string_view body) {
     wire_reader in(body);
     const std::string name(in.cstring().value_or(""));
     std::string_view text = in.cstring().value_or("");
-    if (text.find("txid_current_if_assigned()") != std::string_view::npos) text = "select capture_xid(), capture_marker()";
+    if (text.find("txid_current_if_assigned()") != std::string_view::npos)
+        text = "select capture_xid(), capture_marker()";
     else if (text.find("txid_current()") != std::string_view::npos) text = "select capture_new_xid(), capture_marker()";
     const std::vector<sql_statement> all = split_sql(text);
     if (name.empty()) statements_.erase("");

@@ -32,14 +32,14 @@ namespace pgsteady::testing {
 
 /// What all servers of one database share.
 struct scripted_database {
-    std::vector<std::string> log;                   ///< committed rows
-    std::set<std::string> tables;                   ///< made by CREATE TABLE (not transactional here)
-    std::map<std::string, std::size_t> executions;  ///< how often each text was executed, by all servers
+    std::vector<std::string> log;                       ///< committed rows
+    std::set<std::string> tables;                       ///< made by CREATE TABLE (not transactional here)
+    std::map<std::string, std::size_t> executions;      ///< how often each text was executed, by all servers
     std::map<std::uint64_t, std::string> transactions;  ///< what pg_xact_status() says of each that has written
     std::uint64_t next_xid = 725;
-    std::uint64_t wal = 0x1000;      ///< its end
-    std::size_t captures = 0;        ///< markers that were written
-    std::string capture_refusal;     ///< SQLSTATE of the error that answers a capture; empty: it is answered
+    std::uint64_t wal = 0x1000;   ///< its end
+    std::size_t captures = 0;     ///< markers that were written
+    std::string capture_refusal;  ///< SQLSTATE of the error that answers a capture; empty: it is answered
 };
 
 class scripted_server {

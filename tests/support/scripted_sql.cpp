@@ -120,7 +120,8 @@ constexpr std::array known_settings = {
 };
 
 bool is_known(const std::string& name) {
-    return std::any_of(known_settings.begin(), known_settings.end(), [&](const auto& each) { return name == each.name; });
+    return std::any_of(known_settings.begin(), known_settings.end(),
+                       [&](const auto& each) { return name == each.name; });
 }
 
 /// As PostgreSQL completes it (P35): style and order are two parts, each kept if it is not named.
@@ -138,7 +139,9 @@ std::string date_style(std::string value, const std::string& before) {
         else if (part == "dmy") order = "DMY";
         else if (part == "mdy") order = "MDY";
         else if (part == "ymd") order = "YMD";
-        else throw sql_error("22023", "invalid value for parameter \"DateStyle\": \"" + value.substr(0, value.size() - 1) + '"');
+        else
+            throw sql_error("22023",
+                            "invalid value for parameter \"DateStyle\": \"" + value.substr(0, value.size() - 1) + '"');
         at = end + 1;
     }
     return style + ", " + order;
@@ -158,8 +161,7 @@ std::string server_settings::accepted(const std::string& name, const std::string
     if (!is_known(name) && name.find('.') == std::string::npos)
         throw sql_error("42704", "unrecognized configuration parameter \"" + name + '"');
     if (name == "datestyle") return date_style(value, get(name));
-    if (value == "bad")
-        throw sql_error("22023", "invalid value for parameter \"" + name + "\": \"" + value + '"');
+    if (value == "bad") throw sql_error("22023", "invalid value for parameter \"" + name + "\": \"" + value + '"');
     if ((name == "role" || name == "session_authorization") && value == "nobody")
         throw sql_error("22023", "role \"nobody\" does not exist");
     if (name == "client_encoding") {

@@ -330,7 +330,8 @@ std::optional<std::string> scripted_server::call(const std::string& name, const 
     if (name == "capture_marker") return capture(true, false);
     if (name == "txid_status") {
         const auto known = database_.transactions.find(std::stoull(first));
-        if (known == database_.transactions.end()) throw sql_error("22023", "transaction ID " + first + " is in the future");
+        if (known == database_.transactions.end())
+            throw sql_error("22023", "transaction ID " + first + " is in the future");
         return known->second;
     }
     if (name == "rows") {

@@ -18,8 +18,8 @@ std::string named(char type, char kind, std::string_view name) {
 
 std::string report(char type, std::string_view sqlstate, std::string_view message, std::string_view severity) {
     std::string body;
-    for (const auto& [code, value] : {std::pair('S', severity), std::pair('V', severity), std::pair('C', sqlstate),
-                                      std::pair('M', message)}) {
+    for (const auto& [code, value] :
+         {std::pair('S', severity), std::pair('V', severity), std::pair('C', sqlstate), std::pair('M', message)}) {
         body += code;
         put_cstring(body, value);
     }

@@ -33,7 +33,8 @@ struct frame {
 /// Messages of a client.
 namespace client {
 [[nodiscard]] std::string query(std::string_view sql);
-[[nodiscard]] std::string parse(std::string_view name, std::string_view sql, const std::vector<std::uint32_t>& types = {});
+[[nodiscard]] std::string parse(std::string_view name, std::string_view sql,
+                                const std::vector<std::uint32_t>& types = {});
 [[nodiscard]] std::string bind(std::string_view portal, std::string_view statement,
                                const std::vector<std::optional<std::string>>& values = {});
 [[nodiscard]] std::string describe_statement(std::string_view name);
@@ -56,7 +57,8 @@ namespace server {
 [[nodiscard]] std::string complete(std::string_view tag);
 [[nodiscard]] std::string row_description(const std::vector<std::string>& columns);
 [[nodiscard]] std::string row(const std::vector<std::optional<std::string>>& values);
-[[nodiscard]] std::string error(std::string_view sqlstate, std::string_view message, std::string_view severity = "ERROR");
+[[nodiscard]] std::string error(std::string_view sqlstate, std::string_view message,
+                                std::string_view severity = "ERROR");
 [[nodiscard]] std::string notice(std::string_view sqlstate, std::string_view message,
                                  std::string_view severity = "NOTICE");
 [[nodiscard]] std::string parameter(std::string_view name, std::string_view value);

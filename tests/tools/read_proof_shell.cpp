@@ -17,7 +17,8 @@ namespace {
 
 std::string decoded(const std::string& hex) {
     std::string text;
-    for (std::size_t at = 0; at + 1 < hex.size(); at += 2) text += static_cast<char>(std::stoi(hex.substr(at, 2), nullptr, 16));
+    for (std::size_t at = 0; at + 1 < hex.size(); at += 2)
+        text += static_cast<char>(std::stoi(hex.substr(at, 2), nullptr, 16));
     return text;
 }
 

@@ -173,7 +173,8 @@ TEST_CASE("readers share a snapshot for a moment; an order is seen at once") {
     CHECK(fix.snapshots == 3);
 }
 
-TEST_CASE("no table is older than the question: a picture serves what arrived with its first reader, not what came later") {
+TEST_CASE(
+    "no table is older than the question: a picture serves what arrived with its first reader, not what came later") {
     console fix;
     fix.servers = {{.database = "shop"}};
     fix.orders->take_sample();

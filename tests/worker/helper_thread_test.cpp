@@ -3,6 +3,7 @@
 #include "proxy/worker/helper_thread.hpp"
 
 #include "proxy/net/tls_context.hpp"
+
 #include "tests/net/net_support.hpp"
 #include "tests/support/tls_fixture.hpp"
 
