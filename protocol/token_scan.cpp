@@ -511,9 +511,9 @@ token_hits scan_tokens(std::string_view sql, scan_mode mode) {
     return scanner.finish();
 }
 
-bool mentions(std::string_view sql, std::string_view letters) {
+bool mentions(std::string_view sql, std::string_view word) {
     const auto same = [](char a, char b) { return a == b || (a >= 'A' && a <= 'Z' && a + ('a' - 'A') == b); };
-    return std::search(sql.begin(), sql.end(), letters.begin(), letters.end(), same) != sql.end();
+    return std::search(sql.begin(), sql.end(), word.begin(), word.end(), same) != sql.end();
 }
 
 }  // namespace pgsteady

@@ -173,6 +173,6 @@ private:
 [[nodiscard]] token_hits scan_tokens(std::string_view sql, scan_mode mode = scan_mode::sql);
 
 /// Whether these letters, given in lower case, occur anywhere in it in any case: in other words, literals and comments, too.
-[[nodiscard]] bool mentions(std::string_view sql, std::string_view letters);
+[[nodiscard]] bool mentions(std::string_view sql, std::string_view word);
 
 }  // namespace pgsteady

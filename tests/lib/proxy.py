@@ -13,6 +13,7 @@ import subprocess
 from .cluster import PASSWORD
 from .deadline import eventually
 from .processes import REPOSITORY, free_port, tail, with_death_signal
+from .suite import Skip
 from .wire_client import ServerError, WireClient
 
 STOP_SECONDS = 20
@@ -22,6 +23,15 @@ BAD_SIGNS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime er
 def binary():
     path = os.environ.get("PGSTEADY_BIN") or str(REPOSITORY / "build/release/pgsteady")
     return path if os.path.isabs(path) else str(REPOSITORY / path)
+
+
+def tool(name):
+    """The path of what drives our pure parts in a suite: built with the unit tests, so not beside a release binary."""
+    places = [os.path.dirname(binary()), str(REPOSITORY / "build/dev")]
+    found = [path for path in (os.path.join(place, name) for place in places) if os.path.exists(path)]
+    if not found:
+        raise Skip(f"{name} is not built in {' or '.join(places)}")
+    return found[0]
 
 
 def base_config(cluster, **sections):

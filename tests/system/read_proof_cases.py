@@ -1,12 +1,10 @@
 """The questions that prove a read, put to PostgreSQL itself: they are good SQL and mean what they should (D20, P63)."""
 
-import os
 import subprocess
 from contextlib import contextmanager
 
 from lib.cluster import PASSWORD
-from lib.proxy import binary
-from lib.suite import Skip
+from lib.proxy import tool
 from lib.wire_client import WireClient
 
 SCHEMA = """
@@ -107,10 +105,7 @@ class Shell:
     """The proof behind a pipe, and a connection that answers its questions."""
 
     def __init__(self, connection):
-        path = os.path.join(os.path.dirname(binary()), "read_proof_shell")
-        if not os.path.exists(path):
-            raise Skip(f"{path} is not built")
-        self._process = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen([tool("read_proof_shell")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._connection = connection
         self.questions = 0
 
