@@ -34,7 +34,7 @@ struct http_limits {
     std::size_t slow_commands = 4;                      ///< in progress or waiting for their turn; 503 beyond
     std::size_t listeners = 32;                         ///< of the event stream; 503 beyond
     std::size_t listener_bytes = 256 * 1024;            ///< that may wait for one; who is slower loses the stream
-    std::chrono::milliseconds snapshot_age{20};         ///< so old may a snapshot be that is shown again
+    std::chrono::milliseconds snapshot_age{2};          ///< so old may a snapshot be that is shown again
     std::chrono::milliseconds sample_interval{5'000};   ///< of the totals that means of the last minute are made from
     std::chrono::milliseconds picture_interval{1'000};  ///< between two pictures in the event stream
 };
