@@ -40,7 +40,7 @@ local_pool::local_pool(worker& at, std::shared_ptr<shared_pool> from)
       standbys_(server_need::read_only, shared->standbys,
                 rules_of(shared->live.get()->pool, at.shared().settings().connect.backoff), at.shared().servers) {
     view_ = own_view();
-    facts.service = view_->mode;
+    settle_service();
     facts.schema_version = [this] { return shared->schema_version.load(std::memory_order_relaxed); };
     facts.crashes_of = [this](std::span<const std::uint64_t> statements) {
         return shared->backends_of->crashes().crashes(statements, worker_.loop().now());

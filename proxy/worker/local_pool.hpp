@@ -206,6 +206,7 @@ private:
 
     // Following the cluster.
     [[nodiscard]] cluster::view_ptr own_view() const;
+    void settle_service();
     void take_view();
     bool follow_time();
     void forget_role(pool_time now);

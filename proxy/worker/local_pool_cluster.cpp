@@ -119,10 +119,15 @@ bool local_pool::follow_time() {
     return view_->mode != before;
 }
 
-void local_pool::take_view() {
-    const cluster::view_ptr before = std::exchange(view_, own_view());
+/// What sessions are told of the view.
+void local_pool::settle_service() {
     facts.service = view_->mode;
     facts.only_standbys = view_->standbys_only && !(rules_->read_only.enabled && rules_->recovery.enabled);
+}
+
+void local_pool::take_view() {
+    const cluster::view_ptr before = std::exchange(view_, own_view());
+    settle_service();
     if (before->primary != view_->primary || before->timeline != view_->timeline) facts.catalogue.forget();
     if (places_changed(*before, *view_)) {
         forget_role(pool_time::max());
