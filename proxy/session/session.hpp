@@ -480,6 +480,7 @@ private:
     bool is_done(const sent_request& first) const;
     void finish_done_request(std::vector<sent_request>& sent);
     commit_judgement judge_commit(const sent_request& first) const;
+    std::string answered_in_transaction() const;
     commit_judgement judge_open_transaction() const;
     bool end_lost_reader();
     void keep_chosen_settings();

@@ -247,19 +247,25 @@ commit_judgement session::judge_commit(const sent_request& first) const {
     return judge_open_transaction();
 }
 
+/// The open transaction's requests that have been answered: those that are filed, and those still kept with later ones.
+std::string session::answered_in_transaction() const {
+    const server_link& link = *link_;
+    std::string frames(link.journal.frames());
+    frames += behind_requests(first_requests(link.kept_requests, link.kept_answered), link.journal_from);
+    return frames;
+}
+
 /// By all that has been answered in it.
 commit_judgement session::judge_open_transaction() const {
     const server_link& link = *link_;
     if (uncertain_) return {};
     if (link.journal.active() && (!link.journal.complete() || link.journal.has_errors())) return {};
-    std::string frames(link.journal.frames());
-    frames += behind_requests(first_requests(link.kept_requests, link.kept_answered), link.journal_from);
     // What was prepared without a name before the transaction may be another by now.
     const statement_text named = [this](std::string_view name) {
         return name.empty() ? std::string_view() : text_lookup()(name);
     };
     std::vector<std::string> texts;
-    if (!executed_texts(frames, named, texts)) return {};
+    if (!executed_texts(answered_in_transaction(), named, texts)) return {};
     commit_facts facts;
     const std::string* access = committed_->find("default_transaction_read_only");
     facts.read_only_default = access != nullptr && setting_switch(*access).value_or(false);

@@ -118,8 +118,7 @@ void session::judge_replay(loss_facts& facts) const {
     facts.may_replay = facts.status == 'I';
     if (facts.status == 'I') return;
     if (link.journal.given_up()) return refuse("it is too large to be kept");
-    std::string frames(link.journal.frames());
-    frames += behind_requests(first_requests(link.kept_requests, link.kept_answered), link.journal_from);
+    std::string frames = answered_in_transaction();
     // What names meant when it began; without a name, nothing is known of before.
     const statement_text named = [this](std::string_view name) -> std::string_view {
         if (name.empty()) return {};
@@ -153,11 +152,9 @@ void session::judge_replay(loss_facts& facts) const {
 
 /// The lost server's journal becomes the session's.
 void session::keep_journal(std::string_view incident) {
-    const server_link& link = *link_;
     auto replay = std::make_unique<replay_state>();
-    replay->frames = link.journal.frames();
-    replay->frames += behind_requests(first_requests(link.kept_requests, link.kept_answered), link.journal_from);
-    replay->answers = link.journal.answers();
+    replay->frames = answered_in_transaction();
+    replay->answers = link_->journal.answers();
     replay->incident = incident;
     more().replay = std::move(replay);
 }
