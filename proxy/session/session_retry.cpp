@@ -59,9 +59,7 @@ const settings_ptr& session::target() const { return guarding_ || confined_ ? ex
 
 error_fields session::fate_error(request_fate fate, std::string_view words, std::string_view incident) {
     switch (fate) {
-        case request_fate::transaction_lost:
-            ++seldom().lost[0];
-            return client_errors::transaction_lost("its server is gone", incident);  // see lost_transaction_error()
+        case request_fate::transaction_lost: return lost_transaction_error({}, incident);
         case request_fate::result_lost: ++seldom().lost[1]; return client_errors::result_lost(rows_, words, incident);
         case request_fate::committed: ++seldom().lost[2]; return client_errors::committed_unseen(words, incident);
         case request_fate::commit_unknown: ++seldom().lost[2]; return client_errors::commit_unknown(words, incident);
@@ -71,13 +69,10 @@ error_fields session::fate_error(request_fate fate, std::string_view words, std:
 
 /// R04, or what is known better.
 error_fields session::lost_transaction_error(std::string_view obstacle, std::string_view incident) {
-    if (extra_ == nullptr || !extra_->told_why) {
-        ++seldom().lost[0];
-        if (pool_.replays && !obstacle.empty()) ++seldom().replays_refused;
-        return client_errors::transaction_lost(obstacle.empty() ? "its server is gone" : obstacle, incident);
-    }
-    const error_fields why = *std::exchange(extra_->told_why, std::nullopt);
-    return why;
+    if (extra_ != nullptr && extra_->told_why) return *std::exchange(extra_->told_why, std::nullopt);
+    ++seldom().lost[0];
+    if (pool_.replays && !obstacle.empty()) ++seldom().replays_refused;
+    return client_errors::transaction_lost(obstacle.empty() ? "its server is gone" : obstacle, incident);
 }
 
 /// What was planned is carried out when its bytes come by again, in front of what is still to be taken from before.
