@@ -60,7 +60,8 @@ struct transaction_trace {
     bool notifies = false;  ///< it gets its number at COMMIT unless it is given one before [E7]
     bool asked = false;     ///< the capture has been sent
     bool flushed = false;   ///< and the server will say it without being sent more
-    std::uint64_t xid = 0;  ///< 0: not captured
+    bool unassigned = false;  ///< the server said that it has no number
+    std::uint64_t xid = 0;    ///< 0: not captured
     std::uint64_t marker = 0;
 };
 

@@ -54,8 +54,13 @@ struct session_tables {
     reported_table reported;
     statement_store statements;
     effects_cache effects;
-    statement_ptr capture;         ///< asks for the open transaction's number, if it has one (recovery.md 2.6)
-    statement_ptr forced_capture;  ///< gives it one: it has sent notifications
+    /// A question of ours that is prepared once per server; `frames`: the Bind, Execute and Close that put it.
+    struct question {
+        statement_ptr statement;
+        std::string frames;
+    };
+    question capture;         ///< asks for the open transaction's number, if it has one (recovery.md 2.6)
+    question forced_capture;  ///< gives it one: it has sent notifications
     /// If set, is given every statement text that is sent, secrets taken out (DB_ECHO).
     std::function<void(std::int32_t client_pid, std::string_view text)> on_statement;
     /// If set, gives a refusal of the session's own its incident number, under which `why` stands in the log.
@@ -461,6 +466,7 @@ private:
     void capture_before_commit(bool inside);
     void inject_capture(std::string_view end);
     bool is_capture_error(std::string_view frame);
+    void take_captured(std::string_view body);
     void on_captured(const reply_note& note, outcome how);
     [[nodiscard]] bool can_resolve() const;
     [[nodiscard]] bool asks_about_commit() const;
@@ -674,7 +680,7 @@ private:
         std::vector<std::string> new_names;  // prepared since the last ReadyForQuery
         named_statements gone_names;         // and deallocated
         std::vector<std::vector<std::optional<std::string>>> proof_rows;
-        std::vector<std::optional<std::string>> captured_row;
+        std::vector<std::optional<std::string>> in_doubt_row;
         std::string asked_sqlstate;  // of a capture or question that failed
         error_fields capture_error;  // goes instead of the 25P02 that the client's statement got for it
         doubtful_commit doubt;       // the first redo, while it is commit_resolve

@@ -12,6 +12,7 @@
 #include "proxy/session/session.hpp"
 #include "proxy/sql/transaction_text.hpp"
 
+#include <array>
 #include <charconv>
 
 namespace pgsteady {
@@ -34,12 +35,29 @@ constexpr std::string_view forced_capture_sql =
     "pg_catalog.pg_logical_emit_message(true, 'pgsteady', '')::pg_catalog.text "
     "/* pgsteady: which transaction is this, should its COMMIT be lost */";
 
-statement_ptr statement_of(unsigned worker, std::string_view kind, std::string_view sql) {
+session_tables::question question_of(unsigned worker, std::string_view kind, std::string_view sql) {
     auto made = std::make_shared<prepared_statement>();
     made->server_name = "pgsteady_" + std::to_string(worker) + '_' + std::string(kind);
     made->parse_tail = sql;
     made->parse_tail += std::string_view("\0\0\0", 3);
-    return made;
+    std::string frames;
+    {
+        const frame_builder bind(frames, frontend::bind);
+        put_cstring(frames, portal);
+        put_cstring(frames, made->server_name);
+        frames += std::string_view("\0\0\0\0\0\0", 6);
+    }
+    {
+        const frame_builder execute(frames, frontend::execute);
+        put_cstring(frames, portal);
+        put_u32(frames, 0);
+    }
+    {
+        const frame_builder close(frames, frontend::close);
+        frames += 'P';
+        put_cstring(frames, portal);
+    }
+    return {std::move(made), std::move(frames)};
 }
 
 /// Tags of what has no part in what a COMMIT makes last.
@@ -60,8 +78,8 @@ bool rolls_back(std::string_view text) {
 session_tables::session_tables(unsigned worker)
     : statements(worker),
       effects(4 * 1024 * 1024),
-      capture(statement_of(worker, "capture", capture_sql)),
-      forced_capture(statement_of(worker, "forced_capture", forced_capture_sql)),
+      capture(question_of(worker, "capture", capture_sql)),
+      forced_capture(question_of(worker, "forced_capture", forced_capture_sql)),
       next_token((static_cast<std::uint64_t>(worker) << 48) + 1) {}
 
 // ------------------------------------------------------------------------------------------ capture
@@ -122,44 +140,24 @@ void session::capture_before_commit(bool inside) {
 /// `end`: what follows it, a Flush, a Sync or nothing.
 void session::inject_capture(std::string_view end) {
     server_link& link = *link_;
-    const statement_ptr& asks = link.trace.notifies ? tables_.forced_capture : tables_.capture;
-    if (link.prepared.has(asks)) link.prepared.touch(asks);
-    else inject_parse(asks);
+    const session_tables::question& asks = link.trace.notifies ? tables_.forced_capture : tables_.capture;
+    if (link.prepared.has(asks.statement)) link.prepared.touch(asks.statement);
+    else inject_parse(asks.statement);
     const bool alone = end == sync_frame;
-    const auto note = [&](owed kind, std::uint64_t asked) {
-        link.notes.push_back({reply_note::about::capture, {}, nullptr, nullptr, nullptr, asked});
+    for (const owed kind : {owed::bind, owed::execute, owed::close}) {
+        link.notes.push_back(
+            {reply_note::about::capture, {}, nullptr, nullptr, nullptr, kind == owed::execute ? 1U : 0U});
         link.notes.back().had_before = alone;
         link.tracker.push(kind, true);
-    };
-    std::string out;
-    {
-        const frame_builder bind(out, frontend::bind);
-        put_cstring(out, portal);
-        put_cstring(out, asks->server_name);
-        out += std::string_view("\0\0\0\0\0\0", 6);
     }
-    note(owed::bind, 0);
-    {
-        const frame_builder execute(out, frontend::execute);
-        put_cstring(out, portal);
-        put_u32(out, 0);
-    }
-    note(owed::execute, 1);
-    {
-        const frame_builder close(out, frontend::close);
-        out += 'P';
-        put_cstring(out, portal);
-    }
-    note(owed::close, 0);
-    out += end;
-    tables_.to_server.copy(out);
+    tables_.to_server.copy(asks.frames);
+    tables_.to_server.copy(end);
     if (alone) {
         link.notes.emplace_back();
         link.tracker.push(owed::sync, true);
     }
     link.trace.asked = true;
     link.trace.flushed = !end.empty();
-    more().captured_row.clear();
     process_settled();
 }
 
@@ -169,7 +167,8 @@ bool session::is_capture_error(std::string_view frame) {
     if (link_->tracker.empty() || !link_->tracker.front().injected || link_->notes.empty()) return false;
     const reply_note& note = link_->notes.front();
     const bool parse = note.what == reply_note::about::injected_parse &&
-                       (note.statement == tables_.capture || note.statement == tables_.forced_capture);
+                       (note.statement == tables_.capture.statement ||
+                        note.statement == tables_.forced_capture.statement);
     if (note.what != reply_note::about::capture && !parse) return false;
     error_fields fields;
     (void)parse_error_fields(frame.substr(frame_header_size), fields);
@@ -180,25 +179,34 @@ bool session::is_capture_error(std::string_view frame) {
     return alone;
 }
 
+/// A DataRow of two texts, or two NULLs. Anything else is no answer.
+void session::take_captured(std::string_view body) {
+    wire_reader row(body);
+    std::array<std::optional<std::string_view>, 2> said;
+    if (row.u16() != said.size()) return;
+    for (auto& each : said) {
+        const auto size = row.i32();
+        if (!size || *size < -1) return;
+        if (*size >= 0 && !(each = row.bytes(static_cast<std::size_t>(*size)))) return;
+    }
+    transaction_trace& trace = link_->trace;
+    const auto& [number, position] = said;
+    trace.unassigned = !number && !position;
+    if (!number || !position) return;
+    std::uint64_t xid = 0;
+    const auto [end, error] = std::from_chars(number->data(), number->data() + number->size(), xid);
+    const auto marker = read_wal_position(*position);
+    if (error != std::errc{} || end != number->data() + number->size() || !marker) return;
+    trace.xid = xid;
+    trace.marker = *marker;
+}
+
 void session::on_captured(const reply_note& note, outcome how) {
     transaction_trace& trace = link_->trace;
     if (how == outcome::done && note.token == 0) return;  // Bind and Close
     if (how == outcome::done) {
-        const auto row = std::exchange(more().captured_row, {});
-        const bool none = row.size() == 2 && !row[0] && !row[1];
-        std::uint64_t xid = 0;
-        if (row.size() == 2 && row[0] && row[1]) {
-            const auto [end, error] = std::from_chars(row[0]->data(), row[0]->data() + row[0]->size(), xid);
-            if (error != std::errc{} || end != row[0]->data() + row[0]->size()) xid = 0;
-        }
-        const auto marker = xid != 0 ? read_wal_position(*row[1]) : std::nullopt;
-        if (marker) {
-            trace.xid = xid;
-            trace.marker = *marker;
-            ++seldom().captures;
-            return;
-        }
-        if (none) return trace = {}, void();  // nothing is written yet
+        if (trace.xid != 0) return void(++seldom().captures);
+        if (trace.unassigned) return void(trace = {});  // nothing is written yet
         link_->may_capture = false;
         if (pool_.capture_failed) pool_.capture_failed({});
         return;
@@ -246,7 +254,7 @@ void session::begin_resolving(redo& front, std::string_view words, std::string_v
 void session::resolve() {
     if (resolving_ != resolving::no || !link_->tracker.empty()) return;
     extra& e = more();
-    e.captured_row.clear();
+    e.in_doubt_row.clear();
     e.asked_sqlstate.clear();
     resolving_ = resolving::asked;
     link_->notes.push_back({reply_note::about::in_doubt, {}, nullptr, nullptr, nullptr, 0});
@@ -265,13 +273,13 @@ void session::on_resolved(outcome how) {
     facts.host = link_->host;
     facts.server = link_->life;
     if (facts.server.system.empty() && pool_.system_of) facts.server.system = pool_.system_of(link_->host);
-    if (how == outcome::done && e.captured_row.size() == 1) {
-        const std::optional<std::string>& said = e.captured_row.front();
+    if (how == outcome::done && e.in_doubt_row.size() == 1) {
+        const std::optional<std::string>& said = e.in_doubt_row.front();
         facts.state = read_xact_state(said ? std::optional<std::string_view>(*said) : std::nullopt);
     } else if (e.asked_sqlstate == sqlstate::invalid_parameter_value) {
         facts.state = xact_state::in_future;
     }
-    e.captured_row.clear();
+    e.in_doubt_row.clear();
     if (pool_.observe) pool_.observe(facts, e.doubt.captured);
     else facts.inherited.observed = true;
     in_doubt_judgement found = judge_in_doubt(e.doubt.captured, facts);

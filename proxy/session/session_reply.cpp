@@ -433,14 +433,14 @@ void session::on_injected_frame(char type, std::string_view body) {
     using about = reply_note::about;
     if (type != msg::data_row || link_->notes.empty()) return;
     const about what = link_->notes.front().what;
-    const bool captured = what == about::capture || what == about::in_doubt;
-    if (what != about::proof && what != about::truth && !captured) return;
+    if (what == about::capture) return take_captured(body);
+    if (what != about::proof && what != about::truth && what != about::in_doubt) return;
     wire_reader row(body);
     const auto columns = row.u16();
     if (what == about::proof) more().proof_rows.emplace_back();
-    auto& values = captured               ? more().captured_row
-                   : what == about::proof ? more().proof_rows.back()
-                                          : more().truth_values;
+    auto& values = what == about::in_doubt ? more().in_doubt_row
+                   : what == about::proof  ? more().proof_rows.back()
+                                           : more().truth_values;
     values.clear();
     for (std::uint16_t i = 0; columns && i < *columns; ++i) {
         const auto size = row.i32();
