@@ -123,6 +123,10 @@ asio::awaitable<bool> http_connection::handshake() {
     expire(server_.limits_.read_timeout);
     const error_code error = co_await stream_.handshake();
     ++(error ? server_.counts_.handshakes_failed : server_.counts_.handshakes);
+    if (http_stream::in_clear(error)) {
+        co_await stream_.refuse_in_clear();
+        co_await linger();
+    }
     co_return !error;
 }
 

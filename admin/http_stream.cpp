@@ -1,10 +1,14 @@
 #include "admin/http_stream.hpp"
 
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl/error.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 
 #include <new>
+#include <string_view>
 
 namespace pgsteady::admin {
 
@@ -23,6 +27,20 @@ asio::awaitable<boost::system::error_code> http_stream::handshake() {
         co_await tls_->async_handshake(asio::ssl::stream_base::server,
                                        asio::redirect_error(asio::use_awaitable, error));
     co_return error;
+}
+
+bool http_stream::in_clear(const boost::system::error_code& why) {
+    return why.category() == asio::error::get_ssl_category() &&
+           ERR_GET_REASON(static_cast<unsigned long>(why.value())) == SSL_R_HTTP_REQUEST;
+}
+
+asio::awaitable<void> http_stream::refuse_in_clear() {
+    constexpr std::string_view answer =
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nConnection: close\r\n"
+        "Content-Length: 72\r\n\r\n"
+        R"({"title":"This port speaks HTTPS: ask again with https://","status":400})";
+    boost::system::error_code ignored;
+    co_await asio::async_write(tcp_, asio::buffer(answer), asio::redirect_error(asio::use_awaitable, ignored));
 }
 
 /// Of TLS only our half is closed: to wait for the client's would be its choice of time.

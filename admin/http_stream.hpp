@@ -31,6 +31,10 @@ public:
 
     /// Nothing has to be done for a stream in clear.
     [[nodiscard]] boost::asio::awaitable<boost::system::error_code> handshake();
+    /// Of a handshake that failed: the client began it with a request in clear.
+    [[nodiscard]] static bool in_clear(const boost::system::error_code& why);
+    /// Tells such a client, in clear, what to do; nothing that it asked for.
+    [[nodiscard]] boost::asio::awaitable<void> refuse_in_clear();
     /// That no more is sent; a client that reads on can tell this from a connection that broke.
     [[nodiscard]] boost::asio::awaitable<void> end_sending();
 

@@ -44,6 +44,7 @@ void add_kept_names(exposition& to, const observation& seen, const std::vector<l
     for (const labelled_pool& each : pools) to.add(each.label, std::uint64_t{each.pool->active});
     to.begin(kind::Gauge, "db_connections_idle", "Server connections that wait for a client.");
     for (const labelled_pool& each : pools) to.add(each.label, std::uint64_t{each.pool->idle});
+    if (!seen.now.old_metric_names) return;
     to.begin(kind::Gauge, "db_connections_wait_time_ms",
              "Mean wait, in the last minute, of requests that had to wait for a server connection, in milliseconds.");
     for (const labelled_pool& each : pools) {
@@ -321,6 +322,8 @@ void add_recovery(exposition& to, const snapshot& now) {
         "Commits whose answer was lost and that a primary was asked about, by what was found and what that rests on.");
     for (const retry_total& each : now.in_doubt_paths)
         to.add(label("outcome", each.outcome) + ',' + label("path", each.cause), each.count);
+    to.count("pgsteady_channels_dropped_total", "Times that a client listened on more than limits.max_channels.",
+             now.channels_dropped);
     to.count("pgsteady_captures_total", "Transactions whose number was captured before their commit.", now.captures);
     to.count("pgsteady_captures_impossible_total", "Server connections on which commits in doubt cannot be looked up.",
              now.captures_impossible);

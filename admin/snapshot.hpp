@@ -284,6 +284,7 @@ struct build_status {
 struct snapshot {
     std::string version;
     build_status build;
+    bool old_metric_names = true;  ///< admin.old_metric_names
     std::chrono::seconds uptime{0};
     service_state state = service_state::connected;
     service_mode mode = service_mode::normal;
@@ -325,6 +326,7 @@ struct snapshot {
     histogram replay_seconds;             ///< from the loss of a server to the end of a replay that succeeded
     std::vector<outcome_total> in_doubt;
     std::vector<retry_total> in_doubt_paths;  ///< COMMITs that were looked up: `cause` is what the finding rests on
+    std::uint64_t channels_dropped = 0;       ///< times that a client listened on more than limits.max_channels
     std::uint64_t captures = 0;               ///< transactions whose number was captured before their COMMIT
     std::uint64_t captures_impossible = 0;    ///< server connections on which that cannot be
     std::uint64_t in_doubt_unresolved =

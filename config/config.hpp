@@ -112,6 +112,7 @@ struct limit_settings {
     std::uint64_t max_message = gib;
     std::uint64_t request_keep = 64 * kib;      // D13
     std::uint64_t session_memory = 16 * mib;    // what one client may make us remember
+    std::uint32_t max_channels = 1024;          // of LISTEN, that one client may take to its next server
     std::uint64_t replay_journals = 256 * mib;  // of all open transactions (replay.max_total)
 
     bool operator==(const limit_settings&) const = default;
@@ -358,6 +359,7 @@ struct admin_settings {
     std::string read_token;
     std::string read_token_file;
     admin_tls_settings tls;
+    bool old_metric_names = true;         // those that Prometheus' rules for names would not have
     std::uint32_t histogram_pools = 20;   // pools that /metrics shows histograms of
     std::uint32_t incidents = 100;        // the latest, per worker
     std::uint32_t max_connections = 256;  // HTTP

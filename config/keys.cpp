@@ -194,6 +194,9 @@ constexpr std::array all_keys{
     row<&s::limits, &limit_settings::session_memory>(
         "limits.session_memory", size(64 * kib, 4 * gib),
         "What one client may make the proxy remember: statements, settings, queued requests."),
+    row<&s::limits, &limit_settings::max_channels>(
+        "limits.max_channels", count(0, 1'000'000),
+        "Channels that a client may listen on and keep when its server is lost. With more, that ends its session."),
     row<&s::limits, &limit_settings::replay_journals>("limits.replay_journals", size(0, 64 * gib),
                                                       "What is kept of all open transactions (replay.max_transaction); "
                                                       "divided among workers. A transaction beyond it "
@@ -411,6 +414,9 @@ constexpr std::array all_keys{
                                                 "Bearer token for reading. Empty: on loopback, reading is open."),
     row<&s::admin, &admin_settings::read_token_file>("admin.read_token_file", text(),
                                                      "File that holds it and nothing else."),
+    row<&s::admin, &admin_settings::old_metric_names>(
+        "admin.old_metric_names", flag(),
+        "/metrics has db_connections_wait_time_ms, whose name older dashboards rely on and promtool remarks upon."),
     row<&s::admin, &admin_settings::histogram_pools>(
         "admin.histogram_pools", count(0, 10'000),
         "So many pools, the oldest, have histograms of their own in /metrics; up to 600 lines each. The others are "

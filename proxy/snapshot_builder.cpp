@@ -59,6 +59,7 @@ void add_in_doubt(admin::snapshot& all, const std::vector<std::unique_ptr<worker
     std::uint64_t ended = 0;
     for (const auto& each : workers) {
         begun += each->counters().in_doubt_begun.get();
+        all.channels_dropped += each->counters().channels_dropped.get();
         all.captures += each->counters().captures.get();
         all.captures_impossible += each->counters().captures_impossible.get();
     }
@@ -409,6 +410,7 @@ admin::snapshot build_snapshot(const snapshot_sources& from) {
         all.workers.push_back(status);
     }
     std::sort(all.incidents.begin(), all.incidents.end(), [](const auto& a, const auto& b) { return a.when < b.when; });
+    all.old_metric_names = from.settings.admin.old_metric_names;
     sums.finish(from.settings.admin.histogram_pools);
     add_operations(all, from.workers);
     add_outcomes(all, from.workers);

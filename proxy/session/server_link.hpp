@@ -56,10 +56,10 @@ struct reply_note {
 
 /// What is known of the open transaction in case its COMMIT is lost (recovery.md 2.6).
 struct transaction_trace {
-    bool wrote = false;     ///< a tag says that it may have
-    bool notifies = false;  ///< it gets its number at COMMIT unless it is given one before [E7]
-    bool asked = false;     ///< the capture has been sent
-    bool flushed = false;   ///< and the server will say it without being sent more
+    bool wrote = false;       ///< a tag says that it may have
+    bool notifies = false;    ///< it gets its number at COMMIT unless it is given one before [E7]
+    bool asked = false;       ///< the capture has been sent
+    bool flushed = false;     ///< and the server will say it without being sent more
     bool unassigned = false;  ///< the server said that it has no number
     std::uint64_t xid = 0;    ///< 0: not captured
     std::uint64_t marker = 0;

@@ -90,6 +90,7 @@ struct pool_facts {
     std::size_t keep_bytes = 64 * 1024;            ///< requests kept until ReadyForQuery (D13)
     std::size_t journal_bytes = 1024 * 1024;       ///< of the open transaction's requests (replay.max_transaction)
     std::size_t session_bytes = 16 * 1024 * 1024;  ///< what one client may make us remember
+    std::size_t max_channels = 1024;               ///< of LISTEN; with more, losing the server ends the session
     std::uint32_t max_message = frame_length_limit_default;
     bool pin_opaque = false;                      ///< CALL pins (D12)
     service_mode service = service_mode::normal;  ///< of the pool's cluster, as this worker knows it
@@ -172,6 +173,7 @@ struct request_report {
     std::uint32_t retries = 0;            ///< requests that are sent again
     std::uint32_t reads_again = 0;        ///< and of these the reads
     std::uint32_t commits_pending = 0;    ///< COMMITs that a server is asked about
+    std::uint32_t channels_dropped = 0;   ///< times that a client listened on more channels than are followed
     std::uint32_t captures = 0;           ///< transactions whose number was captured
     bool changed_schema = false;          ///< CREATE, ALTER, DROP or the like has been, or may have been, committed
     std::uint32_t proofs_asked = 0;       ///< questions that the catalogue was asked (D20)
@@ -402,6 +404,7 @@ private:
     void note_channels(const statement_effects& effects);
     void settle_channels(char before, char status);
     void apply_channels();
+    void limit_channels(std::size_t followed);
     void forget_channels();
     void settle_pins(bool committed);
     std::uint32_t pins_that_are_lost();
@@ -614,8 +617,6 @@ private:
     };
     /// LISTEN, as far as the ledger follows it.
     struct listening_state {
-        static constexpr std::size_t max_channels =
-            1024;  ///< of 63 bytes; with more, losing the server ends the session
         std::set<std::string> channels;
         std::vector<channel_change> changes;  ///< by the open transaction
         bool unknown = false;                 ///< which they are is not known

@@ -166,9 +166,9 @@ void session::inject_capture(std::string_view end) {
 bool session::is_capture_error(std::string_view frame) {
     if (link_->tracker.empty() || !link_->tracker.front().injected || link_->notes.empty()) return false;
     const reply_note& note = link_->notes.front();
-    const bool parse = note.what == reply_note::about::injected_parse &&
-                       (note.statement == tables_.capture.statement ||
-                        note.statement == tables_.forced_capture.statement);
+    const bool parse =
+        note.what == reply_note::about::injected_parse &&
+        (note.statement == tables_.capture.statement || note.statement == tables_.forced_capture.statement);
     if (note.what != reply_note::about::capture && !parse) return false;
     error_fields fields;
     (void)parse_error_fields(frame.substr(frame_header_size), fields);

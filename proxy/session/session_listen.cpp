@@ -33,7 +33,7 @@ void session::note_channels(const statement_effects& effects) {
         if (!is_ascii(change.name) && !is_utf8_encoding(client_encoding())) ledger.unknown = true;
         ledger.changes.push_back(std::move(change));
     }
-    if (ledger.changes.size() > listening_state::max_channels) ledger.unknown = true;
+    limit_channels(ledger.changes.size());
     if (ledger.unknown) ledger.changes.clear();
 }
 
@@ -58,7 +58,14 @@ void session::apply_channels() {
         else if (each.listens) ledger.channels.insert(each.name);
         else ledger.channels.erase(each.name);
     }
-    if (ledger.channels.size() > listening_state::max_channels) ledger.unknown = true;
+    limit_channels(ledger.channels.size());
+}
+
+void session::limit_channels(std::size_t followed) {
+    listening_state& ledger = extra_->listening;
+    if (followed <= pool_.max_channels || ledger.unknown) return;
+    ledger.unknown = true;
+    ++seldom().channels_dropped;
 }
 
 void session::forget_channels() {

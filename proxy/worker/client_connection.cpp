@@ -389,6 +389,7 @@ void client_connection::count_seldom(const request_report& done) {
     if (done.changed_schema) pool_->shared->schema_version.fetch_add(1, std::memory_order_relaxed);
     if (done.proofs_asked != 0) counters.proofs_asked.add(done.proofs_asked);
     if (done.proofs_known != 0) counters.proofs_known.add(done.proofs_known);
+    if (done.channels_dropped != 0) counters.channels_dropped.add(done.channels_dropped);
     if (done.captures != 0) counters.captures.add(done.captures);
     if (done.withheld != 0) counters.withheld.add(done.withheld);
     count_replays(done);

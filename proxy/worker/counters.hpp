@@ -151,6 +151,7 @@ struct worker_counters {
     counter resumed;              ///< answers that were continued where they had been cut
     counter resumed_differently;  ///< or would have been, had they been the same
     counter withheld;             ///< requests not sent again, since servers crash under them (R10)
+    counter channels_dropped;     ///< times that a client listened on more than limits.max_channels
     counter captures;             ///< transactions whose number was captured (recovery.md 2.6)
     counter captures_impossible;  ///< connections and roles that cannot
     counter in_doubt_begun;       ///< COMMITs that a primary is, or was, asked about

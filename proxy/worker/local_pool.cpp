@@ -22,6 +22,7 @@ pool_facts facts_of(const config::settings& all, const pool_plan& plan) {
     facts.mode = plan.mode;
     facts.keep_bytes = all.limits.request_keep;
     facts.session_bytes = all.limits.session_memory;
+    facts.max_channels = all.limits.max_channels;
     facts.max_message = static_cast<std::uint32_t>(std::min<std::uint64_t>(all.limits.max_message, frame_length_limit));
     return facts;
 }

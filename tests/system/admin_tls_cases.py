@@ -80,8 +80,8 @@ def stream_of_events(bench):
                 assert b"text/event-stream" in seen and b"event: dashboard" in seen
 
 
-def plain_http_gets_nothing(bench):
-    """No answer in clear, and who begins a handshake and stops loses the connection in time."""
+def plain_http_is_told_to_use_https(bench):
+    """Nothing that it asked for comes in clear, and who begins a handshake and stops loses the connection in time."""
     made = _certificates(bench, "admin-tls")
     with _proxy(bench, made, read_timeout="500ms") as proxy:
         with socket.create_connection(("127.0.0.1", proxy.admin_port), 10) as plain:
@@ -92,7 +92,7 @@ def plain_http_gets_nothing(bench):
                     said += part
             except ConnectionResetError:
                 pass
-            assert b"HTTP" not in said, said
+            assert said.startswith(b"HTTP/1.1 400 ") and b"https://" in said and b"pgsteady_" not in said, said
         with socket.create_connection(("127.0.0.1", proxy.admin_port), 10) as silent:
             silent.sendall(b"\x16\x03\x01")
             try:
@@ -121,4 +121,4 @@ def certificates_change_while_it_runs(bench):
         eventually(lambda: _ask(proxy, second, "/healthz")[0] == 200, "the new certificate is shown")
 
 
-CASES = [documents_and_orders, stream_of_events, plain_http_gets_nothing, certificates_change_while_it_runs]
+CASES = [documents_and_orders, stream_of_events, plain_http_is_told_to_use_https, certificates_change_while_it_runs]

@@ -36,6 +36,10 @@ def promtool_accepts_it(bench):
         remarks = [line for line in (done.stdout + done.stderr).splitlines() if line]
         assert remarks == ["db_connections_wait_time_ms metric names should not contain abbreviated units"], remarks
         assert done.returncode == 3, done.returncode                   # remarks; 1 would be a page that cannot be read
+    with bench.proxy(admin={"old_metric_names": False}) as proxy, proxy.connect(DATABASE) as client:
+        client.query("select 1")
+        done = subprocess.run([promtool, "check", "metrics"], input=_page(proxy)[1], text=True, capture_output=True, timeout=30)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done
 
 
 def openmetrics_for_who_asks(bench):

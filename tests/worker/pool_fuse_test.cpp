@@ -31,12 +31,15 @@ TEST_CASE("2.12: five refused sign-ins in a row close a pool's door, and the ser
     pool_door test;
     test.knock(4);
     CHECK_FALSE(test.subject.refusal().has_value());
+    CHECK(test.subject.now().opened_by.empty());
     test.subject.let_in(test.now);
     test.knock(5);
     CHECK_FALSE(test.subject.may_dial(test.now));
     REQUIRE(test.subject.refusal().has_value());
     CHECK(test.subject.refusal()->sqlstate == "3D000");
     CHECK(test.subject.now().trips_total == 1);
+    CHECK(test.subject.now().opened_by == "login_refused");
+    CHECK(test.subject.now().last_failure == "3D000: database \"x\" does not exist");
     CHECK(test.subject.now().failures_total == 9);
 }
 
@@ -93,6 +96,7 @@ TEST_CASE("an operator closes and opens a pool's door") {
     CHECK_FALSE(test.subject.may_dial(test.now + 1h));
     REQUIRE(test.subject.refusal().has_value());
     CHECK(test.subject.refusal()->sqlstate == "57P03");
+    CHECK(test.subject.now().opened_by == "forced");
     test.subject.force(breaker_force::automatic, test.now);
     test.subject.let_in(test.now);
     CHECK(test.subject.may_dial(test.now));
