@@ -71,6 +71,11 @@ public:
     /// Entries settled since the last clear_settled(), oldest first. Empty on the hot path.
     [[nodiscard]] const std::vector<settled_reply>& settled() const { return settled_; }
     void clear_settled() { settled_.clear(); }
+    /// Moves them to `into`, whose room is used from now on.
+    void take_settled(std::vector<settled_reply>& into) {
+        into.clear();
+        into.swap(settled_);
+    }
 
     [[nodiscard]] bool empty() const { return head_ == entries_.size(); }
     [[nodiscard]] std::size_t size() const { return entries_.size() - head_; }

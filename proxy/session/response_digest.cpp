@@ -32,8 +32,12 @@ void response_digest::add_error(std::string_view sqlstate) {
 }
 
 digest_value response_digest::value() {
+    if (fresh_) {
+        if (pending_.empty()) return {};
+        const XXH128_hash_t hash = XXH3_128bits(pending_.data(), pending_.size());  // the same, for less
+        return {hash.low64, hash.high64, bytes_};
+    }
     settle();
-    if (fresh_) return {};
     const XXH128_hash_t hash = XXH3_128bits_digest(&state_->xxh);
     return {hash.low64, hash.high64, bytes_};
 }

@@ -70,6 +70,7 @@ struct session_tables {
     journal_budget journals;  ///< of all open transactions (replay.max_total)
     gather to_client;         ///< output of the event being handled; flushed by the shell right after it
     gather to_server;
+    std::vector<settled_reply> settled_room;  ///< of process_settled(), so that it needs no new one each time
     std::uint64_t next_token;  ///< identities of unnamed statements and sessions, unique among all workers
 };
 

@@ -457,8 +457,8 @@ void session::on_injected_frame(char type, std::string_view body) {
 
 void session::process_settled() {
     if (link_ == nullptr || link_->tracker.settled().empty()) return;
-    const std::vector<settled_reply> settled = link_->tracker.settled();
-    link_->tracker.clear_settled();
+    std::vector<settled_reply> settled = std::exchange(tables_.settled_room, {});
+    link_->tracker.take_settled(settled);
     std::vector<reply_note> undone;
     for (const settled_reply& each : settled) {
         if (link_ == nullptr || link_->notes.empty()) return;
@@ -488,6 +488,7 @@ void session::process_settled() {
             undone.push_back(std::move(note));
         }
     }
+    tables_.settled_room = std::move(settled);
     // What a failed segment did not do is taken back in reverse, so that names mean what they meant before.
     for (auto note = undone.rbegin(); note != undone.rend() && link_ != nullptr; ++note) undo(*note);
 }
