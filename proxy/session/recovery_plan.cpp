@@ -147,11 +147,14 @@ bool commits_last(const sent_request& request) {
     return std::none_of(request.texts.begin(), request.texts.end() - 1, contains_commit);
 }
 
-/// A request whose last statement is its only COMMIT, AND CHAIN or not.
+/// A request whose last statement is its only COMMIT, AND CHAIN or not, and the only end of the transaction before it.
 bool is_the_commit(const sent_request& request) {
+    using step = transaction_text::step;
     if (!request.whole || request.opaque || request.texts.empty()) return false;
-    const bool commit = read_transaction_text(request.texts.back()).what == transaction_text::step::commit;
-    return commit && std::none_of(request.texts.begin(), request.texts.end() - 1, contains_commit);
+    if (read_transaction_text(request.texts.back()).what != step::commit) return false;
+    return std::none_of(request.texts.begin(), request.texts.end() - 1, [](const std::string& text) {
+        return contains_commit(text) || read_transaction_text(text).what == step::rollback;
+    });
 }
 
 bool to_savepoint(const sent_request& request) {
@@ -278,6 +281,18 @@ private:
             return add(request_fate::commit_unknown);
         add(request_fate::commit_resolve);
         plan_.requests.back().answerable = answerable;
+        plan_.requests.back().obstacle = obstacle_of_commit(sent_[at_ - 1]);
+        plan_.requests.back().resumes = facts_.delivered;
+    }
+
+    /// Why the transaction cannot be given again, this request with it, if it turns out not to have been committed.
+    std::string obstacle_of_commit(const sent_request& request) const {
+        if (!facts_.may_replay) return facts_.obstacle.empty() ? "is not known well enough" : facts_.obstacle;
+        if (facts_.delivered && !facts_.resumable) return "has an answer that was delivered in part";
+        replay_judge judge(true);
+        for (std::size_t i = 0; i + 1 < request.texts.size(); ++i)
+            if (!judge.take(request.texts[i])) return judge.obstacle();
+        return {};
     }
 
     void outside() {

@@ -62,6 +62,8 @@ struct planned_request {
     bool opens_lost_block = false;       ///< from its answer on the client is in a transaction that is gone
     std::vector<statement_class> reads;  ///< again_read, commit_read: what has to be proven
     bool answerable = false;             ///< commit_resolve: COMMIT is all that has to be answered
+    std::string obstacle{};  ///< the same: why its transaction is not given again if it turns out not to have been
+                             ///< carried out, to follow "it"; empty: it is
 };
 
 struct loss_facts {

@@ -151,6 +151,8 @@ struct session_actions {
     /// With take_back: nothing of it may be offered before the lost server is known to do nothing any more (D24). If that
     /// cannot be had, give_up_replay().
     bool needs_fence = false;
+    /// With take_back: an interrupted transaction is given again, or goes on where it was interrupted.
+    bool replays = false;
     std::uint32_t attempt = 0;  ///< with take_back: how many times something was sent in vain
     bool asks_role = false;     ///< the same, and nothing more of it is taken before on_role(); ask the monitor (D21)
     bool not_primary = false;   ///< the server says that it is no primary, or not any more (25006)
@@ -211,6 +213,8 @@ public:
     void on_server_lost(std::string_view last_words, std::string_view incident);
     /// It gives an interrupted transaction again, or waits to do so.
     [[nodiscard]] bool replaying() const { return replaying_; }
+    /// While it does: the incident in which the transaction was interrupted.
+    [[nodiscard]] std::string_view replay_incident() const;
     /// The COMMIT that comes next when requests are taken again is known not to have been carried out, and to stay so: its
     /// transaction is given again, and then it. False: that cannot be done, and nothing has changed. Not from within
     /// on_client_bytes(); then take_actions().
@@ -610,6 +614,8 @@ private:
         bool resumes = false;
         bool opens_lost_block = false;
         bool answerable = false;  ///< commit_resolve
+        std::string obstacle;     ///< the same
+        bool ends_block = false;  ///< again_in_block: the COMMIT of its transaction
     };
 
     struct channel_change {

@@ -294,7 +294,8 @@ void session::on_resolved(outcome how) {
     conclude_resolving(facts, found);
 }
 
-/// The client hears what is known: COMMIT, that its transaction is gone, or that nobody knows.
+/// The client hears what is known: COMMIT, once its transaction has been given again if need be; that it is gone, or that
+/// nobody knows.
 void session::conclude_resolving(const in_doubt_facts& facts, const in_doubt_judgement& found) {
     extra& e = more();
     redo& front = e.redos.front();
@@ -309,9 +310,15 @@ void session::conclude_resolving(const in_doubt_facts& facts, const in_doubt_jud
             }
             return;
         case in_doubt_outcome::not_committed:
+            e.chosen = nullptr;
+            if (front.obstacle.empty() && replay_then_commit()) break;
             front.fate = request_fate::transaction_lost;
-            front.why = client_errors::transaction_lost("its COMMIT was not carried out", e.doubt.incident);
+            front.why = client_errors::transaction_lost(
+                "its COMMIT was not carried out; " +
+                    (front.obstacle.empty() ? std::string("is not known well enough") : front.obstacle),
+                e.doubt.incident);
             ++seldom().lost[0];
+            if (pool_.replays) ++seldom().replays_refused;
             break;
         default: front.fate = request_fate::commit_unknown; ++seldom().lost[2];
     }

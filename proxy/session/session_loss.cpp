@@ -153,10 +153,12 @@ bool session::recover_requests(bool settled, std::string_view words, std::string
     else restore_names();
     const char status = lost_transaction_ ? 'E' : link_->transaction_status;
     const recovery_plan plan = make_plan(sent, status);
-    if (extra_ != nullptr) extra_->replay.reset();
+    if (extra_ != nullptr && !asks_about_commit()) extra_->replay.reset();
     if (plan.may_replay) keep_journal(incident);
     if (plan.replays) begin_replay();
-    if (plan.needs_fence && delivered_) more().resumed = resuming_ ? extra_->resumed : link_->journal.answer().value();
+    const bool resumes = std::any_of(plan.requests.begin(), plan.requests.end(),
+                                     [](const planned_request& each) { return each.resumes; });
+    if (resumes) more().resumed = resuming_ ? extra_->resumed : link_->journal.answer().value();
     lost_transaction_ = plan.block_lost;
     lost_unannounced_ = plan.block_lost && sent.empty() && !skip_to_sync_ && status == 'T';
     if (lost_unannounced_) {

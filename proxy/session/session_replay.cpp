@@ -171,14 +171,20 @@ void session::begin_replay() {
     replaying_ = muted_ = true;
 }
 
+std::string_view session::replay_incident() const {
+    return extra_ != nullptr && extra_->replay != nullptr ? std::string_view(extra_->replay->incident)
+                                                          : std::string_view();
+}
+
 bool session::replay_then_commit() {
     if (extra_ == nullptr || extra_->replay == nullptr || replaying_ || !redoing_ || taking_) return false;
     redo& commit = extra_->redos.front();
     if (commit.decided || (link_ != nullptr && !link_->at_rest())) return false;
     commit.fate = request_fate::again_in_block;
+    commit.ends_block = true;
     begin_replay();
     put_journal_in_front(extra_->replay->frames.size());
-    actions_.take_back = true;
+    actions_.take_back = actions_.replays = true;
     actions_.attempt = ++extra_->replays_tried;
     return true;
 }
@@ -215,7 +221,7 @@ void session::replay_anew(std::string_view words, std::string_view incident) {
     std::size_t left = 0;
     for (const redo& each : e.redos) left += each.fate == request_fate::replay ? each.bytes : 0;
     put_journal_in_front(e.replay->frames.size() - left);
-    actions_.take_back = actions_.needs_fence = true;
+    actions_.take_back = actions_.needs_fence = actions_.replays = true;
     actions_.attempt = ++e.replays_tried;
 }
 
@@ -275,9 +281,10 @@ void session::fail_replay(const error_fields& why, replay_end how) {
         if (each.fate == request_fate::replay) each.fate = request_fate::dropped;
         if (each.fate != request_fate::again_in_block || each.decided) continue;
         each.fate = told ? request_fate::in_lost_block : request_fate::transaction_lost;
-        each.opens_lost_block = !told;
+        each.opens_lost_block = !told && !each.ends_block;
         if (!told) each.why = why;
         told = true;
+        if (each.ends_block) break;  // what comes behind it is another transaction's
     }
     lost_transaction_ = lost_unannounced_ = !told;
     if (!told) e.refusal = why, e.lost_reader = {};

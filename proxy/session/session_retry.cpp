@@ -97,6 +97,7 @@ void session::schedule(const recovery_plan& plan, std::string_view words, std::s
             next.why = lost_transaction_error(plan.obstacle, incident);
         } else if (each.fate == request_fate::commit_resolve) {
             next.answerable = each.answerable;
+            next.obstacle = each.obstacle;
             begin_resolving(next, words, incident);
         } else if (each.fate != request_fate::again && each.fate != request_fate::again_in_block &&
                    each.fate != request_fate::in_lost_block && each.fate != request_fate::commit_done) {
@@ -122,7 +123,7 @@ void session::schedule(const recovery_plan& plan, std::string_view words, std::s
         actions_.attempt = ++attempts_;
     }
     if (!plan.needs_fence) return;
-    actions_.needs_fence = true;
+    actions_.needs_fence = actions_.replays = true;
     if (plan.replays) put_journal_in_front(e.replay->frames.size());
     actions_.take_back = true;
     actions_.attempt = ++e.replays_tried;

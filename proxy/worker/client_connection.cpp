@@ -188,7 +188,7 @@ void client_connection::take_requests_back(const session_actions& asked) {
                                            : retry_cause::connection;
     count_retries(retry_outcome::attempted, 1);
     if (failed_since_ == pool_time{}) failed_since_ = worker_.loop().now();
-    if (asked.needs_fence) begin_replay(asked);
+    if (asked.replays) begin_replay(asked);
     if (asked.attempt < 2 && !asked.conflict) return;
     const std::uint32_t attempt = asked.conflict ? asked.attempt : asked.attempt - 1;
     const auto pause = retry_pause(pool_->facts.retry, session_->limits().strategy, attempt, random_share());

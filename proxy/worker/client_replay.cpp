@@ -22,10 +22,10 @@ constexpr auto successor_pause = 20ms;
 }
 
 void client_connection::begin_replay(const session_actions& asked) {
-    awaiting_fence_ = true;
-    ++fence_number_;
-    if (asked.attempt > 1) return;
+    if (asked.needs_fence) awaiting_fence_ = true, ++fence_number_;
+    if (asked.attempt > 1 && replay_since_ != pool_time{}) return;
     replay_since_ = worker_.loop().now();
+    replay_incident_ = session_->replay_incident();
     replay_unasked_ = active_since_ == pool_time{};
     worker_.loop().cancel_timer(replay_timer_);
     if (pool_->replay_timeout == pool_duration::zero()) return;

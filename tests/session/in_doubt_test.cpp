@@ -35,6 +35,11 @@ struct doubt {
         world.facts.capture_failed = [this](std::string_view sqlstate) { failures.emplace_back(sqlstate); };
     }
     std::string operator()(const std::string& bytes) { return client.ask(bytes); }
+    /// Interrupted transactions are given again.
+    doubt& replaying() {
+        world.facts.replays = true;
+        return *this;
+    }
     void lose_after_output(std::size_t bytes) { world.plan.after_output = world.output_bytes + bytes; }
     void lose_after_input(std::size_t bytes) { world.plan.after_input = world.input_bytes + bytes; }
     [[nodiscard]] const transaction_trace& trace() const { return client.server->link.trace; }
@@ -294,4 +299,142 @@ TEST_CASE("D14: the client's prepared statements and portals are its own, captur
     CHECK(types_of(at(client::execute("p", 1) + client::sync())) == "DsZ");
     CHECK(types_of(at(client::execute("p", 0) + client::sync())) == "DCZ");
     CHECK(types_of(at(commit)) == "CZ");
+}
+
+TEST_CASE("2.6: a COMMIT that was not carried out is, behind its transaction: cut anywhere, COMMIT and one effect") {
+    const std::string named = client::parse("c", "commit") + client::sync();
+    const std::string by_name = client::bind("", "c") + client::execute("") + client::sync();
+    for (const std::string& last : {commit, extended("commit") + client::sync(), by_name}) {
+        std::size_t replays = 0;
+        for (const bool output : {true, false}) {
+            for (std::size_t bytes = 1; bytes < 200; ++bytes) {
+                doubt at(3);
+                at.replaying();
+                (void)at(named + begin);
+                (void)at(writing);
+                (void)at(reading);
+                if (output) at.lose_after_output(bytes);
+                else at.lose_after_input(bytes);
+                const std::string got = at(last);
+                if (at.world.losses == 0) break;
+                CAPTURE(bytes);
+                CAPTURE(output);
+                CHECK(types_of(got) == (last == commit ? "CZ" : last == by_name ? "2CZ" : "12CZ"));
+                CHECK(got.find(std::string("COMMIT\0", 7)) != std::string::npos);
+                CHECK(got.back() == 'I');
+                CHECK(at.world.database.log == std::vector<std::string>{"a"});
+                replays += at.client.conversation.take_report().replays;
+                CHECK(types_of(at(reading)) == "TDCZ");
+            }
+        }
+        CHECK(replays > 0);
+    }
+}
+
+TEST_CASE("2.6: the second COMMIT is lost, too: judged by its own capture, and still one effect") {
+    for (std::size_t first = 1; first < 30; ++first) {
+        for (std::size_t second = 1; second < 700; second += 3) {
+            doubt at(4);
+            at.replaying();
+            (void)at(begin);
+            (void)at(writing);
+            (void)at(reading);
+            at.lose_after_input(first);
+            at.world.plan.again_after = second;
+            const std::string got = at(commit);
+            if (at.world.losses < 2) break;
+            CAPTURE(first);
+            CAPTURE(second);
+            const bool unknown = sqlstate_of(got) == "08007";  // cut before the capture of the second had come back
+            if (!unknown) CHECK(types_of(got) == "CZ");
+            CHECK(got.back() == 'I');
+            CHECK(at.world.database.log.size() <= 1);
+            if (!unknown) CHECK(at.world.database.log.size() == 1);
+            if (at.reports.size() > 1) CHECK(at.reports[1].captured.xid > at.reports[0].captured.xid);
+        }
+    }
+}
+
+TEST_CASE("2.6: the server that is asked dies as well, and the transaction is not forgotten") {
+    doubt at(4);
+    at.replaying();
+    (void)at(begin);
+    (void)at(writing);
+    (void)at(reading);
+    at.lose_after_input(3);
+    at.world.plan.again_after = 20;  // within the question
+    CHECK(types_of(at(commit)) == "CZ");
+    CHECK(at.world.losses == 2);
+    CHECK(at.world.database.log == std::vector<std::string>{"a"});
+}
+
+TEST_CASE("2.5: at COMMIT an answer that differs, or an obstacle, is 40001, and the transaction is over") {
+    for (const bool differs : {true, false}) {
+        doubt at(3);
+        at.replaying();
+        (void)at(begin);
+        (void)at(writing);
+        (void)at(differs ? client::query("table log") : client::query("set pgsteady.replay = off"));
+        (void)at(reading);
+        if (differs) at.world.database.log.push_back("by somebody else");
+        at.lose_after_input(3);
+        const std::string got = at(commit + reading);
+        CHECK(types_of(got) == "EZTDCZ");
+        CHECK(sqlstate_of(got) == "40001");
+        CHECK(got.back() == 'I');
+        CHECK(at.world.database.log.size() == (differs ? 1 : 0));
+        const request_report done = at.client.conversation.take_report();
+        CHECK(done.replays_different == (differs ? 1 : 0));
+        CHECK(done.replays_refused == (differs ? 0 : 1));
+    }
+}
+
+TEST_CASE("2.6: what stands before COMMIT in its segment is given again with it") {
+    doubt at(3);
+    at.replaying();
+    (void)at(begin);
+    (void)at(writing);
+    (void)at(reading);
+    at.lose_after_input(3);
+    const std::string got = at(extended("insert into log values ('b')") + extended("commit") + client::sync());
+    CHECK(types_of(got) == "12C12CZ");
+    CHECK(at.world.database.log == std::vector<std::string>{"a", "b"});
+}
+
+TEST_CASE("T9: a segment that ends the captured transaction before it commits another is not judged by its number") {
+    doubt at(3);
+    at.replaying();
+    (void)at(begin);
+    (void)at(writing);
+    (void)at(reading);
+    at.lose_after_output(0);
+    const std::string got = at(extended("rollback") + extended("begin") + extended("insert into log values ('b')") +
+                               extended("commit") + client::sync());
+    CHECK(sqlstate_of(got) == "08007");
+    CHECK(at.world.database.log == std::vector<std::string>{"b"});
+    CHECK(at.reports.empty());
+}
+
+TEST_CASE("2.6: what follows the COMMIT in a pipeline waits for it, and is another transaction") {
+    doubt at(3);
+    at.replaying();
+    (void)at(begin);
+    (void)at(writing);
+    (void)at(reading);
+    at.lose_after_input(3);
+    const std::string got = at(commit + begin + client::query("insert into log values ('b')") + commit);
+    CHECK(at.world.database.log.front() == "a");
+    CHECK(types_of(got).starts_with("CZ"));
+}
+
+TEST_CASE("T15: at a COMMIT that is given again the settings are those that the transaction chose") {
+    doubt at(3);
+    at.replaying();
+    (void)at(client::query("set work_mem = '5MB'"));
+    (void)at(begin);
+    (void)at(writing);
+    (void)at(client::query("set work_mem = '6MB'"));
+    at.lose_after_input(3);
+    CHECK(types_of(at(commit)) == "CZ");
+    CHECK(at(client::query("show work_mem")).find("6MB") != std::string::npos);
 }

@@ -102,6 +102,43 @@ def its_server_is_ended_before_it_reads_it(bench):
         assert _found(proxy)["captured"] == 2
 
 
+def what_was_not_committed_is_given_again(bench):
+    """Nothing in it depends on the server: the client sees a COMMIT, and it has one effect."""
+    with bench.proxy(pool=ONE_SERVER) as proxy, proxy.connect(DATABASE) as client:
+        for number, commit in enumerate((COMMIT, COMMIT_BY_MESSAGES)):
+            client.query("begin")
+            assert client.query(f"insert into t values ({number})").tags == ["INSERT 0 1"]
+            client.query("select 1")                                   # takes the capture with it
+            (pid,) = bench.server_pids()
+            os.kill(pid, signal.SIGSTOP)
+            client.send(commit)
+            bench.sql(f"select pg_terminate_backend({pid})")
+            os.kill(pid, signal.SIGCONT)
+            _committed(client.read_result(30))
+            assert bench.sql("select id from t order by id") == [[str(each)] for each in range(number + 1)]
+        _path(proxy, "not_committed", "same_incarnation")
+        assert status(proxy)["replay"]["replayed"] == 2
+        assert proxy.log_text().count("its transaction was replayed") == 2
+
+
+def after_a_crash_it_is_given_again(bench):
+    """To the same server, in its next life."""
+    with _own_cluster(bench, "again") as cluster, _before(bench, cluster) as (proxy, client):
+        for number in (1, 2):
+            client.query("begin")
+            client.query(f"insert into t values ({number})")
+            client.query("select 1")
+            ((pid,),) = cluster.sql(f"select pid from pg_stat_activity where datname = '{DATABASE}' and backend_type = "
+                                    "'client backend' and xact_start is not null and backend_xid is not null")
+            os.kill(int(pid), signal.SIGSTOP)
+            client.send(COMMIT)
+            cluster.stop(signal.SIGQUIT)
+            cluster.start()
+            _committed(client.read_result(45))
+            assert _rows(cluster) == list(range(1, number + 1))
+        assert _found(proxy)["not_committed"] == 2
+
+
 def a_backend_is_killed_that_had_committed(bench):
     """E2c: all servers start anew in the same postmaster; the marker was recovered."""
     with _own_cluster(bench, "killed") as cluster, _before(bench, cluster) as (proxy, client):
@@ -211,7 +248,8 @@ def with_the_switch_off_nobody_knows(bench):
         assert "captured" not in _found(proxy)
 
 
-CASES = [its_server_is_ended_before_it_reads_it, a_backend_is_killed_that_had_committed,
+CASES = [its_server_is_ended_before_it_reads_it, what_was_not_committed_is_given_again,
+         after_a_crash_it_is_given_again, a_backend_is_killed_that_had_committed,
          t1_a_number_that_is_given_again_is_not_believed, a_clean_restart_knows_the_number,
          t7_what_waits_for_a_standby_is_waited_for, a_promotion_after_the_commit_had_arrived_there,
          a_promotion_before_the_commit_was_read, with_the_switch_off_nobody_knows]
