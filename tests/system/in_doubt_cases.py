@@ -88,7 +88,8 @@ def _committed(result):
 
 
 def its_server_is_ended_before_it_reads_it(bench):
-    """The same life of the server: aborted. On either protocol; and the client goes on."""
+    """The same life of the server: aborted. On either protocol; and the client goes on. Its replay has a capture of its own, and
+    is told from the first run by the server process that it has asked for."""
     with bench.proxy(pool=ONE_SERVER) as proxy, proxy.connect(DATABASE) as client:
         for number, commit in enumerate((COMMIT, COMMIT_BY_MESSAGES)):
             pid = _open(client, number)
@@ -99,7 +100,7 @@ def its_server_is_ended_before_it_reads_it(bench):
             _rolled_back(client.read_result(30))
             assert client.value("select count(*) from t") == "0"
         _path(proxy, "not_committed", "same_incarnation")
-        assert _found(proxy)["captured"] == 2
+        assert _found(proxy)["captured"] == 4
 
 
 def what_was_not_committed_is_given_again(bench):
@@ -109,7 +110,7 @@ def what_was_not_committed_is_given_again(bench):
             client.query("begin")
             assert client.query(f"insert into t values ({number})").tags == ["INSERT 0 1"]
             client.query("select 1")                                   # takes the capture with it
-            (pid,) = bench.server_pids()
+            (pid,) = map(int, bench.server_pids())
             os.kill(pid, signal.SIGSTOP)
             client.send(commit)
             bench.sql(f"select pg_terminate_backend({pid})")
