@@ -289,11 +289,9 @@ constexpr std::array all_keys{
     row<&p::timeouts, &timeout_settings::client_idle>("timeouts.client_idle", duration(),
                                                       "A client idle for longer is ended. 0: never."),
 
-    row<&p::recovery, &recovery_settings::enabled>(
-        "recovery.enabled", flag(),
-        "Kill switch: hold and retry what an outage interrupts (takes effect with recovery)."),
-    older(row<&p::retry, &retry_settings::max_retries>("retry.max_retries", count(0, 100),
-                                                       "Attempts after the first (takes effect with recovery)."),
+    row<&p::recovery, &recovery_settings::enabled>("recovery.enabled", flag(),
+                                                   "Kill switch: hold and retry what an outage interrupts."),
+    older(row<&p::retry, &retry_settings::max_retries>("retry.max_retries", count(0, 100), "Attempts after the first."),
           "RECOVERY_MAX_RETRIES", "DB_MAX_RETRIES"),
     older(row<&p::retry, &retry_settings::initial_delay>("retry.initial_delay", duration(ms, hour),
                                                          "First pause; slept only when no event can end it sooner."),
@@ -323,8 +321,8 @@ constexpr std::array all_keys{
                                                     "Retries per second that are free beyond that share."),
     row<&p::retry, &retry_settings::client_control>("retry.client_control", flag(),
                                                     "Whether SET pgsteady.* may lower these limits for a session."),
-    row<&p::breaker, &breaker_settings::enabled>(
-        "breaker.enabled", flag(), "Kill switch: the circuit breaker of each backend (takes effect with recovery)."),
+    row<&p::breaker, &breaker_settings::enabled>("breaker.enabled", flag(),
+                                                 "Kill switch: the circuit breaker of each backend."),
     older(row<&p::breaker, &breaker_settings::failure_threshold>("breaker.failure_threshold", count(1, 10'000),
                                                                  "Consecutive failures that open it."),
           "CIRCUIT_BREAKER_THRESHOLD", "DB_CIRCUIT_BREAKER_FAILURE_THRESHOLD"),
@@ -342,8 +340,7 @@ constexpr std::array all_keys{
     row<&p::breaker, &breaker_settings::failure_rate>("breaker.failure_rate", percent(100),
                                                       "Share of failed attempts in the window that opens it."),
     row<&p::read_only, &read_only_settings::enabled>(
-        "read_only.enabled", flag(),
-        "Kill switch: serve reads from standbys while the primary is lost (takes effect with recovery)."),
+        "read_only.enabled", flag(), "Kill switch: serve reads from standbys while the primary is lost."),
     row<&p::read_only, &read_only_settings::max_lag_bytes>("read_only.max_lag_bytes", size(0, 1024 * gib),
                                                            "A standby further behind serves no reads. 0: no limit."),
     row<&p::read_only, &read_only_settings::max_lag>("read_only.max_lag", duration(0 * ms, day),
@@ -369,7 +366,7 @@ constexpr std::array all_keys{
                                                        "has only read. 0: nothing."),
     row<&p::guard, &guard_settings::enabled>("guard.enabled", flag(),
                                              "Kill switch: repeat proven reads under READ ONLY, so that the server "
-                                             "itself refuses a write (takes effect with recovery)."),
+                                             "itself refuses a write."),
     row<&p::guard, &guard_settings::cache>("guard.cache", size(0, gib),
                                            "Memory per pool and worker for what the catalogue has said about "
                                            "functions, tables and views. 0: it is asked anew "
@@ -493,7 +490,7 @@ constexpr std::array all_keys{
         "Command that moves the primary, run during a switchover. Empty: somebody else does."),
     row<&s::switchover, &switchover_settings::drain_timeout>(
         "switchover.drain_timeout", duration(),
-        "A planned switchover waits so long for open transactions (takes effect with recovery). 0: it does not wait."),
+        "A planned switchover waits so long for open transactions. 0: it does not wait."),
 
     row<&s::log, &log_settings::level>("log.level", choice(log_levels), "Least important lines that are written."),
     row<&s::log, &log_settings::format>("log.format", choice(log_formats), "For people or for machines."),
