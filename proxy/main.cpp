@@ -1,5 +1,6 @@
 // pgsteady: command line, configuration, signals. Everything else is in application.hpp.
 #include "config/load.hpp"
+#include "config/pgbouncer_import.hpp"
 #include "config/print.hpp"
 
 #include "proxy/application.hpp"
@@ -15,6 +16,8 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <thread>
 
 namespace {
@@ -51,6 +54,20 @@ void wait_for_stop(application& product) {
         }
         if (stop_requests == 0) signals_taken.wait(seen);
     }
+}
+
+std::optional<std::string> content_of(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) return std::nullopt;
+    return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+/// The configuration goes to the standard output, what it lacks to the other.
+int import_pgbouncer(const std::string& path) {
+    const config::pgbouncer_import made = config::import_pgbouncer(path, content_of);
+    fmt::print("{}", made.yaml);
+    for (const std::string& each : made.notes) fmt::print(stderr, "{}\n", each);
+    return made.ok ? 0 : 1;
 }
 
 int run(const config::load_result& loaded, const std::optional<std::filesystem::path>& file) {
@@ -96,6 +113,9 @@ int main(int argc, char** argv) {
         "configuration file (default: ./proxy.yaml, then /etc/pgsteady/proxy.yaml, then the environment alone)");
     command.add_flag("--check", check, "validate the configuration, print every problem, exit 1 if there is an error");
     command.add_flag("--print-config", print, "print the effective configuration with the source of each value");
+    std::string theirs;
+    command.add_option("--import-pgbouncer", theirs,
+                       "print a proxy.yaml made of this pgbouncer.ini, and on stderr what could not be carried over");
     command.set_version_flag("--version", [] {
         const admin::build_status& made = build_facts();
         return fmt::format("pgsteady {} (revision {}, {}, OpenSSL {}, grammar of PostgreSQL {})", PGSTEADY_VERSION,
@@ -103,6 +123,7 @@ int main(int argc, char** argv) {
     });
     CLI11_PARSE(command, argc, argv);
     try {
+        if (!theirs.empty()) return import_pgbouncer(theirs);
         const auto chosen = file.empty() ? config::default_file() : std::optional(file);
         const config::load_result loaded = config::load(chosen, config::process_environment());
         if (print) fmt::print("{}", config::print(loaded));

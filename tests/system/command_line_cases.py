@@ -1,12 +1,13 @@
 """--check, --print-config, --version, configuration by environment, and refusing to start with a reason."""
 
 import signal
+import subprocess
 
 from bench import DATABASE
 from lib.cluster import PASSWORD
 from lib.deadline import eventually
 from lib.processes import free_port
-from lib.proxy import base_config, command
+from lib.proxy import base_config, binary, command
 
 
 def _file(bench, text, name="case.yaml"):
@@ -128,7 +129,21 @@ def check_compares_with_max_connections(bench):
     assert code == 0 and "warning" not in out, out
 
 
+def import_of_pgbouncer(bench):
+    """What it makes of pgbouncer.ini is valid as it stands; what is lost is on the other stream, with its line."""
+    users = _file(bench, f'"app" "{PASSWORD}"\n', "userlist.txt")
+    theirs = _file(bench, f"[databases]\n{DATABASE} = host=127.0.0.1 port={bench.cluster.port}\n[pgbouncer]\n"
+                          f"listen_port = {free_port()}\nauth_type = md5\nauth_file = {users}\npool_mode = transaction\n"
+                          "auth_query = select 1\n", "pgbouncer.ini")
+    done = subprocess.run([binary(), "--import-pgbouncer", theirs], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0 and "pgbouncer.ini:8: auth_query: " in done.stderr, done
+    assert PASSWORD in done.stdout and PASSWORD not in done.stderr, done
+    code, out = command("--config", _file(bench, done.stdout, "imported.yaml"), "--check")
+    assert code == 0 and "configuration is valid" in out, out
+    assert command("--import-pgbouncer", "/nowhere/pgbouncer.ini")[0] == 1
+
+
 CASES = [version, unknown_option, check_accepts_a_good_file, check_lists_every_problem, check_of_a_missing_file,
          print_config_hides_secrets, contradicting_variables, environment_alone, listen_open_with_trust_is_refused,
          admin_open_without_token_is_refused, port_in_use, reload_keeps_clients,
-         check_compares_with_max_connections]
+         check_compares_with_max_connections, import_of_pgbouncer]
