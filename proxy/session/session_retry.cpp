@@ -196,7 +196,11 @@ session::taken session::take_again(const client_frame& frame, bool& decided) {
     }
     if (owes) return taken::wait;  // the answers before it come first
     front->decided = true;
-    if (front->fate == request_fate::commit_done) lost_transaction_ = lost_commits_ = true;
+    if (front->fate == request_fate::commit_done) {
+        lost_transaction_ = lost_commits_ = true;
+        claimed_ = false;  // it is answered here: who was asked about it is needed no more
+        release_if_at_rest();
+    }
     if (front->fate == request_fate::in_lost_block || front->fate == request_fate::commit_done)
         return decided = false, taken::yes;
     guarding_ = claimed_ = false;

@@ -166,6 +166,27 @@ TEST_CASE("E2b: the report says which transaction, by which path") {
     CHECK(at.reports[0].incident == "test-1");
 }
 
+TEST_CASE("2.6: the server that was asked is nobody's afterwards") {
+    for (const std::string& last : {commit, extended("commit") + client::sync()}) {
+        doubt at;
+        (void)at(begin + writing);
+        (void)at(reading);
+        at.lose_after_output(0);
+        CHECK(at(last).back() == 'I');
+        CHECK(at.reports.size() == 1);
+        CHECK(at.client.server == nullptr);
+    }
+}
+
+TEST_CASE("2.6: a server that ends while it is asked for a number says nothing against captures") {
+    doubt at;
+    (void)at(begin + writing);
+    at.world.database.capture_refusal = "57P01";
+    at.world.database.capture_severity = "FATAL";
+    (void)at(reading);
+    CHECK(at.failures.empty());
+}
+
 TEST_CASE("T1: a server that lives its next life is only believed as far as its WAL is known") {
     for (const auto& [recovered, inherited, code] :
          {std::tuple{0x10ULL, 0x10ULL, "40001"}, std::tuple{0x9000ULL, 0x9000ULL, ""},
@@ -198,6 +219,7 @@ TEST_CASE("T7: what waits is asked again, and once it is known the client hears 
     at.client.ask_again();
     CHECK(types_of(at.client.received()) == "CZ");
     CHECK(at.reports.back().found.what == in_doubt_outcome::committed);
+    CHECK(at.client.server == nullptr);
 }
 
 TEST_CASE("R07: the deadline ends in 08007 with the transaction's number, once") {

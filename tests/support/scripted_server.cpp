@@ -183,11 +183,7 @@ void scripted_server::take_copy(char type, std::string_view body) {
 void scripted_server::on_parse(std::string_view body) {
     wire_reader in(body);
     const std::string name(in.cstring().value_or(""));
-    std::string_view text = in.cstring().value_or("");
-    if (text.find("txid_current_if_assigned()") != std::string_view::npos)
-        text = "select capture_xid(), capture_marker()";
-    else if (text.find("txid_current()") != std::string_view::npos) text = "select capture_new_xid(), capture_marker()";
-    const std::vector<sql_statement> all = split_sql(text);
+    const std::vector<sql_statement> all = split_sql(modelled(in.cstring().value_or("")));
     if (name.empty()) statements_.erase("");
     if (all.size() > 1) throw sql_error("42601", "cannot insert multiple commands into a prepared statement");
     prepared made;
@@ -360,7 +356,8 @@ void scripted_server::settle_xid(bool committed) {
 
 /// A marker, or the number that it bears.
 std::optional<std::string> scripted_server::capture(bool marker, bool forced) {
-    if (!database_.capture_refusal.empty()) throw sql_error(database_.capture_refusal, "the capture is refused");
+    if (!database_.capture_refusal.empty()) 
+        throw sql_error(database_.capture_refusal, "the capture is refused", database_.capture_severity);
     if (xid_ == 0 && forced) database_.transactions[xid_ = database_.next_xid++] = "in progress";
     if (xid_ == 0) return std::nullopt;
     if (!marker) return std::to_string(xid_);

@@ -40,6 +40,7 @@ struct scripted_database {
     std::uint64_t wal = 0x1000;   ///< its end
     std::size_t captures = 0;     ///< markers that were written
     std::string capture_refusal;  ///< SQLSTATE of the error that answers a capture; empty: it is answered
+    std::string capture_severity = "ERROR";
 };
 
 class scripted_server {

@@ -94,6 +94,13 @@ std::vector<sql_statement> split_sql(std::string_view sql) {
     return all;
 }
 
+std::string_view modelled(std::string_view sql) {
+    if (sql.find("txid_current_if_assigned()") != std::string_view::npos)
+        return "select capture_xid(), capture_marker()";
+    if (sql.find("txid_current()") != std::string_view::npos) return "select capture_new_xid(), capture_marker()";
+    return sql;
+}
+
 namespace {
 
 struct known_setting {

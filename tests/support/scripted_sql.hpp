@@ -39,6 +39,10 @@ struct sql_statement {
 /// The statements of a text, empty ones left out.
 [[nodiscard]] std::vector<sql_statement> split_sql(std::string_view sql);
 
+/// The product's question for the open transaction's number, in words that this SQL has: capture_xid(), capture_new_xid()
+/// and capture_marker(). Any other text stays as it is.
+[[nodiscard]] std::string_view modelled(std::string_view sql);
+
 /// Settings of one session. Copies are snapshots.
 class server_settings {
 public:
