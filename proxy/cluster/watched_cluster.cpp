@@ -42,12 +42,14 @@ void watched_cluster::begin() {
             self->connections_.push_back(std::make_unique<monitor_connection>(
                 *self->loop_, self->options_, self->options_.hosts[i],
                 [here = self.get(), i](monitor_connection::outcome what) { here->on_outcome(i, std::move(what)); }));
+        self->beat();
         self->settle_soon();
     });
 }
 
 void watched_cluster::end() {
     loop_->cancel_timer(timer_);
+    loop_->cancel_timer(beat_);
     connections_.clear();
 }
 
@@ -195,6 +197,13 @@ void watched_cluster::run_errand(std::size_t index, host_errand::what kind) {
     if (!account && !host.suspected()) return host.without_account(now());
     host.connecting(now());
     connections_[index]->open(std::move(account));
+}
+
+/// Timers come behind the events of a turn: what had happened has been dealt with. A process that was stopped, or had no
+/// processor, is shown by the beats that it missed.
+void watched_cluster::beat() {
+    policy_.awake(now());
+    beat_ = loop_->add_timer(loop_->now() + lineage::blind_at_most / 2, [this] { beat(); });
 }
 
 void watched_cluster::arm_timer() {

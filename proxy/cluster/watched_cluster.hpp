@@ -56,6 +56,7 @@ private:
     void publish(bool changed);
     void run_errand(std::size_t index, host_errand::what kind);
     void arm_timer();
+    void beat();
 
     const std::shared_ptr<net::event_loop> loop_;
     const cluster_options options_;
@@ -72,6 +73,7 @@ private:
     std::minstd_rand chance_;
     std::vector<net::time_point> signed_in_;  // by host: when the monitor's own connection was
     net::timer_id timer_;
+    net::timer_id beat_;
     bool settling_ = false;
 };
 

@@ -60,6 +60,9 @@ public:
     void trying_to_write(std::size_t index, const moment& at);
     void tried_to_write(std::size_t index, write_attempt how, const moment& at);
 
+    /// The monitor runs: lineage::awake().
+    void awake(const moment& at) { lineage_.awake(at.now); }
+
     // ------------------------------------------------------------------------------- from pools and operators
 
     void report(const host_report& seen, const moment& at);

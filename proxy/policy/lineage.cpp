@@ -40,7 +40,7 @@ void lineage::answered(std::size_t host, const probe_result& found, time_point n
 
 void lineage::disconnected(std::size_t host, time_point now) {
     watched& here = hosts_[host];
-    // Noticed at once, unless this process has been asleep.
+    if (!is_fresh(now)) return;
     if (here.is.started_at != 0 && now - here.answered_at <= interval_ + blind_at_most) here.certain_until = now;
 }
 
@@ -73,7 +73,7 @@ void lineage::on_primary(std::size_t host, const incarnation& now_is, time_point
     here.standby = here.receiver_proven = false;
     here.receiver = 0;
     here.unproven.clear();
-    here.answered_at = here.certain_until = now;
+    here.answered_at = here.certain_until = is_fresh(now) ? now : awake_at_;
 }
 
 void lineage::on_standby(std::size_t host, const incarnation& now_is, const probe_result& found, time_point now) {

@@ -28,6 +28,9 @@ public:
     /// `interval`: between the monitor's looks while all is well.
     lineage(std::size_t hosts, std::chrono::milliseconds interval) : hosts_(hosts), interval_(interval) {}
 
+    /// The watcher runs, and has dealt with everything that had happened. To be told several times within `blind_at_most`:
+    /// what comes after a longer silence may have happened at any time in it.
+    void awake(time_point now) { awake_at_ = now; }
     void answered(std::size_t host, const probe_result& found, time_point now);
     /// The monitor's connection there has ended by itself: what it was connected to lived until now.
     void disconnected(std::size_t host, time_point now);
@@ -67,8 +70,12 @@ private:
     [[nodiscard]] static bool streams_from(const watched& primary, const watched& standby);
     static void inherit(watched& to, std::size_t host, const incarnation& from, std::uint64_t upto);
 
+    /// What is dealt with now has just happened.
+    [[nodiscard]] bool is_fresh(time_point now) const { return now - awake_at_ <= blind_at_most; }
+
     std::vector<watched> hosts_;
     std::chrono::milliseconds interval_;
+    time_point awake_at_{};
 };
 
 }  // namespace pgsteady

@@ -36,7 +36,14 @@ struct observed {
         found.replicas.clear();
         return found;
     }
-    void sees(std::size_t host, const probe_result& found, millis when) { all.answered(host, found, start + when); }
+    void sees(std::size_t host, const probe_result& found, millis when) {
+        all.awake(start + when);
+        all.answered(host, found, start + when);
+    }
+    void ends(std::size_t host, millis when) {
+        all.awake(start + when);
+        all.disconnected(host, start + when);
+    }
     void refused(std::size_t host, millis from, millis until) {
         for (millis when = from; when <= until; when += 250ms) all.nobody(host, start + when);
     }
@@ -57,7 +64,7 @@ const probe_result recovered = observed::primary(101, 0x500, 11);
 TEST_CASE("a crash that was watched: its recovery's end is what was inherited") {
     observed world;
     world.sees(0, first, 1000ms);
-    world.all.disconnected(0, world.start + 1600ms);
+    world.ends(0, 1600ms);
     world.refused(0, 1650ms, 6000ms);
     world.sees(0, recovered, 6200ms);
     CHECK(world.upto(0, first) == 0x500U);
@@ -68,7 +75,7 @@ TEST_CASE("a crash that was watched: its recovery's end is what was inherited") 
 TEST_CASE("T4: a crash that was not watched all the time says nothing about what is behind it") {
     observed late;
     late.sees(0, first, 1000ms);
-    late.all.disconnected(0, late.start + 1600ms);
+    late.ends(0, 1600ms);
     late.sees(0, recovered, 2200ms);
     CHECK_FALSE(late.upto(0, first).has_value());
 
@@ -79,11 +86,28 @@ TEST_CASE("T4: a crash that was not watched all the time says nothing about what
     gap.sees(0, recovered, 3100ms);
     CHECK_FALSE(gap.upto(0, first).has_value());
 
-    observed asleep;  // the end was noticed late
-    asleep.sees(0, first, 1000ms);
-    asleep.all.disconnected(0, asleep.start + 2600ms);
-    asleep.sees(0, recovered, 2700ms);
-    CHECK_FALSE(asleep.upto(0, first).has_value());
+    observed silent;  // the end came late
+    silent.sees(0, first, 1000ms);
+    silent.ends(0, 2600ms);
+    silent.sees(0, recovered, 2700ms);
+    CHECK_FALSE(silent.upto(0, first).has_value());
+}
+
+TEST_CASE("T4: what a watcher finds that has been asleep may have happened at any time meanwhile") {
+    for (const millis slept : {400ms, 600ms}) {
+        observed
+            end;  // there was time for two crashes: the first answer, the end and the next answer are found at once
+        end.sees(0, first, 1000ms);
+        end.all.disconnected(0, end.start + 1000ms + slept);
+        end.sees(0, recovered, 1000ms + slept);
+        CHECK(end.upto(0, first).has_value() == (slept < lineage::blind_at_most));
+
+        observed answer;
+        answer.sees(0, first, 1000ms);
+        answer.all.answered(0, first, answer.start + 1000ms + slept);
+        answer.sees(0, recovered, 1050ms + slept);
+        CHECK(answer.upto(0, first).has_value() == (slept < lineage::blind_at_most));
+    }
 }
 
 TEST_CASE("T4: of two crashes that were both watched the first one's recovery counts") {
@@ -123,7 +147,7 @@ TEST_CASE("a promotion while the former primary refuses everybody: all that was 
     observed world;
     world.sees(0, first, 1000ms);
     world.sees(1, observed::standby(0x300, 77), 1000ms);
-    world.all.disconnected(0, world.start + 1500ms);
+    world.ends(0, 1500ms);
     world.refused(0, 1600ms, 5000ms);
     world.sees(1, observed::standby(0x400, 0), 4000ms);
     world.sees(1, observed::primary(200, 0x410, 20, 2), 5200ms);
@@ -167,7 +191,7 @@ TEST_CASE("T4: what a standby has got since the last look at its primary may be 
     observed world;
     world.sees(0, first, 1000ms);
     world.sees(1, observed::standby(0x300, 77), 1000ms);
-    world.all.disconnected(0, world.start + 1500ms);
+    world.ends(0, 1500ms);
     world.refused(0, 1600ms, 1600ms);
     world.sees(1, observed::standby(0x600, 78), 1900ms);  // it has recovered, serves and sends
     world.sees(0, recovered, 1950ms);                     // and only now somebody looks

@@ -131,6 +131,7 @@ private:
             else looks_.nobody(i, clock());
             tell(fmt::format("monitor: {} {}", i, up(here) ? "answers" : "nobody"));
         }
+        looks_.awake(clock());
     }
 
     [[nodiscard]] probe_result probe(const place& here) const {
