@@ -224,7 +224,7 @@ void model_backend::on_query(std::string_view body) {
     if (testing::is_proof_question(sql)) {
         work_.push_back([this, sql] { return emit_catalogue(sql), true; });
     } else {
-        const std::vector<sql_statement> all = testing::split_sql(sql);
+        const std::vector<sql_statement> all = testing::split_sql(testing::modelled(sql));
         alone_ = all.size() == 1;
         for (const sql_statement& each : all) (void)columns_of(each);  // grammar first: an error there runs nothing
         if (all.empty()) out_ += frame_of('I');
@@ -327,7 +327,7 @@ void model_backend::take_copy(char type, std::string_view body) {
 void model_backend::on_parse(std::string_view body) {
     wire_reader in(body);
     const std::string name(in.cstring().value_or(""));
-    const std::vector<sql_statement> all = testing::split_sql(in.cstring().value_or(""));
+    const std::vector<sql_statement> all = testing::split_sql(testing::modelled(in.cstring().value_or("")));
     if (name.empty()) statements_.erase("");
     if (all.size() > 1) throw sql_error("42601", "cannot insert multiple commands into a prepared statement");
     prepared made;

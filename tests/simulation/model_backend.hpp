@@ -9,6 +9,7 @@
 //   UPDATE accounts SET balance = balance + 5 WHERE id = 1 · SELECT balance FROM accounts WHERE id = 1 [FOR UPDATE]
 //   SELECT sum(balance) FROM accounts · SELECT generate_series(1, 10) · SELECT pg_sleep(0.5)
 //   pg_current_xact_id_if_assigned(), pg_logical_emit_message(true, 'p', 'x'), pg_xact_status('725'), pg_last_wal_replay_lsn()
+//   and the product's own question for a transaction's number (testing::modelled), and txid_status(725)
 // Anything else is a syntax error. For tests; owned by its host.
 #pragma once
 

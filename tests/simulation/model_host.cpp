@@ -49,7 +49,7 @@ void model_host::lose_all_backends() {
 void model_host::crash_storage() {
     std::vector<std::string> before = storage.log();
     storage.crash();
-    ++stats_reset;
+    storage.origin = static_cast<std::uint64_t>(++stats_reset);
     std::vector<std::string> after = storage.log();
     std::sort(before.begin(), before.end());
     std::sort(after.begin(), after.end());
@@ -96,8 +96,18 @@ void model_host::start() {
 void model_host::promote_from(const model_host& primary, lsn received) {
     storage = primary.storage.promoted(received);
     replicated = storage.end();
-    ++stats_reset;
-    start();
+    storage.origin = static_cast<std::uint64_t>(stats_reset);
+    now_is = state::up;
+}
+
+void model_host::be_host(std::size_t number) {
+    constexpr std::int64_t lives_of_one = 1000;
+    started = stats_reset = (static_cast<std::int64_t>(number) + 1) * lives_of_one;
+    storage.origin = static_cast<std::uint64_t>(stats_reset);
+}
+
+incarnation model_host::life() const {
+    return {started, storage.replayed(), stats_reset, storage.timeline(), std::string(system)};
 }
 
 }  // namespace pgsteady::simulation

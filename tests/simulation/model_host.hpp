@@ -3,6 +3,8 @@
 // and calls settle(). For tests.
 #pragma once
 
+#include "proxy/policy/incarnation.hpp"
+
 #include "tests/simulation/dice.hpp"
 #include "tests/simulation/model_backend.hpp"
 #include "tests/simulation/model_storage.hpp"
@@ -41,6 +43,12 @@ public:
     /// Takes over where a standby is that had received the log of `primary` up to there.
     void promote_from(const model_host& primary, lsn received);
 
+    /// `number`: its place among the hosts; what tells its lives from others' is unique among all of them.
+    void be_host(std::size_t number);
+    /// As its connections and the monitor see it.
+    [[nodiscard]] incarnation life() const;
+    static constexpr std::string_view system = "7001";
+
     /// The first that stands in the way of `who` for this row; null: it has the lock now.
     [[nodiscard]] model_backend* lock(const std::string& row, model_backend& who);
     [[nodiscard]] model_backend* holder(const std::string& row) const;
@@ -58,8 +66,9 @@ public:
     bool waits_for_standby = false;  ///< synchronous_standby_names is set
     lsn replicated = 0;              ///< what the synchronous standby has confirmed
     bool lazy_flush = false;         ///< commits do not flush (synchronous_commit = off): only crashes tell
-    std::uint64_t started = 1;       ///< pg_postmaster_start_time()
-    std::uint64_t stats_reset = 1;   ///< changed by recovery, not by a clean start (E6)
+    std::int64_t started = 1;        ///< pg_postmaster_start_time(); a standby's goes on when it is promoted
+    std::int64_t stats_reset = 1;    ///< changed by recovery, not by a clean start (E6)
+    micros up_since = 0;             ///< its owner's to keep
     std::size_t torn_commits = 0;    ///< commits that moved money from one account and not to another
     std::vector<std::unique_ptr<model_backend>> backends;  ///< zombies and ended ones among them
 

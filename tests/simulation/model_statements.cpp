@@ -331,8 +331,11 @@ std::optional<std::string> model_backend::call(const std::string& name, const va
             into.rows.push_back({std::to_string(i)});
         return std::nullopt;
     }
-    if (name == "pg_current_xact_id_if_assigned") return xid_ == 0 ? std::nullopt : std::optional(std::to_string(xid_));
-    if (name == "pg_logical_emit_message") {
+    if (name == "capture_new_xid") need_xid();
+    if (name == "capture_xid" || name == "capture_new_xid" || name == "pg_current_xact_id_if_assigned")
+        return xid_ == 0 ? std::nullopt : std::optional(std::to_string(xid_));
+    if (name == "capture_marker" && xid_ == 0) return std::nullopt;
+    if (name == "capture_marker" || name == "pg_logical_emit_message") {
         need_xid();
         return to_text(host_.storage.write_marker(xid_));
     }
@@ -340,7 +343,7 @@ std::optional<std::string> model_backend::call(const std::string& name, const va
         const auto replayed = host_.storage.replayed();
         return replayed ? std::optional(to_text(*replayed)) : std::nullopt;
     }
-    if (name == "pg_xact_status") return xact_status_of(first);
+    if (name == "pg_xact_status" || name == "txid_status") return xact_status_of(first);
     throw sql_error("42883", "function " + name + " does not exist");
 }
 

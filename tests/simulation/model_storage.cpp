@@ -31,12 +31,13 @@ xid model_storage::assign() {
 lsn model_storage::append(record each) {
     end_ += record_bytes[static_cast<std::size_t>(each.what)];
     each.end = end_;
+    each.origin = origin;
     wal_.push_back(std::move(each));
     return end_;
 }
 
 lsn model_storage::write_commit(xid x, std::vector<change> changes) {
-    return append({0, x, record::kind::commit, std::move(changes), 0});
+    return append({0, x, record::kind::commit, std::move(changes), 0, 0});
 }
 
 void model_storage::make_visible(xid x) {
@@ -48,7 +49,7 @@ void model_storage::make_visible(xid x) {
 }
 
 void model_storage::abort(xid x) {
-    append({0, x, record::kind::abort, {}, 0});
+    append({0, x, record::kind::abort, {}, 0, 0});
     status_[x] = xact_status::aborted;
 }
 
@@ -79,12 +80,12 @@ void model_storage::recover(lsn up_to) {
         apply(each.changes);
     }
     for (xid x = first_; x < next_; ++x) status_.emplace(x, xact_status::aborted);
-    append({0, 0, record::kind::checkpoint, {}, next_});
+    append({0, 0, record::kind::checkpoint, {}, next_, 0});
     flushed_ = end_;
 }
 
 void model_storage::restart_cleanly() {
-    append({0, 0, record::kind::checkpoint, {}, next_});
+    append({0, 0, record::kind::checkpoint, {}, next_, 0});
     flushed_ = end_;
     replayed_.reset();
 }
@@ -100,6 +101,13 @@ xact_status model_storage::status(xid x) const {
     if (x >= next_) return xact_status::in_future;
     const auto at = status_.find(x);
     return at == status_.end() ? xact_status::aborted : at->second;
+}
+
+bool model_storage::has_committed(std::uint64_t origin_of_x, xid x) const {
+    return std::any_of(wal_.begin(), wal_.end(), [&](const record& each) {
+        return each.what == record::kind::commit && each.bears == x && each.origin == origin_of_x &&
+               status(x) == xact_status::committed;
+    });
 }
 
 std::int64_t model_storage::total() const {

@@ -37,13 +37,19 @@ public:
     // A transaction, from its first write on.
     [[nodiscard]] xid assign();
     /// A record that bears `x`; returns its end.
-    lsn write(xid x) { return append({0, x, record::kind::data, {}, 0}); }
+    lsn write(xid x) { return append({0, x, record::kind::data, {}, 0, 0}); }
     /// pg_logical_emit_message(true, …), 56 bytes (E5h).
-    lsn write_marker(xid x) { return append({0, x, record::kind::marker, {}, 0}); }
+    lsn write_marker(xid x) { return append({0, x, record::kind::marker, {}, 0, 0}); }
     /// The commit record. Nobody sees the changes before make_visible().
     lsn write_commit(xid x, std::vector<change> changes);
     void make_visible(xid x);
     void abort(xid x);
+
+    /// A number means one transaction from one recovery to the next; so does this, together with the number. Set by whoever
+    /// knows that.
+    std::uint64_t origin = 0;
+    /// What nobody outside can ask: whether the commit record of just this transaction is in the log, and in force.
+    [[nodiscard]] bool has_committed(std::uint64_t origin_of_x, xid x) const;
 
     void flush(lsn up_to) { flushed_ = std::max(flushed_, std::min(up_to, end_)); }
     void flush_all() { flushed_ = end_; }
@@ -78,6 +84,7 @@ private:
         enum class kind : std::uint8_t { data, marker, commit, abort, checkpoint } what = kind::data;
         std::vector<change> changes;  // of a commit
         xid next = 0;                 // of a checkpoint
+        std::uint64_t origin = 0;
     };
 
     lsn append(record each);

@@ -13,7 +13,10 @@ namespace pgsteady::simulation {
 namespace {
 
 constexpr micros second = 1'000'000;
-constexpr micros fault_time = 60'000;  // faults happen within so much from the beginning
+// Faults happen within so much from the beginning: at once, or so far apart that servers settle in between.
+constexpr micros short_fault_time = 60'000;
+constexpr micros long_fault_time = 4 * second;
+constexpr micros long_pause = 300'000;  // of an application, in that case
 constexpr micros patience = 60 * second;
 constexpr micros aftermath = 40 * second;  // zombies, keepalives
 
@@ -21,6 +24,7 @@ enum class fault : std::uint8_t {
     terminate,
     crash,
     immediate_restart,
+    two_restarts,
     clean_restart,
     fail_over,
     reset,
@@ -28,6 +32,7 @@ enum class fault : std::uint8_t {
     silence,
     client_gone,
     standby_away,
+    monitor_asleep,
     kinds,
 };
 
@@ -43,18 +48,24 @@ public:
         world_.primary().lazy_flush = chance.one_in(6);
         world_.fences = !chance.one_in(4);
         world_.sabotage_dials = chance.one_in(4);
+        world_.outsiders = chance.one_in(2);
         if (chance.one_in(3)) world_.facts.retry.result_hold = 0;
         world_.facts.replays = chance.one_in(2);
+        world_.facts.resolves = !chance.one_in(4);
+        if (!chance.one_in(3)) {
+            fault_time_ = long_fault_time;
+            for_long_ = long_pause;
+        }
         const std::uint64_t apps = 1 + chance.below(4);
         for (std::uint32_t i = 1; i <= apps; ++i)
-            apps_.push_back(
-                std::make_unique<simulated_app>(world_, i, 3 + static_cast<std::uint32_t>(chance.below(10))));
+            apps_.push_back(std::make_unique<simulated_app>(world_, i, 3 + static_cast<std::uint32_t>(chance.below(10)),
+                                                            for_long_));
     }
 
     seed_result run() {
         for (const auto& app : apps_) world_.time.in(world_.chance.between(0, 5000), [&app] { app->begin(); });
         draw_faults();
-        const bool done = world_.run([&] { return all_finished(); }, fault_time + patience);
+        const bool done = world_.run([&] { return all_finished(); }, fault_time_ + patience);
         if (!done && world_.problems.empty())
             for (const auto& app : apps_)
                 if (!app->finished()) world_.problem("does not come to an end: " + app->state());
@@ -67,7 +78,7 @@ public:
 
 private:
     [[nodiscard]] bool all_finished() const {
-        return world_.time.now >= fault_time &&
+        return world_.time.now >= fault_time_ &&
                std::all_of(apps_.begin(), apps_.end(), [](const auto& each) { return each->finished(); });
     }
 
@@ -76,13 +87,25 @@ private:
         const std::uint64_t count = 1 + world_.chance.below(5);
         for (std::uint64_t i = 0; i < count; ++i) {
             const fault kind = kinds_[world_.chance.below(kinds_.size())];
-            world_.time.at(world_.chance.between(0, fault_time), [this, kind] { strike(kind); });
+            world_.time.at(world_.chance.between(0, fault_time_), [this, kind] { lie_in_wait(kind); });
         }
-        world_.time.at(fault_time, [this] { world_.standby_is_away = world_.sabotage_dials = false; });
+        world_.time.at(fault_time_, [this] {
+            world_.standby_away(false);
+            world_.sabotage_dials = false;
+        });
+    }
+
+    /// Half of them wait for a COMMIT to disturb.
+    void lie_in_wait(fault kind) {
+        if (world_.chance.one_in(2)) return strike(kind);
+        world_.at_next_commit([this, kind] { strike(kind); });
     }
 
     void strike(fault kind) {
         dice& chance = world_.chance;
+        const bool ends_life = kind == fault::crash || kind == fault::immediate_restart ||
+                               kind == fault::clean_restart || kind == fault::fail_over || kind == fault::two_restarts;
+        if (ends_life && world_.facts.resolves && !world_.settled_in(world_.primary())) return;
         ++faults_;
         simulated_server* const victim = world_.any_server(!chance.one_in(4));
         const micros outage = chance.between(1'000, chance.one_in(3) ? 5 * second : 100'000);
@@ -90,6 +113,7 @@ private:
             case fault::terminate: return victim != nullptr ? world_.terminate_backend(*victim) : void();
             case fault::crash: return victim != nullptr ? world_.crash_backend(*victim, outage) : void();
             case fault::immediate_restart: return world_.restart_immediately(outage, chance.one_in(2));
+            case fault::two_restarts: return world_.restart_twice_unseen(outage);
             case fault::clean_restart: return world_.restart_cleanly(outage);
             case fault::fail_over: return world_.fail_over(outage);
             case fault::reset: return victim != nullptr ? world_.lose(*victim, loss::reset) : void();
@@ -97,8 +121,9 @@ private:
             case fault::silence: return victim != nullptr ? world_.lose(*victim, loss::silence) : void();
             case fault::client_gone: return apps_[chance.below(apps_.size())]->vanish();
             case fault::standby_away:
-                world_.standby_is_away = true;
-                return world_.time.in(outage, [this] { world_.standby_is_away = false; });
+                world_.standby_away(true);
+                return world_.time.in(outage, [this] { world_.standby_away(false); });
+            case fault::monitor_asleep: return world_.monitor.sleep(outage);
             case fault::kinds: return;
         }
     }
@@ -132,6 +157,7 @@ private:
         made.replays = world_.replays;
         made.replays_different = world_.replays_different;
         made.resumes = world_.resumes;
+        made.resolved = world_.resolved;
         made.steps = world_.time.steps;
         made.fingerprint = world_.chance.next() ^ made.steps;
         return made;
@@ -141,6 +167,8 @@ private:
     std::vector<fault> kinds_;
     std::vector<std::unique_ptr<simulated_app>> apps_;
     std::size_t faults_ = 0;
+    micros fault_time_ = short_fault_time;
+    micros for_long_ = 0;
 };
 
 }  // namespace
@@ -153,6 +181,7 @@ void seed_result::add(const seed_result& other) {
     replays += other.replays;
     replays_different += other.replays_different;
     resumes += other.resumes;
+    for (const auto& [how, times] : other.resolved) resolved[how] += times;
     steps += other.steps;
 }
 

@@ -31,8 +31,8 @@ std::string insert_of(const std::string& row) { return "insert into log values (
 
 }  // namespace
 
-simulated_app::simulated_app(world& at, std::uint32_t number, std::uint32_t tasks)
-    : world_(at), number_(number), tasks_(tasks), chance_(at.chance.next()) {}
+simulated_app::simulated_app(world& at, std::uint32_t number, std::uint32_t tasks, micros idles)
+    : world_(at), number_(number), tasks_(tasks), idles_(idles), chance_(at.chance.next()) {}
 
 void simulated_app::fail(const std::string& what) { world_.problem(fmt::format("app {}: {}", number_, what)); }
 
@@ -280,7 +280,8 @@ void simulated_app::hear_reply(const app_reply& got) {
             fail(fmt::format("{} is {} where {} is due", asked.wanted, value, wanted));
     }
     if (asked_.empty()) {
-        const micros pause = chance_.one_in(4) ? chance_.between(0, 10'000) : chance_.between(0, 200);
+        micros pause = chance_.one_in(4) ? chance_.between(0, 10'000) : chance_.between(0, 200);
+        if (idles_ > 0 && chance_.one_in(5)) pause = chance_.between(0, idles_);
         world_.time.in(pause, [this] { go_on(); });
     }
 }

@@ -25,8 +25,8 @@ public:
         std::string sets;        ///< work_mem, from now on
     };
 
-    /// `tasks`: how many it does before it is finished.
-    simulated_app(world& at, std::uint32_t number, std::uint32_t tasks);
+    /// `tasks`: how many it does before it is finished; `idles`: for so long at most between requests, now and then.
+    simulated_app(world& at, std::uint32_t number, std::uint32_t tasks, micros idles = 0);
     simulated_app(const simulated_app&) = delete;
     simulated_app& operator=(const simulated_app&) = delete;
 
@@ -64,6 +64,7 @@ private:
     world& world_;
     std::uint32_t number_;
     std::uint32_t tasks_;
+    micros idles_;
     dice chance_;
     std::deque<planned> plan_;
     std::deque<planned> asked_;

@@ -81,6 +81,14 @@ bool simulated_client::act() {
             conversation.resume_listening();
             (void)act();
         });
+    if (asked.ask_later) {
+        const micros pause = std::chrono::duration_cast<std::chrono::microseconds>(*asked.ask_later).count();
+        world_.time.in(pause, [this, alive = alive_] {
+            if (!*alive || closed) return;
+            conversation.resume_resolving();
+            offer_pending();
+        });
+    }
     if (asked.want_server) {
         if (server != nullptr) world_.problem("a second server is wanted");
         if (simulated_server* given = world_.request(*this, failed_since_)) {

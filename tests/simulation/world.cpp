@@ -18,6 +18,7 @@ namespace {
 constexpr micros tick_pause = 25'000;
 constexpr micros silence_noticed = 3'000'000;  // the monitor's verdict about a host that does not answer
 constexpr micros fence_patience = 10'000'000;
+constexpr micros ambush_reach = 1'500;             // a COMMIT takes about so long
 constexpr micros keepalive_patience = 11'000'000;  // of the server's kernel
 
 pool_rules rules_of(std::uint32_t size) {
@@ -38,6 +39,8 @@ world::world(std::uint64_t seed, std::uint32_t pool_size)
       core_(rules_of(pool_size), permits_, process_) {
     hosts.push_back(std::make_unique<model_host>());
     primary().chance = &chance;
+    primary().be_host(0);
+    observe();
     facts.mode = session_mode::transaction;
     time.in(tick_pause, [this] { tick(); });
 }
@@ -86,6 +89,7 @@ void world::tick() {
         static_cast<simulated_client*>(late)->refuse(
             client_errors::no_server("the statement", std::chrono::seconds(30), "", "sim"));
     replicate();
+    monitor.tick();
     if (chance.one_in(8)) primary().storage.flush_all();  // the WAL writer
     time.in(tick_pause, [this] { tick(); });
 }
@@ -96,7 +100,8 @@ void world::start_dial() {
 
 void world::dial_done() {
     model_host& host = primary();
-    if (host.now_is != model_host::state::up || (sabotage_dials && chance.one_in(3)))
+    const bool out_of_reach = time.now < unreachable_until_;
+    if (host.now_is != model_host::state::up || out_of_reach || (sabotage_dials && chance.one_in(3)))
         return core_.dial_ended(false, clock(), chance.share());
     servers.push_back(std::make_unique<simulated_server>());
     simulated_server& made = *servers.back();
@@ -124,6 +129,8 @@ void world::dial_done() {
     made.link.server_version_num = 150000;
     made.link.started_at = std::to_string(host.started);
     made.link.timeline = host.storage.timeline();
+    made.link.life = host.life();
+    made.link.may_capture = true;
     made.link.backend_started = made.backend->pid;
     made.link.host = hosts.size() - 1;
     made.link.applied = tables.settings.none();
@@ -202,6 +209,9 @@ std::size_t world::open_servers() const {
 void world::to_backend(simulated_server& server, std::string_view bytes) {
     if (story) trace(fmt::format("to server {}: {}", server.backend->pid, testing::types_of(bytes)));
     server.up->send(bytes);
+    if (ambushes_.empty() || bytes.find("commit") == std::string_view::npos) return;
+    time.in(chance.between(0, ambush_reach), std::move(ambushes_.back()));
+    ambushes_.pop_back();
 }
 
 void world::poke(model_host& host) {
@@ -303,9 +313,10 @@ void world::crash_backend(simulated_server& which, micros recovery) {
     if (host.now_is != model_host::state::up || which.backend->ended()) return;
     trace(fmt::format("FAULT server {} is killed", which.backend->pid));
     host.backend_crashes(*which.backend);
+    life_over(host);
     poke(host);
     time.in(recovery, [this, &host] {
-        if (host.now_is == model_host::state::recovering) host.now_is = model_host::state::up;
+        if (host.now_is == model_host::state::recovering) came_up(host);
         trace("recovered");
     });
 }
@@ -315,9 +326,10 @@ void world::restart_immediately(micros down, bool words) {
     if (host.now_is != model_host::state::up) return;
     trace("FAULT the primary stops at once");
     host.stop_immediately(words);
+    life_over(host);
     poke(host);
     time.in(down, [this, &host] {
-        if (&host == &primary()) host.start();
+        if (&host == &primary()) host.start(), came_up(host);
         trace("started");
     });
 }
@@ -328,11 +340,72 @@ void world::restart_cleanly(micros down) {
     trace("FAULT the primary is restarted");
     host.now = time.now;
     host.stop_fast();
+    life_over(host);
     poke(host);
     time.in(down, [this, &host] {
-        if (&host == &primary()) host.start();
+        if (&host == &primary()) host.start(), came_up(host);
         trace("started");
     });
+}
+
+void world::standby_away(bool away) {
+    if (std::exchange(standby_is_away, away) != away) ++receiver;
+}
+
+void world::life_over(const model_host& host) {
+    ++receiver;
+    const auto at = std::find_if(hosts.begin(), hosts.end(), [&](const auto& each) { return each.get() == &host; });
+    monitor.life_ended(static_cast<std::size_t>(at - hosts.begin()));
+}
+
+void world::came_up(model_host& host) {
+    host.now_is = model_host::state::up;
+    host.up_since = time.now;
+    if (!outsiders) return;
+    for (std::int64_t left = chance.between(0, 5); left > 0; --left) write_as_outsider(host.storage);
+}
+
+void world::write_as_outsider(model_storage& at) {
+    const xid x = at.assign();
+    (void)at.write(x);
+    if (chance.one_in(4)) return at.abort(x);
+    at.flush(at.write_commit(x, {{change::kind::log_row, fmt::format("outsider {}", ++outsiders_rows_), 0, 0}}));
+    at.make_visible(x);
+}
+
+bool world::settled_in(const model_host& host) const {
+    return host.up_since == 0 || time.now - host.up_since >= lineage::blind_at_most / std::chrono::microseconds(1);
+}
+
+// ------------------------------------------------------------------------------------------ COMMITs in doubt
+
+void world::observe() {
+    facts.system_of = [](std::size_t) { return std::string(model_host::system); };
+    facts.observe = [this](in_doubt_facts& found, const commit_capture& captured) { monitor.inform(found, captured); };
+    facts.resolved = [this](const in_doubt_report& what) { check_resolved(what); };
+    facts.capture_failed = [this](std::string_view sqlstate) { problem("a capture failed: " + std::string(sqlstate)); };
+}
+
+/// What is said for certain is held against the log of the server that it was asked of, which tells transactions with the
+/// same number apart.
+void world::check_resolved(const in_doubt_report& what) {
+    const std::string told = fmt::format("{} {}", to_string(what.found.what), to_string(what.found.path));
+    ++resolved[told];
+    trace(fmt::format("transaction {} of host {}: {}", what.captured.xid, what.captured.host + 1, told));
+    const bool committed = what.found.what == in_doubt_outcome::committed;
+    if (!committed && what.found.what != in_doubt_outcome::not_committed) return;
+    const auto origin = static_cast<std::uint64_t>(what.captured.server.statistics_since);
+    const bool there = hosts[what.facts.host]->storage.has_committed(origin, what.captured.xid);
+    if (there != committed) problem(fmt::format("a COMMIT was judged {}, and that is not so", told));
+}
+
+void world::restart_twice_unseen(micros down) {
+    if (primary().now_is != model_host::state::up) return;
+    const micros again = down + lineage::blind_at_most / std::chrono::microseconds(1) + chance.between(0, 500'000);
+    monitor.sleep(again + 2 * down);
+    unreachable_until_ = time.now + again + 1;
+    restart_immediately(down, true);
+    time.in(again, [this, down] { restart_immediately(down, true); });
 }
 
 /// Flushed log reaches the standby sooner or later.
@@ -354,6 +427,7 @@ void world::fail_over(micros down) {
     trace("FAULT the primary is gone, its standby takes over");
     const lsn received = old.replicated;
     old.stop_immediately(chance.one_in(2));
+    life_over(old);
     poke(old);
     time.in(down, [this, &old, received] {
         for (std::string& row : old.storage.log_rows_behind(received)) lost_by_failover.push_back(std::move(row));
@@ -362,8 +436,10 @@ void world::fail_over(micros down) {
         next->waits_for_standby = old.waits_for_standby;
         next->lazy_flush = old.lazy_flush;
         next->now = time.now;
+        next->be_host(hosts.size());
         next->promote_from(old, received);
         hosts.push_back(std::move(next));
+        came_up(primary());
         ++failovers;
         trace("promoted");
     });

@@ -8,8 +8,10 @@
 
 #include "tests/simulation/model_host.hpp"
 #include "tests/simulation/simulated_client.hpp"
+#include "tests/simulation/simulated_monitor.hpp"
 #include "tests/simulation/virtual_time.hpp"
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,10 +39,17 @@ public:
     void crash_backend(simulated_server& which, micros recovery);
     void restart_immediately(micros down, bool words);
     void restart_cleanly(micros down);
+    /// It comes up, serves others for a while, and stops again, while nobody of ours gets through to it (T4).
+    void restart_twice_unseen(micros down);
     /// The primary is gone for good, and its standby takes over with the log up to what it has received.
     void fail_over(micros down);
     /// A random one that is open; null: none is.
     [[nodiscard]] simulated_server* any_server(bool serving);
+    void standby_away(bool away);
+    /// That happens when the next COMMIT is on its way to a server.
+    void at_next_commit(std::function<void()> what) { ambushes_.push_back(std::move(what)); }
+    /// It has been up for longer than the monitor's looks can leave out (lineage::blind_at_most).
+    [[nodiscard]] bool settled_in(const model_host& host) const;
 
     // For clients.
     [[nodiscard]] pool_time clock() const {
@@ -52,6 +61,8 @@ public:
     void end_of_backend(simulated_server& whom, std::function<void(bool)> told);
     void to_backend(simulated_server& server, std::string_view bytes);
     [[nodiscard]] model_host& primary() { return *hosts.back(); }
+    /// The standby is connected to the primary.
+    [[nodiscard]] bool streams() const { return !standby_is_away && hosts.back()->now_is == model_host::state::up; }
 
     /// Lets the host's backends run, and passes on what they say.
     void poke(model_host& host);
@@ -72,11 +83,15 @@ public:
     std::size_t replays = 0;
     std::size_t replays_different = 0;
     std::size_t resumes = 0;
+    std::map<std::string, std::size_t> resolved;  ///< lost COMMITs, by outcome and path
+    std::uint32_t receiver = 1;  ///< the standby's process that streams from the primary: another per connection
+    simulated_monitor monitor{*this};
     std::size_t failovers = 0;
     bool fences = true;
-    bool standby_is_away = false;  ///< replication stands still
+    bool standby_is_away = false;  ///< replication stands still: standby_away()
     bool sabotage_dials = false;
-    bool calm = false;  ///< connections deliver at once and in one piece
+    bool outsiders = false;  ///< others, who do not come through the proxy, write at once where a server comes up (T1)
+    bool calm = false;       ///< connections deliver at once and in one piece
     std::function<void(simulated_server&)> on_dialled;
 
 private:
@@ -91,6 +106,15 @@ private:
     void pursue(simulated_server& whom, micros until, std::function<void(bool)> told);
     void replicate();
     [[nodiscard]] bool take_unattached(simulated_server& at);
+    void observe();
+    void check_resolved(const in_doubt_report& what);
+    void life_over(const model_host& host);
+    void came_up(model_host& host);
+    void write_as_outsider(model_storage& at);
+
+    std::vector<std::function<void()>> ambushes_;
+    micros unreachable_until_ = 0;
+    std::size_t outsiders_rows_ = 0;
 
     permit_counter permits_;
     permit_counter process_;

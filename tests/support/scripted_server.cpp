@@ -356,7 +356,7 @@ void scripted_server::settle_xid(bool committed) {
 
 /// A marker, or the number that it bears.
 std::optional<std::string> scripted_server::capture(bool marker, bool forced) {
-    if (!database_.capture_refusal.empty()) 
+    if (!database_.capture_refusal.empty())
         throw sql_error(database_.capture_refusal, "the capture is refused", database_.capture_severity);
     if (xid_ == 0 && forced) database_.transactions[xid_ = database_.next_xid++] = "in progress";
     if (xid_ == 0) return std::nullopt;
