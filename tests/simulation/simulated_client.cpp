@@ -83,8 +83,8 @@ bool simulated_client::act() {
         });
     if (asked.ask_later) {
         const micros pause = std::chrono::duration_cast<std::chrono::microseconds>(*asked.ask_later).count();
-        world_.time.in(pause, [this, alive = alive_] {
-            if (!*alive || closed) return;
+        world_.time.in(pause, [this, alive = alive_, number = ++doubt_] {
+            if (!*alive || closed || number != doubt_) return;
             conversation.resume_resolving();
             offer_pending();
         });

@@ -75,6 +75,7 @@ private:
     bool fencing_ = false;  // nothing is sent again before the lost backend is gone
     bool keeping_ = false;
     std::uint64_t hold_ = 0;
+    std::uint64_t doubt_ = 0;  // number of the pause between two questions
     bool awaiting_role_ = false;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
