@@ -214,8 +214,8 @@ void session::on_captured(const reply_note& note, outcome how) {
     if (how == outcome::skipped) return;
     const std::string sqlstate = std::exchange(more().asked_sqlstate, {});
     // Empty: the server has taken its leave instead.
-    const bool by_the_way = sqlstate.empty() || sqlstate == sqlstate::in_failed_sql_transaction ||
-                            sqlstate == sqlstate::query_canceled;
+    const bool by_the_way =
+        sqlstate.empty() || sqlstate == sqlstate::in_failed_sql_transaction || sqlstate == sqlstate::query_canceled;
     if (by_the_way) return;
     link_->may_capture = false;
     if (pool_.capture_failed) pool_.capture_failed(sqlstate);
