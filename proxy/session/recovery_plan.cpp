@@ -22,6 +22,8 @@ std::string_view cstring_at(std::string_view& rest) {
     return text;
 }
 
+bool is_end(std::string_view text) { return ends_transaction(text) || is_only_chain(text); }
+
 /// Walks frames; knows what the names prepared and bound on the way stand for.
 class splitter {
 public:
@@ -78,20 +80,19 @@ private:
                 const std::string_view name = cstring_at(body);
                 const std::string_view text = cstring_at(body);
                 renamed_ |= outer_.contains(name);
-                out.mixed |= !ends_transaction(text);
+                out.mixed |= !is_end(text);
                 prepared_.insert_or_assign(std::string(name), std::string(text));
                 return false;
             }
             case frontend::bind: {
                 const std::string_view portal = cstring_at(body);
                 const std::string text = text_of(cstring_at(body));
-                out.mixed |= !ends_transaction(text);
+                out.mixed |= !is_end(text);
                 portals_.insert_or_assign(std::string(portal), text);
                 return false;
             }
             case frontend::describe:
-                out.mixed |=
-                    body.starts_with('S') && !ends_transaction(text_of(body.substr(1, body.find('\0', 1) - 1)));
+                out.mixed |= body.starts_with('S') && !is_end(text_of(body.substr(1, body.find('\0', 1) - 1)));
                 return false;
             case frontend::close:
                 if (body.starts_with('S')) renamed_ |= outer_.contains(body.substr(1, body.find('\0', 1) - 1));
@@ -133,6 +134,12 @@ bool commits(const sent_request& request) {
 
 bool only_ends(const sent_request& request) {
     return !request.opaque && request.texts.size() == 1 && ends_transaction(request.texts.front());
+}
+
+/// COMMIT AND CHAIN or ROLLBACK AND CHAIN, and nothing else that would have to be answered (D29).
+bool only_chains(const sent_request& request) {
+    return !request.opaque && request.whole && !request.mixed && request.texts.size() == 1 &&
+           is_only_chain(request.texts.front());
 }
 
 /// COMMIT, and nothing else that would have to be answered.
@@ -204,12 +211,15 @@ private:
         ++at_;
     }
 
+    /// The last of all ends the block and opens the next, in which nothing was sent yet.
+    bool chains(std::size_t i) const { return i + 1 == sent_.size() && only_chains(sent_[i]); }
+
     /// The first request from here on that ends the block; sent_.size(): none does.
     std::size_t end_of_block(bool& commit) const {
         commit = false;
         for (std::size_t i = at_; i < sent_.size(); ++i) {
             commit = commits(sent_[i]);
-            if (commit || only_ends(sent_[i])) return i;
+            if (commit || only_ends(sent_[i]) || chains(i)) return i;
         }
         return sent_.size();
     }
@@ -269,7 +279,7 @@ private:
 
     /// The first request may have committed the transaction that was open before it.
     void the_commit() {
-        const bool answerable = only_commits(sent_[at_]) && !facts_.delivered;
+        const bool answerable = (only_commits(sent_[at_]) || chains(at_)) && !facts_.delivered;
         if (facts_.committed)
             return add(answerable                 ? request_fate::commit_done
                        : commits_last(sent_[at_]) ? request_fate::committed

@@ -105,12 +105,14 @@ void session::on_server(server_link& link) {
 }
 
 bool session::idle() const {
+    if (chained_) return false;
     return link_ == nullptr ? !lost_transaction_ && !redoing_ && (!waiting_ || only_listens_)
                             : link_->at_rest() && !segment_open_;
 }
 
 bool session::in_transaction() const {
-    return lost_transaction_ || replaying_ || (link_ != nullptr && (link_->transaction_status != 'I' || segment_open_));
+    return lost_transaction_ || replaying_ || chained_ ||
+           (link_ != nullptr && (link_->transaction_status != 'I' || segment_open_));
 }
 
 void session::detach(session_actions::release how) {

@@ -467,6 +467,13 @@ private:
     bool replay_at_stake() const;
     void begin_resume();
     void fail_resume();
+    // session_chain.cpp
+    std::optional<std::string> opening_of_transaction() const;
+    void remember_opening();
+    bool ends_in_chain() const;
+    void begin_journal_anew(const std::optional<std::string>& opening);
+    void end_with_chain();
+    bool open_chain();
     // session_doubt.cpp
     void note_write(std::string_view tag);
     void capture_before(const client_frame& frame);
@@ -491,10 +498,11 @@ private:
     bool copy_is_over() const;
     statement_text text_lookup() const;
     void finish_told_request(std::vector<sent_request>& sent);
-    bool is_done(const sent_request& first) const;
-    void finish_done_request(std::vector<sent_request>& sent);
+    bool is_done(const sent_request& first, bool followed) const;
+    bool finish_done_request(std::vector<sent_request>& sent);
     commit_judgement judge_commit(const sent_request& first) const;
     std::string answered_in_transaction() const;
+    bool texts_of_transaction(std::vector<std::string>& texts) const;
     commit_judgement judge_open_transaction() const;
     bool end_lost_reader();
     void keep_chosen_settings();
@@ -502,6 +510,7 @@ private:
     taken take_in_lost_transaction(const client_frame& frame);
     taken answer_lost_query(const client_frame& frame);
     bool answer_lost_parse(const client_frame& frame);
+    bool note_lost_end(std::string_view text);
     void answer_lost_execute();
     taken refuse(const client_frame& frame, const error_fields& why);
     std::string incident_of(std::string_view why) const;
@@ -530,7 +539,9 @@ private:
     bool lost_transaction_ = false;  // the transaction died with its server; the client has yet to end it
     bool lost_unannounced_ = false;  // and has yet to be told
     bool lost_ends_ = false;         // the statement parsed last in it is ROLLBACK or COMMIT
+    bool lost_chains_ = false;       // AND CHAIN
     bool lost_commits_ = false;      // its end is a COMMIT that is as good as done
+    bool chained_ = false;           // AND CHAIN has been answered here: the next server is to open extra::chain first
     bool error_in_request_ = false;  // since the last ReadyForQuery
     bool remembering_texts_ = false;
     bool delivered_ = false;      // something of the current request reached the client
@@ -638,6 +649,7 @@ private:
         std::vector<digest_value> answers;
         std::size_t next = 0;  // whose answer comes next
         std::string incident;
+        bool opens_chain = false;  // nothing is given again: a transaction begins that AND CHAIN has opened
         // What the client's names mean, for the case that it fails.
         name_map names;
         std::size_t names_bytes = 0;
@@ -657,7 +669,9 @@ private:
     // Rarely used state, allocated when needed.
     struct extra {
         std::unique_ptr<replay_state> replay;
-        digest_value resumed;  // what had been delivered of the answer that is resumed
+        std::optional<std::string> opening;  // of a transaction like the one that was lost last, if that is known
+        std::string chain;                   // the frame that opens the transaction, while chained_
+        digest_value resumed;                // what had been delivered of the answer that is resumed
         std::optional<error_fields>
             told_why;                         // why the transaction is lost, if that is known better than by its server
         std::vector<std::string> names_made;  // by the open transaction

@@ -10,6 +10,7 @@
 #include "proxy/session/session.hpp"
 #include "proxy/sql/setting_switch.hpp"
 #include "proxy/sql/statement_effects.hpp"
+#include "proxy/sql/transaction_text.hpp"
 
 #include <algorithm>
 #include <deque>
@@ -88,6 +89,7 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
             end_reason::server_lost);
         return detach(session_actions::release::discard);
     }
+    remember_opening();
     // What was under way did not happen, as far as the client's names go.
     std::deque<reply_note> notes;
     notes.swap(link_->notes);
@@ -148,8 +150,9 @@ bool session::unanswered(std::vector<sent_request>& sent) const {
 bool session::recover_requests(bool settled, std::string_view words, std::string_view incident) {
     std::vector<sent_request> sent;
     if (!unanswered(sent)) return false;
+    bool chains = false;
     if (error_in_request_ && !sent.empty()) finish_told_request(sent);
-    else if (settled && !sent.empty() && is_done(sent.front())) finish_done_request(sent);
+    else if (settled && !sent.empty() && is_done(sent.front(), sent.size() > 1)) chains = finish_done_request(sent);
     else restore_names();
     const char status = lost_transaction_ ? 'E' : link_->transaction_status;
     const recovery_plan plan = make_plan(sent, status);
@@ -170,6 +173,7 @@ bool session::recover_requests(bool settled, std::string_view words, std::string
     if (sent.empty() && ready_held_)
         release_result(), emit_ready('I');  // the request is done; what it waited for comes with the next server
     schedule(plan, words, incident);
+    if (chains) end_with_chain();
     return true;
 }
 
@@ -207,13 +211,15 @@ void session::finish_told_request(std::vector<sent_request>& sent) {
 /// The first request has been answered but for its ReadyForQuery, and what it did is done. PostgreSQL sends the tag of a
 /// Query's last statement, and that of a COMMIT, when it has committed. Otherwise, in the extended protocol, it sends a tag
 /// before that [E5a].
-bool session::is_done(const sent_request& first) const {
+/// `followed`: more has been sent, which stands in what AND CHAIN opens.
+bool session::is_done(const sent_request& first, bool followed) const {
     const server_link& link = *link_;
     const reply_tracker& tracker = link.tracker;
     const bool readable = first.whole && !first.opaque && first.texts.size() == 1 && !uncertain_;
     if (!readable || tracker.empty() || tracker.front().injected) return false;
     const std::string& text = first.texts.front();
-    const bool ends = ends_transaction(text) && last_tag_ != 0;
+    if (followed && is_only_chain(text)) return false;
+    const bool ends = (ends_transaction(text) || is_only_chain(text)) && last_tag_ != 0;
     if (link.transaction_status != 'I' && !ends) return false;
     if (!ends && scan_tokens(text).has(transaction_mask)) return false;
     if (tracker.front().kind == owed::sync) return ends || link.committed_locally;
@@ -223,18 +229,21 @@ bool session::is_done(const sent_request& first) const {
     return tracker.front().kind == owed::query && completed_ == 1 && statements.statement_count() == 1;
 }
 
-void session::finish_done_request(std::vector<sent_request>& sent) {
+/// True: with AND CHAIN.
+bool session::finish_done_request(std::vector<sent_request>& sent) {
     release_result();
     if (extra_ != nullptr) tables_.to_client.copy(std::exchange(extra_->late_notice, {}));
     if (last_tag_ != 'R') keep_chosen_settings();
     link_->transaction_status = 'I';
     link_->committed_locally = false;
-    emit_ready('I');
+    const bool chains = is_only_chain(sent.front().texts.front());
+    emit_ready(chains ? 'T' : 'I');
     ++report_.requests;
     sent.erase(sent.begin());
     delivered_ = false;
     last_tag_ = 0;
     if (extra_ != nullptr) forget_name_changes();
+    return chains;
 }
 
 /// What the transaction has set lasts: it is committed.
@@ -257,17 +266,22 @@ std::string session::answered_in_transaction() const {
     return frames;
 }
 
+/// What these have executed, in order. False: that is not known.
+bool session::texts_of_transaction(std::vector<std::string>& texts) const {
+    // What was prepared without a name before the transaction may be another by now.
+    const statement_text named = [this](std::string_view name) {
+        return name.empty() ? std::string_view() : text_lookup()(name);
+    };
+    return executed_texts(answered_in_transaction(), named, texts);
+}
+
 /// By all that has been answered in it.
 commit_judgement session::judge_open_transaction() const {
     const server_link& link = *link_;
     if (uncertain_) return {};
     if (link.journal.active() && (!link.journal.complete() || link.journal.has_errors())) return {};
-    // What was prepared without a name before the transaction may be another by now.
-    const statement_text named = [this](std::string_view name) {
-        return name.empty() ? std::string_view() : text_lookup()(name);
-    };
     std::vector<std::string> texts;
-    if (!executed_texts(answered_in_transaction(), named, texts)) return {};
+    if (!texts_of_transaction(texts)) return {};
     commit_facts facts;
     const std::string* access = committed_->find("default_transaction_read_only");
     facts.read_only_default = access != nullptr && setting_switch(*access).value_or(false);
@@ -427,13 +441,14 @@ bool session::end_lost_reader() {
 
 session::taken session::take_in_lost_transaction(const client_frame& frame) {
     if (frame.type == frontend::sync) {
-        emit_ready(lost_transaction_ ? 'E' : 'I');
+        emit_ready(lost_unannounced_ ? 'T' : 'E');
         return taken::yes;
     }
     if (lost_unannounced_ && frame.type != frontend::flush) {
         lost_unannounced_ = false;
         more().lost_reader = {};
-        const bool ends = frame.type == frontend::query && ends_transaction(frame.body());
+        const std::string_view text = frame.body().substr(0, frame.body().find('\0'));
+        const bool ends = frame.type == frontend::query && (ends_transaction(text) || is_only_chain(text));
         const bool commits = ends && contains_commit(frame.body());
         if (commits) lost_transaction_ = false;  // it ends here, and its COMMIT must not look like a success
         if (!ends || commits) return refuse(frame, more().refusal);
@@ -444,13 +459,13 @@ session::taken session::take_in_lost_transaction(const client_frame& frame) {
             if (!answer_lost_parse(frame)) return taken::yes;
             break;
         case frontend::bind:
-            lost_ends_ = ends_transaction(text_of_statement(frame.body().substr(frame.body().find('\0') + 1)));
-            if (!lost_ends_) return refuse(frame, client_errors::transaction_aborted());
+            if (!note_lost_end(text_of_statement(frame.body().substr(frame.body().find('\0') + 1))))
+                return refuse(frame, client_errors::transaction_aborted());
             emit_empty(backend_message::bind_complete);
             break;
         case frontend::describe: {
             const bool statement = frame.body().starts_with('S');
-            if (statement) lost_ends_ = ends_transaction(text_of_statement(frame.body().substr(1)));
+            if (statement) (void)note_lost_end(text_of_statement(frame.body().substr(1)));
             if (!lost_ends_) return refuse(frame, client_errors::transaction_aborted());
             if (statement) tables_.to_client.copy(std::string_view("t\0\0\0\6\0\0", 7));
             emit_empty(backend_message::no_data);
@@ -471,12 +486,20 @@ session::taken session::take_in_lost_transaction(const client_frame& frame) {
     return taken::yes;
 }
 
+/// What its client says next, or executes next, ends it.
+bool session::note_lost_end(std::string_view text) {
+    lost_chains_ = is_only_chain(text);
+    lost_ends_ = lost_chains_ || ends_transaction(text);
+    return lost_ends_;
+}
+
 session::taken session::answer_lost_query(const client_frame& frame) {
     const std::string_view body = frame.body();
     const std::string_view text = body.substr(0, body.find('\0'));
-    if (ends_transaction(text)) {
+    if (note_lost_end(text)) {
+        const bool chains = lost_chains_;
         answer_lost_execute();
-        emit_ready('I');
+        emit_ready(chains ? 'T' : 'I');
     } else if (leading_word(text).empty()) {  // probes by drivers pass (P32)
         emit_empty(backend_message::empty_query_response);
         emit_ready('E');
@@ -492,8 +515,8 @@ bool session::answer_lost_parse(const client_frame& frame) {
     const std::string_view body = frame.body();
     const std::string_view name = body.substr(0, body.find('\0'));
     const std::string_view tail = body.substr(std::min(body.size(), name.size() + 1));
-    lost_ends_ = frame.whole() && ends_transaction(tail.substr(0, tail.find('\0')));
-    if (!lost_ends_) {
+    lost_ends_ = false;
+    if (!frame.whole() || !note_lost_end(tail.substr(0, tail.find('\0')))) {
         (void)refuse(frame, client_errors::transaction_aborted());
         return false;
     }
@@ -532,6 +555,8 @@ void session::answer_lost_execute() {
     if (lost_commits_ && extra_ != nullptr) tables_.to_client.copy(std::exchange(extra_->late_notice, {}));
     tables_.to_client.copy(out);
     lost_transaction_ = lost_unannounced_ = lost_ends_ = lost_commits_ = false;
+    if (extra_ != nullptr) forget_transaction_names();
+    if (std::exchange(lost_chains_, false)) end_with_chain();
 }
 
 }  // namespace pgsteady

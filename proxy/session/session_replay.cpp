@@ -235,17 +235,19 @@ session::taken session::take_replay(redo& front, bool& decided) {
 
 bool session::replay_differs() const {
     const replay_state& replay = *extra_->replay;
+    if (replay.opens_chain) return error_in_request_ || link_->transaction_status != 'T';
     return replay.next >= replay.answers.size() || link_->journal.answer().value() != replay.answers[replay.next];
 }
 
 /// The answer is what the client was told.
 void session::finish_replayed_request() {
-    ++seldom().replayed_requests;
     replay_state& replay = *extra_->replay;
+    const bool given_again = !replay.opens_chain;
+    if (given_again) ++seldom().replayed_requests;
     if (++replay.next < replay.answers.size()) return;
     extra_->replay.reset();
     replaying_ = muted_ = false;
-    ++seldom().replays;
+    if (given_again) ++seldom().replays;
     sync_reported();
 }
 
@@ -266,6 +268,7 @@ void session::give_up_replay(std::string_view why) {
 void session::fail_replay(const error_fields& why, replay_end how) {
     extra& e = *extra_;
     if (link_ != nullptr) link_->notes.clear();
+    if (replaying_ && std::exchange(chained_, false)) e.redos.pop_front();  // its bytes are in nobody's input
     if (replaying_) {
         replay_state& replay = *e.replay;
         names_ = std::move(replay.names);

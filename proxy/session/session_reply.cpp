@@ -411,6 +411,9 @@ void session::finish_request(char status) {
         ++report_.requests;
         if (status == 'I') ++report_.transactions;
     }
+    std::optional<std::string> opening;
+    const bool chains = status == 'T' && last_tag_ != 0 && !replaying_ && ends_in_chain();
+    if (chains) opening = opening_of_transaction();
     delivered_ = false;
     if (error_in_request_ && status != 'I') link_->journal.note_error();
     if (error_in_request_ && link_->last_words.starts_with(cut_in_copy)) link_->last_words.clear();  // it was a RAISE
@@ -424,6 +427,7 @@ void session::finish_request(char status) {
     if (has_wishes_) settle_local_wishes(status);
     if (remembering_texts_) remember_finished_texts();
     file_kept(status);
+    if (chains) begin_journal_anew(opening);
     if (link_->tracker.empty() && !redoing_) guarding_ = false;
     if (status != 'I' && pool_.mode == session_mode::statement)
         end(client_errors::no_transactions_in_statement_mode(), end_reason::statement_mode);

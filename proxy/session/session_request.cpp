@@ -79,6 +79,7 @@ std::size_t session::on_client_bytes(std::string_view in) {
         if (!enough) break;
         offered_ = rest;
         if (lost_unannounced_ && !is_control(frame.type) && !is_copy_type(frame.type) && end_lost_reader()) break;
+        if (chained_ && !is_control(frame.type) && !is_copy_type(frame.type) && !open_chain()) break;
         const bool again = redoing_;
         if (take_frame(frame) == taken::wait) break;
         used += frame.bytes.size();
@@ -101,6 +102,10 @@ session::taken session::take_frame(const client_frame& frame) {
         bool decided = false;
         const taken done = take_again(frame, decided);
         if (decided) return done;
+    }
+    if (chained_ && frame.type == frontend::sync && !skip_to_sync_) {
+        emit_ready('T');
+        return taken::yes;
     }
     if (skip_to_sync_) {  // we answered an error ourselves; the rest of the segment is void (P18)
         if (frame.type != frontend::sync) {

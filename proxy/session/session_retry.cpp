@@ -146,7 +146,8 @@ session::taken session::take_again(const client_frame& frame, bool& decided) {
         skip_rest_of(frame, false);
         return taken::yes;
     }
-    if (front == nullptr && replaying_) return taken::wait;  // for the last answer of its transaction
+    if (replaying_ && (front == nullptr || (front->decided && front->fate != request_fate::replay)))
+        return taken::wait;  // for the last answer of its transaction
     if (front == nullptr || front->decided) {
         decided = false;
         if (front == nullptr && guarding_ && !end_guard()) {

@@ -30,6 +30,13 @@ void transaction_journal::add(std::string_view requests, std::size_t before, std
     frames_ += requests;
 }
 
+void transaction_journal::begin_anew(std::string_view opening, const digest_value& answered, std::size_t limit,
+                                     journal_budget& budget) {
+    end();
+    add(opening, 0, limit, budget);
+    if (now_ == state::complete) answers_.push_back(answered);
+}
+
 void transaction_journal::note_answer() {
     if (now_ != state::given_up) answers_.push_back(answer_.value());
     answer_.begin();

@@ -32,6 +32,8 @@ public:
     /// Appends answered requests, leaving out the first `before` of them, which precede the transaction. More than `limit`
     /// bytes in all are not kept, nor what is beyond the budget.
     void add(std::string_view requests, std::size_t before, std::size_t limit, journal_budget& budget);
+    /// Another transaction has begun in the same moment, as if by `opening`, answered so (AND CHAIN, D29).
+    void begin_anew(std::string_view opening, const digest_value& answered, std::size_t limit, journal_budget& budget);
     /// The answer of the request in progress.
     [[nodiscard]] response_digest& answer() { return answer_; }
     [[nodiscard]] const response_digest& answer() const { return answer_; }

@@ -24,6 +24,12 @@ step step_of(PgQuery__TransactionStmtKind kind) {
     }
 }
 
+std::string_view level_name(std::string_view said) {
+    for (const std::string_view known : {"read uncommitted", "read committed", "repeatable read"})
+        if (said == known) return known;
+    return "serializable";
+}
+
 /// READ WRITE and SERIALIZABLE win: a transaction that says more than one thing is taken for the most that it says.
 void read_options(PgQuery__Node* const* options, std::size_t count, transaction_text& into) {
     for (std::size_t i = 0; i < count; ++i) {
@@ -36,11 +42,16 @@ void read_options(PgQuery__Node* const* options, std::size_t count, transaction_
             const bool on =
                 constant != nullptr && constant->val_case == PG_QUERY__A__CONST__VAL_IVAL && constant->ival->ival == 1;
             into.says = !on || into.says == access::read_write ? access::read_write : access::read_only;
+            into.last.read_only = on;
         } else if (name == "transaction_isolation") {
             const bool known = constant != nullptr && constant->val_case == PG_QUERY__A__CONST__VAL_SVAL;
             const std::string_view word = known ? constant->sval->sval : "serializable";
+            into.last.isolation = level_name(word);
             if (word == "serializable") into.level = isolation::serializable;
             else if (into.level == isolation::unsaid) into.level = isolation::weaker;
+        } else if (name == "transaction_deferrable") {
+            into.last.deferrable =
+                constant != nullptr && constant->val_case == PG_QUERY__A__CONST__VAL_IVAL && constant->ival->ival == 1;
         }
     }
 }
@@ -84,6 +95,11 @@ bool is_only_commit(std::string_view sql) {
 bool is_only_rollback(std::string_view sql) {
     const transaction_text text = read_transaction_text(sql);
     return text.what == step::rollback && !text.chain;
+}
+
+bool is_only_chain(std::string_view sql) {
+    const transaction_text text = read_transaction_text(sql);
+    return (text.what == step::commit || text.what == step::rollback) && text.chain;
 }
 
 }  // namespace pgsteady

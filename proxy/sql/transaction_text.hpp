@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 namespace pgsteady {
@@ -23,6 +24,14 @@ struct transaction_text {
     bool chain = false;                   ///< AND CHAIN: opens the next transaction with the same characteristics (D29)
     access says = access::unsaid;         ///< with begin and characteristics; read_write if both are said
     isolation level = isolation::unsaid;  ///< with the same; serializable if several are said and one of them is
+
+    /// What it says, for the next who is to be told the same; where several are said, the last, as PostgreSQL takes it.
+    struct modes {
+        std::string_view isolation{};  ///< PostgreSQL's name of the level, of static duration; empty: unsaid
+        std::optional<bool> read_only{};
+        std::optional<bool> deferrable{};
+    };
+    modes last{};
 };
 
 /// Texts longer than 64 KiB are no step.
@@ -36,5 +45,7 @@ struct transaction_text {
 [[nodiscard]] bool is_only_commit(std::string_view sql);
 /// ROLLBACK or ABORT of the whole transaction and nothing else, without AND CHAIN.
 [[nodiscard]] bool is_only_rollback(std::string_view sql);
+/// COMMIT AND CHAIN or ROLLBACK AND CHAIN and nothing else (D29).
+[[nodiscard]] bool is_only_chain(std::string_view sql);
 
 }  // namespace pgsteady

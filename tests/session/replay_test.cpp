@@ -421,3 +421,15 @@ TEST_CASE("2.6: a COMMIT that is known not to have been carried out is given aga
     CHECK(lost.world.database.executions["begin"] == 2);
     CHECK(lost.client.conversation.take_report().replays == 1);
 }
+
+TEST_CASE("T32: names made in a transaction that was lost for good are not those of the next one") {
+    replaying lost;
+    (void)lost({begin, client::parse("mine", "insert into log values ($1)") + client::sync(), client::query("vacuum")});
+    lost.client.lose_server();
+    (void)lost({client::query("rollback"), begin, writing});
+    lost.client.lose_server();
+    lost.client.run();
+    CHECK(lost.client.conversation.take_report().replays == 1);
+    CHECK(types_of(lost({client::bind("", "mine", {"m"}) + client::execute("") + client::sync(), commit})) == "2CZCZ");
+    CHECK(lost.world.database.log == std::vector<std::string>{"a", "m"});
+}

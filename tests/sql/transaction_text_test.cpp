@@ -84,3 +84,20 @@ TEST_CASE("transaction texts: large ones are none") {
     CHECK(is_only_begin("begin /*" + std::string(60'000, 'x') + "*/"));
     CHECK_FALSE(is_only_begin("begin /*" + std::string(70'000, 'x') + "*/"));
 }
+
+TEST_CASE("D29: AND CHAIN and nothing else, and what a transaction says of itself") {
+    for (const std::string_view sql :
+         {"commit and chain", "ROLLBACK AND CHAIN;", "end work and chain", "abort and chain"})
+        CHECK(is_only_chain(sql));
+    for (const std::string_view sql : {"commit", "rollback and no chain", "commit and chain; select 1", "begin", ""})
+        CHECK_FALSE(is_only_chain(sql));
+    const auto said = read_transaction_text(
+                          "begin isolation level serializable, isolation level repeatable read, read write read only")
+                          .last;
+    CHECK(said.isolation == "repeatable read");
+    CHECK(said.read_only == true);
+    CHECK_FALSE(said.deferrable.has_value());
+    CHECK(read_transaction_text("set transaction not deferrable").last.deferrable == false);
+    CHECK(read_transaction_text("start transaction deferrable read write").last.read_only == false);
+    CHECK(read_transaction_text("begin").last.isolation.empty());
+}
