@@ -44,6 +44,9 @@ enum class server_tls_mode : std::uint8_t {
     verify_full,
 };
 
+/// As in libpq: whether SCRAM is tied to the TLS connection that it runs in.
+enum class channel_binding : std::uint8_t { disable, prefer, require };
+
 /// How clients prove who they are. `automatic` never leaves load(): it becomes scram_sha_256 when
 /// users are known and passthrough when none are (D7).
 enum class auth_method : std::uint8_t { automatic, trust, md5, scram_sha_256, passthrough };
@@ -180,6 +183,7 @@ struct server_tls_settings {
     std::string cert_file;
     std::string key_file;
     tls_version min_version = tls_version::tls_1_2;
+    channel_binding binding = channel_binding::prefer;
 
     bool operator==(const server_tls_settings&) const = default;
 };

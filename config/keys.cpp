@@ -12,6 +12,7 @@ constexpr std::array<std::string_view, 4> client_tls_modes{"disable", "allow", "
 constexpr std::array<std::string_view, 2> tls_versions{"1.2", "1.3"};
 constexpr std::array<std::string_view, 7> server_tls_modes{"auto",    "disable",   "allow",      "prefer",
                                                            "require", "verify-ca", "verify-full"};
+constexpr std::array<std::string_view, 3> channel_bindings{"disable", "prefer", "require"};
 constexpr std::array<std::string_view, 5> auth_methods{"auto", "trust", "md5", "scram-sha-256", "passthrough"};
 constexpr std::array<std::string_view, 3> pool_modes{"session", "transaction", "statement"};
 constexpr std::array<std::string_view, 2> opaque_choices{"trust", "pin"};
@@ -148,6 +149,11 @@ constexpr std::array all_keys{
                                                                      "PEM private key of that certificate."),
     row<&s::backends, &backend_settings::tls, &server_tls::min_version>(
         "backends.tls.min_version", choice(tls_versions), "Oldest TLS version spoken with servers."),
+    row<&s::backends, &backend_settings::tls, &server_tls::binding>(
+        "backends.tls.channel_binding", choice(channel_bindings),
+        "As in libpq. With SCRAM-SHA-256-PLUS a server proves that it is the one at the other end of TLS; require "
+        "signs "
+        "in in no other way."),
 
     row<&s::auth, &auth_settings::method>(
         "auth.method", choice(auth_methods),

@@ -191,6 +191,8 @@ struct entry {
     }
 };
 
+constexpr std::string_view socket_folder = "/var/run/postgresql";  // Debian's
+
 bool is_number(std::string_view text) {
     return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
 }
@@ -341,9 +343,10 @@ private:
     }
 
     std::string hosts_of(const std::string& hosts, const std::string& port, const std::string& where) {
-        if (hosts.empty() || hosts.front() == '/') {
-            note(where, "host: servers are reached over TCP only; 127.0.0.1 is taken for the Unix socket");
-            return "[\"127.0.0.1:" + port + "\"]";
+        if (hosts.empty()) {
+            note(where,
+                 "host: none is named; the server's Unix socket is taken to be in " + std::string(socket_folder));
+            return '[' + quote_yaml(std::string(socket_folder) + ':' + port) + ']';
         }
         std::string list;
         for (std::size_t at = 0; at <= hosts.size();) {

@@ -160,6 +160,9 @@ private:
         const bool verifies = tls.sslmode >= server_tls_mode::verify_ca;
         if (verifies && tls.ca_file.empty())
             error("backends.tls.sslmode", "verifies certificates, but against nothing", "set backends.tls.ca_file");
+        if (tls.binding == channel_binding::require && tls.sslmode < server_tls_mode::require)
+            error("backends.tls.channel_binding", "needs TLS, which backends.tls.sslmode does not insist on",
+                  "set backends.tls.sslmode: require or better");
         if (!verifies && has_remote_hosts())
             warn("backends.tls.sslmode",
                  "does not verify servers: whoever answers for them sees all data (passwords in clear or md5 are not "

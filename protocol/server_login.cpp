@@ -104,9 +104,10 @@ void server_login::append_startup_message(std::string& out) {
     phase_ = phase::authentication;
 }
 
-void server_login::tls_established(std::string& out) {
+void server_login::tls_established(std::string end_point, std::string& out) {
     if (phase_ != phase::tls_pending) return;
     tls_in_use_ = true;
+    end_point_ = std::move(end_point);
     append_startup_message(out);
 }
 
@@ -258,11 +259,21 @@ server_login::step server_login::on_auth_ok() {
         return fail(sqlstate::invalid_authorization_specification,
                     "server ended SCRAM without proving that it knows the password");
     }
+    if (settings_.binding == channel_binding::require && !bound_)
+        return lack_of_binding("the server did not ask for it");
     phase_ = phase::starting;
     return step::need_more;
 }
 
+/// Before anything of the password has been sent.
+server_login::step server_login::lack_of_binding(std::string_view why) {
+    return fail(sqlstate::invalid_authorization_specification, "channel binding is required, but " + std::string(why),
+                {}, "It takes TLS and a server that offers SCRAM-SHA-256-PLUS; see backends.tls.channel_binding.");
+}
+
 server_login::step server_login::on_auth_question(std::int32_t code, std::string_view data, std::string& out) {
+    if (settings_.binding == channel_binding::require && code != auth_sasl)
+        return lack_of_binding("the server asks for another kind of password");
     switch (code) {
         case auth_cleartext: return answer_cleartext(data, out);
         case auth_md5: return answer_md5(data, out);
@@ -333,6 +344,13 @@ server_login::step server_login::answer_sasl(std::string_view data, std::string&
     options.max_iterations = settings_.max_scram_iterations;
     options.server_offered_plus = offers(scram_sha_256_plus);
     options.tls_active = tls_in_use_;
+    options.use_plus = settings_.binding != channel_binding::disable;
+    options.channel_binding_data = end_point_;
+    bound_ = options.use_plus && options.server_offered_plus && tls_in_use_ && !end_point_.empty();
+    if (settings_.binding == channel_binding::require && !bound_)
+        return lack_of_binding(!tls_in_use_         ? "the connection is not encrypted"
+                               : end_point_.empty() ? "the server's certificate has no hash to bind to"
+                                                    : "the server does not offer it");
     if (settings_.password.empty()) {
         scram_.emplace(*settings_.secret, std::move(options));
     } else {

@@ -24,10 +24,14 @@ public:
     /// other way round, on a new connection) is the caller's. A Unix socket wants disable.
     enum class tls_mode { disable, allow, prefer, require, verify_ca, verify_full };
 
+    /// libpq's channel_binding: whether SCRAM is tied to the TLS connection (RFC 5929).
+    enum class channel_binding { disable, prefer, require };
+
     struct settings {
         std::string user{};
         std::string database{};
         tls_mode tls = tls_mode::prefer;
+        channel_binding binding = channel_binding::prefer;
         bool peer_is_loopback_or_unix = false;
         std::string password{};                ///< empty: none
         std::optional<scram_secret> secret{};  ///< tried before the password when salt and iterations fit
@@ -58,8 +62,9 @@ public:
     [[nodiscard]] step feed(std::string_view in, std::size_t& consumed, std::string& out);
 
     /// The handshake is done, and with verify_ca and verify_full the certificate was accepted: appends the
-    /// StartupMessage. Must only be called after start_tls.
-    void tls_established(std::string& out);
+    /// StartupMessage. Must only be called after start_tls. `end_point`: tls-server-end-point, the hash of the server's
+    /// certificate; empty if it has none, and then nothing is bound to it (P15).
+    void tls_established(std::string end_point, std::string& out);
 
     /// These unread bytes hold a SCRAM challenge for which feed() would run PBKDF2: milliseconds, so off the hot
     /// threads (D40).
@@ -116,6 +121,7 @@ private:
     step fail(std::string_view code, std::string message, std::string detail = {}, std::string hint = {});
     step protocol_error(std::string detail);
     [[nodiscard]] bool peer_may_learn_password() const noexcept;
+    step lack_of_binding(std::string_view why);
     step refuse_to_reveal(std::string_view what);
     step lack_of_password(std::string_view method);
     void forget_secrets();
@@ -123,6 +129,8 @@ private:
     settings settings_;
     phase phase_ = phase::not_begun;
     bool tls_in_use_ = false;
+    std::string end_point_;
+    bool bound_ = false;  // SCRAM is tied to the TLS connection
     std::size_t bytes_taken_ = 0;
     std::optional<scram_client> scram_;
     parameter_list parameters_;

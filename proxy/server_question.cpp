@@ -99,6 +99,7 @@ void server_question::on_dialled(const net::dial_result& result) {
     how.md5_hash = what_.who.md5_hash;
     how.tls = what_.host.host.starts_with('/') ? tls_mode::disable
                                                : tls_override_.value_or(tls_mode_of(all_.backends.tls.sslmode));
+    how.binding = binding_of(all_.backends.tls.binding);
     how.peer_is_loopback_or_unix = stream_->peer_is_local();
     how.nonce_material = random_bytes(24);
     login_ = std::make_unique<server_login>(std::move(how));
@@ -166,7 +167,7 @@ bool server_question::shake_hands() {
         return false;
     }
     std::string out;
-    login_->tls_established(out);
+    login_->tls_established(stream_->tls_server_end_point(), out);
     (void)stream_->write(out);
     return true;
 }

@@ -25,6 +25,7 @@ struct cluster_options {
     config::cluster_values values;
 
     server_login::tls_mode tls = server_login::tls_mode::prefer;
+    server_login::channel_binding binding = server_login::channel_binding::prefer;
     /// Asked at each handshake: certificates change. Unset or null: no TLS.
     std::function<std::shared_ptr<const net::tls_context>()> tls_context{};
     /// Asked at each dial; unset: the defaults.

@@ -105,6 +105,7 @@ void monitor_connection::begin_login() {
     how.secret = account_->secret;
     how.md5_hash = account_->md5_hash;
     how.tls = host_.host.starts_with('/') ? tls_mode::disable : tls_override_.value_or(options_.tls);
+    how.binding = options_.binding;
     how.peer_is_loopback_or_unix = stream_->peer_is_local();
     how.nonce_material = options_.random_bytes(24);
     login_.emplace(std::move(how));
@@ -156,7 +157,7 @@ void monitor_connection::shake_hands() {
     }
     state_ = state::signing_in;
     std::string out;
-    login_->tls_established(out);
+    login_->tls_established(stream_->tls_server_end_point(), out);
     send(out);
 }
 

@@ -110,7 +110,7 @@ void client_connection::handshake_done(std::unique_ptr<net::stream> stream, net:
         return close(end_reason::login_failed);
     }
     worker_.counters().client_handshakes.add();
-    login_->tls_established({});
+    login_->tls_established(stream_->tls_server_end_point());
     if (stream_->readable()) on_readable();
 }
 

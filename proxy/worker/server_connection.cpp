@@ -49,6 +49,16 @@ std::string problem_of(const net::dial_result& from, const std::string& backend)
 
 }  // namespace
 
+server_login::channel_binding binding_of(config::channel_binding wanted) {
+    using binding = server_login::channel_binding;
+    switch (wanted) {
+        case config::channel_binding::disable: return binding::disable;
+        case config::channel_binding::prefer: return binding::prefer;
+        case config::channel_binding::require: return binding::require;
+    }
+    return binding::require;
+}
+
 server_login::tls_mode tls_mode_of(config::server_tls_mode mode) {
     switch (mode) {
         case config::server_tls_mode::disable: return tls_mode::disable;
@@ -120,6 +130,7 @@ void server_connection::on_dialled(net::dial_result result) {
     how.database = pool_->shared->plan.server_database;
     how.tls =
         host_.host.starts_with('/') ? tls_mode::disable : tls_override_.value_or(tls_mode_of(all.backends.tls.sslmode));
+    how.binding = binding_of(all.backends.tls.binding);
     how.peer_is_loopback_or_unix = stream_->peer_is_local();
     how.password = trial_ ? trial_->password : secrets.password;
     if (!trial_) how.secret = secrets.scram;
@@ -198,7 +209,7 @@ void server_connection::handshake_done(std::unique_ptr<net::stream> stream, net:
     worker_->counters().server_handshakes.add();
     sign_in_started_ = worker_->loop().now();
     std::string out;
-    login_->tls_established(out);
+    login_->tls_established(stream_->tls_server_end_point(), out);
     send(out);
     on_readable();
 }

@@ -32,6 +32,7 @@ class local_pool;
 class worker;
 
 [[nodiscard]] server_login::tls_mode tls_mode_of(config::server_tls_mode mode);
+[[nodiscard]] server_login::channel_binding binding_of(config::channel_binding wanted);
 
 /// Why a server could not be opened.
 struct open_failure {

@@ -40,7 +40,7 @@ bool notes(const pgbouncer_import& made, std::string_view text) {
 const std::string usual = R"([databases]
 ; the shop
 shop = host=db1,db2 port=5433 dbname='the shop' pool_size=7 pool_mode=statement
-log = host=db3 user=writer password='it''s' max_db_client_connections=9
+log = host=/run/db user=writer password='it''s' max_db_client_connections=9
 * = host=db1
 
 [pgbouncer]
@@ -94,6 +94,7 @@ TEST_CASE("import: databases, pools, limits, users and times become ours") {
     CHECK(shop.hosts[1].host == "db2");
     CHECK(shop.hosts[1].port == 5433);
     CHECK(shop.dbname == "the shop");
+    CHECK(got.databases.at("log").hosts.at(0).host == "/run/db");
     CHECK(got.databases.at("log").user == "writer");
     CHECK(got.databases.at("log").password == "it's");
     CHECK(got.databases.at("log").max_clients == 9);
@@ -129,12 +130,12 @@ TEST_CASE("import: users who are known by md5 verifiers sign in by md5") {
 TEST_CASE("import: odd files are told of, never guessed at") {
     const auto made =
         imported({{"pgbouncer.ini",
-                   "[databases]\nx = host='h\ny = host=/tmp port=1\n[pgbouncer]\nauth_type = pam\nauth_file = /no\n"
+                   "[databases]\nx = host='h\ny = port=1\n[pgbouncer]\nauth_type = pam\nauth_file = /no\n"
                    "max_client_conn = many\nfuture_setting = 1\nserver_lifetime = soon\nnonsense\n%include gone.ini\n"
                    "[peers]\n1 = host=p\n"}});
     CHECK(made.ok);
     for (const char* each :
-         {"pgbouncer.ini:2: cannot be read as a connection string", "ini:3: host: servers are reached over TCP only",
+         {"pgbouncer.ini:2: cannot be read as a connection string", "ini:3: host: none is named",
           "auth_type: pam is not offered", "cannot read /no", "limits.max_clients", "future_setting: not known here",
           "server_lifetime: is no time", "ini:10: is neither", "cannot read gone.ini", "cancel requests"})
         CHECK_MESSAGE(notes(made, each), each);

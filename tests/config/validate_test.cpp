@@ -81,6 +81,8 @@ const blame table[]{
      "admin.host", severity::warning},
     {"one token for both roles", [](auto& s) { s.admin.operate_token = s.admin.read_token = "t"; }, "admin.read_token"},
     {"both listeners on one port", [](auto& s) { s.admin.port = s.listen.port; }, "admin.port"},
+    {"channel binding without TLS", [](auto& s) { s.backends.tls.binding = channel_binding::require; },
+     "backends.tls.channel_binding"},
     {"verification without CA", [](auto& s) { s.backends.tls.sslmode = server_tls_mode::verify_full; },
      "backends.tls.sslmode"},
     {"D9: unverified servers elsewhere",

@@ -50,7 +50,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         last = login.feed(unread, consumed, out);
         if (consumed > unread.size()) std::abort();
         unread.erase(0, consumed);
-        if (last == step::start_tls) login.tls_established(out);
+        if (last == step::start_tls) login.tls_established({}, out);
     }
 
     if (out.size() > 64 * 1024 || login.cancel_key().size() > 256 || login.parameters().size() > 256) std::abort();

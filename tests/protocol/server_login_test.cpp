@@ -188,6 +188,31 @@ step scram_as_server(
 scram_verifier verifier() { return make_scram_verifier("secret", server_salt, few_iterations); }
 scram_secret secret() { return *derive_scram_secret("secret", server_salt, few_iterations); }
 
+/// Both sides of ours, to the end. `seen`: the hash of the certificate that the one signing in was shown.
+step sign_in(server_login& ours, client_login& theirs, const client_login::credentials& known,
+             const std::string& seen = "hash") {
+    const std::string random(32, 'r');
+    std::string to_them;
+    std::string to_us;
+    ours.begin(to_them);
+    for (int turn = 0; turn < 20; ++turn) {
+        std::size_t consumed = 0;
+        auto next = theirs.feed(to_them, consumed, to_us);
+        to_them.erase(0, consumed);
+        if (next == client_login::step::lookup_user) next = theirs.provide_credentials(known, random, to_us);
+        if (next == client_login::step::start_tls) theirs.tls_established("hash");
+        if (next == client_login::step::check_password) {
+            next = theirs.password_checked(theirs.take_password() == "secret", nullptr, to_us);
+        }
+        if (next == client_login::step::authenticated) to_us += greeting;
+        const auto answer = ours.feed(to_us, consumed, to_them);
+        to_us.erase(0, consumed);
+        if (answer == step::start_tls) ours.tls_established(seen, to_them);
+        if (answer == step::ready || answer == step::failed) return answer;
+    }
+    return step::need_more;
+}
+
 }  // namespace
 
 // ---- start and end ---------------------------------------------------------------------------------------------
@@ -278,6 +303,47 @@ TEST_CASE("a server that cannot fork answers without a length") {
     check_failure(server, "08004", "server refused the connection before sign-in");
 }
 
+TEST_CASE("P14 to P16: SCRAM is tied to the TLS connection where both sides can; a certificate in between is noticed") {
+    using method = client_login::auth_method;
+    using binding = server_login::channel_binding;
+    const client_login::credentials scram{method::scram, verifier(), {}, true};
+    const auto try_with = [&](binding wanted, const client_login::credentials& known, bool tls,
+                              const std::string& seen) {
+        client_login theirs({.tls_available = tls, .is_loopback_or_unix = true});
+        auto settings = with_tls(tls ? tls_mode::require : tls_mode::prefer);
+        settings.peer_is_loopback_or_unix = true;
+        settings.binding = wanted;
+        server_login ours(settings);
+        const step last = sign_in(ours, theirs, known, seen);
+        return last == step::failed ? ours.failure().sqlstate + ' ' + ours.failure().message
+                                    : std::string(to_string(last));
+    };
+    for (const binding wanted : {binding::prefer, binding::require}) {
+        CHECK(try_with(wanted, scram, true, "hash") == "ready");
+        CHECK(try_with(wanted, scram, true, "another hash").starts_with("28000 SCRAM channel binding check failed"));
+    }
+    CHECK(try_with(binding::disable, scram, true, "another hash") == "ready");
+    // We see no hash, so we claim nothing; and what is required and not to be had is refused before the password is used.
+    CHECK(try_with(binding::prefer, scram, true, "") == "ready");
+    CHECK(try_with(binding::require, scram, true, "").ends_with("the server's certificate has no hash to bind to"));
+    CHECK(try_with(binding::prefer, scram, false, "") == "ready");
+    CHECK(try_with(binding::require, scram, false, "").ends_with("the connection is not encrypted"));
+    CHECK(try_with(binding::require, {method::trust, {}, {}, true}, true, "hash")
+              .ends_with("the server did not ask for it"));
+    CHECK(try_with(binding::require, {method::md5, {}, md5_password_hash("alice", "secret"), true}, true, "hash")
+              .ends_with("the server asks for another kind of password"));
+    CHECK(try_with(binding::require, {method::passthrough, {}, {}, false}, true, "hash")
+              .ends_with("the server asks for another kind of password"));
+
+    // The offer is taken out of the list on its way: the server, which did make it, notices (P14).
+    conversation stripped(with_tls(tls_mode::require), false);
+    CHECK(stripped.receive("S") == step::start_tls);
+    stripped.login.tls_established("hash", stripped.out);
+    (void)stripped.written();
+    CHECK(stripped.receive(ask_scram) == step::need_more);
+    CHECK(stripped.written().find("y,,n=") != std::string::npos);
+}
+
 // ---- TLS -------------------------------------------------------------------------------------------------------
 
 TEST_CASE("the first packet depends on sslmode") {
@@ -291,7 +357,7 @@ TEST_CASE("the first packet depends on sslmode") {
             CHECK(server.receive("S") == step::start_tls);
             CHECK(server.written().empty());
             CHECK_FALSE(server.login.tls_in_use());
-            server.login.tls_established(server.out);
+            server.login.tls_established({}, server.out);
             CHECK(server.login.tls_in_use());
             CHECK(server.written() == startup_bytes());
             CHECK(server.receive(auth_ok + greeting) == step::ready);
@@ -330,7 +396,7 @@ TEST_CASE("P2: bytes in clear behind the answer to SSLRequest end the attempt") 
         CHECK(server.receive("S") == step::start_tls);
         CHECK(server.receive(auth_ok) == step::failed);
         check_failure(server, "08P01", "received unencrypted data before the TLS handshake");
-        server.login.tls_established(server.out);
+        server.login.tls_established({}, server.out);
         CHECK(server.written().empty());
         CHECK_FALSE(server.login.tls_in_use());
     });
@@ -383,7 +449,7 @@ TEST_CASE("D9: cleartext and md5 passwords go beyond loopback only to a verified
         for (const auto mode : {tls_mode::verify_ca, tls_mode::verify_full}) {
             both_ways(with_tls(mode), [&](conversation& server) {
                 CHECK(server.receive("S") == step::start_tls);
-                server.login.tls_established(server.out);
+                server.login.tls_established({}, server.out);
                 (void)server.written();
                 CHECK(server.receive(question) == step::need_more);
                 CHECK(server.written().starts_with("p"));
@@ -392,7 +458,7 @@ TEST_CASE("D9: cleartext and md5 passwords go beyond loopback only to a verified
         for (const auto mode : {tls_mode::prefer, tls_mode::require}) {
             both_ways(with_tls(mode), [&](conversation& server) {
                 CHECK(server.receive("S") == step::start_tls);
-                server.login.tls_established(server.out);
+                server.login.tls_established({}, server.out);
                 (void)server.written();
                 CHECK(server.receive(question) == step::failed);
                 CHECK(server.out.empty());
@@ -666,28 +732,6 @@ TEST_CASE("a login that was not begun fails; beginning twice says nothing twice"
 
 TEST_CASE("server_login signs in to client_login, by every method, and recovered keys open the next door") {
     using method = client_login::auth_method;
-    const auto run = [](server_login& ours, client_login& theirs, const client_login::credentials& known) {
-        const std::string random(32, 'r');
-        std::string to_them;
-        std::string to_us;
-        ours.begin(to_them);
-        for (int turn = 0; turn < 20; ++turn) {
-            std::size_t consumed = 0;
-            auto next = theirs.feed(to_them, consumed, to_us);
-            to_them.erase(0, consumed);
-            if (next == client_login::step::lookup_user) next = theirs.provide_credentials(known, random, to_us);
-            if (next == client_login::step::start_tls) theirs.tls_established("hash");
-            if (next == client_login::step::check_password) {
-                next = theirs.password_checked(theirs.take_password() == "secret", nullptr, to_us);
-            }
-            if (next == client_login::step::authenticated) to_us += greeting;
-            const auto answer = ours.feed(to_us, consumed, to_them);
-            to_us.erase(0, consumed);
-            if (answer == step::start_tls) ours.tls_established(to_them);
-            if (answer == step::ready || answer == step::failed) return answer;
-        }
-        return step::need_more;
-    };
     const client_login::credentials all_known[] = {
         {method::trust, {}, {}, true},
         {method::md5, {}, md5_password_hash("alice", "secret"), true},
@@ -701,14 +745,14 @@ TEST_CASE("server_login signs in to client_login, by every method, and recovered
             auto settings = with_tls(tls ? tls_mode::verify_full : tls_mode::prefer);
             settings.peer_is_loopback_or_unix = !tls;
             server_login ours(settings);
-            CHECK(run(ours, theirs, known) == step::ready);
+            CHECK(sign_in(ours, theirs, known) == step::ready);
             CHECK(ours.tls_in_use() == tls);
             CHECK(theirs.tls_in_use() == tls);
 
             client_login strict({.tls_available = tls, .is_loopback_or_unix = true});
             settings.password = "wrong";
             server_login guess(settings);
-            const auto verdict = run(guess, strict, known);
+            const auto verdict = sign_in(guess, strict, known);
             CHECK(verdict == (known.method == method::trust ? step::ready : step::failed));
 
             if (!theirs.recovered_secret()) continue;
@@ -716,7 +760,7 @@ TEST_CASE("server_login signs in to client_login, by every method, and recovered
             settings.secret = theirs.recovered_secret();
             client_login next_door({.tls_available = tls, .is_loopback_or_unix = true});
             server_login passed_on(settings);
-            CHECK(run(passed_on, next_door, known) == step::ready);
+            CHECK(sign_in(passed_on, next_door, known) == step::ready);
         }
     }
 }

@@ -3,6 +3,8 @@
 import contextlib
 import ssl
 
+import psycopg2
+
 from bench import DATABASE
 from lib import messages as msg
 from lib.certificates import Certificates
@@ -103,6 +105,24 @@ def tls_to_servers(bench):
     with bench.proxy(backends={"tls": {"sslmode": "verify-full", "ca_file": str(other.ca)}},
                      pool={"hold_timeout": "500ms"}) as proxy:
         assert proxy.refused(DATABASE)["S"] == "FATAL"
+
+
+def channel_binding_on_both_sides(bench):
+    """P14 to P16: libpq insists on SCRAM-SHA-256-PLUS towards us, and we insist on it towards the server."""
+    required = {"sslmode": "require", "channel_binding": "require"}
+    with bench.proxy(listen={"tls": bench.tls()}, backends={"tls": required}) as proxy:
+        how = {"host": "127.0.0.1", "port": proxy.port, "user": "app", "password": PASSWORD, "dbname": DATABASE}
+        with contextlib.closing(psycopg2.connect(**how, **required)) as connection, connection.cursor() as cursor:
+            cursor.execute("select current_user, (select ssl from pg_stat_ssl where pid = pg_backend_pid())")
+            assert cursor.fetchone() == ("app", True)
+        try:
+            psycopg2.connect(**how, sslmode="disable", channel_binding="require")
+            raise AssertionError("it was not bound to anything")
+        except psycopg2.OperationalError as refused:
+            assert "channel binding" in str(refused), refused
+    with bench.proxy(backends={"tls": required}, databases={DATABASE: {"user": "app_md5", "password": PASSWORD}},
+                     pool={"hold_timeout": "500ms"}) as proxy:
+        assert "channel binding is required" in str(proxy.refused(DATABASE)), proxy.refused(DATABASE)
 
 
 def server_user_of_the_database(bench):
@@ -254,7 +274,7 @@ def tries_at_once_are_counted(bench):
 
 
 CASES = [scram, failures_look_alike, md5, trust_only_when_configured, passthrough, verifier_pass_through,
-         tls_required, tls_verified_by_the_client, tls_to_servers, server_user_of_the_database, unix_socket,
+         tls_required, tls_verified_by_the_client, tls_to_servers, channel_binding_on_both_sides, server_user_of_the_database, unix_socket,
          replication_is_refused, unlisted_database_without_automatic_pools,
          client_certificate_names_the_user, sslmode_prefer_goes_on_in_clear, sslmode_allow_goes_on_with_tls,
          tries_per_source_are_counted, tries_at_once_are_counted]
