@@ -470,7 +470,7 @@ FAULTS = [
     Fault("f22_tls", "TLS cut in handshakes and records on both legs", cut_tls, LOST_BY_DESIGN, gated=BOTH, tls=True),
     Fault("f23_restart_proxy", "SIGTERM of the proxy, then a start", restart_the_proxy, LOST_BY_DESIGN,
           config={"shutdown": {"drain_timeout": "1s"}}),
-    Fault("f23_kill_proxy", "kill -9 of the proxy, then a start", kill_the_proxy, LOST_BY_DESIGN),
+    Fault("f23_kill_proxy", "T33: kill -9 of the proxy, then a start", kill_the_proxy, LOST_BY_DESIGN),
     Fault("f24_descriptors", "the proxy has no descriptors left", exhaust_descriptors, Expect(clean_sign_ins=False)),
     Fault("f24_memory", "the proxy gets no more memory", exhaust_memory, LOST_BY_DESIGN, counts_connects=False),
 ]

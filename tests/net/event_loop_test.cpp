@@ -29,6 +29,11 @@ TEST_CASE("a letter from another thread wakes a sleeping loop, and letters keep 
     for (int i = 0; i < 1000; ++i) CHECK(read[static_cast<std::size_t>(i)] == i);
 }
 
+TEST_CASE("T34: timers go by a clock that nobody sets") {
+    static_assert(clock::is_steady);
+    static_assert(std::is_same_v<time_point, clock::time_point>);
+}
+
 TEST_CASE("two loops can play ping-pong without losing a wake-up") {
     event_loop here;
     event_loop there;

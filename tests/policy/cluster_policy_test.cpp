@@ -942,6 +942,21 @@ TEST_CASE("the breaker of a host opens with its failures and closes with two pro
     CHECK(tale.told("breaker_closed") == 1);
 }
 
+TEST_CASE("T25: breakers of all hosts at once take nobody's primary away") {
+    story tale = pair_of_hosts();
+    for (int i = 0; i < 30; ++i)
+        for (const std::size_t host : {0U, 1U})
+            tale.reports({host, host_report::what::open_failed, verdict_of(failure_kind::timed_out), {}, 0, "slow"});
+    CHECK(tale.view().hosts[0].breaker == breaker_state::open);
+    CHECK(tale.view().hosts[1].breaker == breaker_state::open);
+    CHECK(tale.view().primary == optional_host{0});
+    CHECK(tale.view().writes == write_way::flow);
+    CHECK(tale.mode() == service_mode::normal);
+    CHECK(tale.told("primary_lost") == 0);
+    for (int i = 0; i < 2; ++i) tale.ask(0, story::primary());
+    CHECK(tale.view().hosts[0].breaker == breaker_state::closed);
+}
+
 TEST_CASE("a host that lets the monitor in and hangs up is dialled less and less, too") {
     story tale = pair_of_hosts();
     tale.drop(1);

@@ -269,10 +269,10 @@ TEST_CASE("recovery cuts: conversations undisturbed") {
     }
 }
 
-TEST_CASE("P64, D13, D26, I1-I4, T10, T11: after every byte that the server says") {
+TEST_CASE("P64, D13, D26, I1-I4, T10, T11, T31: after every byte that the server says") {
     cut_everywhere(direction::of_server, false, 1);
 }
-TEST_CASE("P64, D13, I1-I4, T10, T11: after every byte that reaches the server") {
+TEST_CASE("P64, D13, I1-I4, T10, T11, T31: after every byte that reaches the server") {
     cut_everywhere(direction::of_client, false, 1);
 }
 TEST_CASE("I1-I4: after every third byte that the server says to a pipeline") {

@@ -110,7 +110,8 @@ std::string without_reports(const std::string& stream) {
 
 }  // namespace
 
-TEST_CASE("phases E and F: after every byte of every answer, the client notices nothing, and COMMIT keeps it all") {
+TEST_CASE(
+    "phases E and F, T32: after every byte of every answer, the client notices nothing, and COMMIT keeps it all") {
     for (const story& each : stories()) {
         CAPTURE(each.name);
         std::vector<std::string> wanted_log;

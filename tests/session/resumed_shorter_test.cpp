@@ -36,6 +36,26 @@ TEST_CASE("2.3: an answer that comes again as it was goes on where it was cut") 
     CHECK(resume({"one", "another"}) == "TDDCZ T");
 }
 
+TEST_CASE("T12: notices are no part of what has to come again") {
+    const std::string asked = client::query("select count(); select count(), rows(3)");
+    for (std::size_t after = 1; after < 200; ++after) {
+        session_world world(3);
+        world.facts.replays = true;
+        world.facts.retry.result_hold = 0;
+        session_driver app(world);
+        (void)app.ask(client::query("begin"));
+        world.plan.after_output = world.output_bytes + after;
+        std::string told;
+        const std::string answer = app.ask(asked);
+        for (const char type : types_of(answer))
+            if (type != 'N') told += type;
+        CAPTURE(after);
+        CHECK(told == "TDCTDDDCZ");
+        CHECK(answer.back() == 'T');
+        if (world.losses == 0) break;
+    }
+}
+
 TEST_CASE("2.3: one that is longer, shorter or another is 40001, and the client is told") {
     CHECK(resume({"one", "another", "third"}) == "TDDCEZ 40001 E");
     CHECK(resume({"one"}) == "TDDCEZ 40001 E");

@@ -41,6 +41,7 @@ struct scripted_database {
     std::size_t captures = 0;     ///< markers that were written
     std::string capture_refusal;  ///< SQLSTATE of the error that answers a capture; empty: it is answered
     std::string capture_severity = "ERROR";
+    std::size_t notices = 0;  ///< of count()
 };
 
 class scripted_server {

@@ -41,6 +41,18 @@ def refuses_after_the_wait(bench):
         eventually(lambda: _connects(proxy), "clients are served again")
 
 
+def a_stopped_postmaster_accepts_and_says_nothing(bench):
+    """T36: the kernel accepts for it. Attempts end by connect.timeout, who waits is refused by hold_timeout."""
+    os.kill(bench.cluster.pid, signal.SIGSTOP)
+    try:
+        with bench.proxy(connect={"timeout": "200ms"}, pool={"hold_timeout": "1s"}) as proxy:
+            assert proxy.refused(DATABASE)["C"] == "57P03"
+            os.kill(bench.cluster.pid, signal.SIGCONT)
+            eventually(lambda: _connects(proxy), "clients are served again")
+    finally:
+        os.kill(bench.cluster.pid, signal.SIGCONT)
+
+
 def _connects(proxy):
     try:
         with proxy.connect(DATABASE) as client:
@@ -369,4 +381,5 @@ CASES = [starts_while_the_backend_is_down, refuses_after_the_wait, idle_servers_
          pool_exhaustion_is_not_an_outage, unknown_database, fast_restart, immediate_restart, postmaster_killed,
          promotion, a_standby_is_not_taken_for_the_primary, statements_wait_while_the_backend_is_down,
          sign_ins_wait_while_the_backend_is_down, sign_ins_by_password_are_refused_after_the_wait, the_queue_has_a_limit,
-         what_waits_ahead_has_a_limit, who_waits_long_is_told_once, a_full_server_is_not_a_dead_one]
+         what_waits_ahead_has_a_limit, who_waits_long_is_told_once, a_full_server_is_not_a_dead_one,
+         a_stopped_postmaster_accepts_and_says_nothing]
