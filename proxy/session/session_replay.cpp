@@ -43,7 +43,8 @@ bool session::goes_on() {
 }
 
 void session::begin_resume() {
-    resuming_ = muted_ = delivered_ = true;
+    delivered_ = true;
+    resuming_ = muted_ = extra_->resumed.bytes != 0;  // else it had only what comes by the way (T12)
     link_->journal.answer().begin();
 }
 
