@@ -18,6 +18,7 @@ namespace pgsteady {
 
 namespace {
 
+constexpr char tls_handshake = 0x16;  // the first byte of its first record (RFC 8446, 5.1)
 constexpr std::int32_t auth_ok = 0;
 constexpr std::int32_t auth_cleartext = 3;
 constexpr std::int32_t auth_md5 = 5;
@@ -93,7 +94,7 @@ client_login::step client_login::feed(std::string_view in, std::size_t& consumed
     switch (phase_) {
         case phase::startup: return feed_startup(in, consumed, out);
         case phase::tls_pending:
-            if (in.empty()) return step::start_tls;
+            if (in.empty() || direct_tls_) return step::start_tls;
             // No ErrorResponse: S is on its way, so the client would only see noise where its handshake belongs.
             phase_ = phase::failed;
             failure_ = protocol_failure("received unencrypted data after SSL request", attack_detail);
@@ -113,6 +114,11 @@ client_login::step client_login::feed(std::string_view in, std::size_t& consumed
 }
 
 client_login::step client_login::feed_startup(std::string_view in, std::size_t& consumed, std::string& out) {
+    if (settings_.tls_available && !ssl_asked_ && !gssenc_asked_ && !tls_in_use_ && in.starts_with(tls_handshake)) {
+        direct_tls_ = ssl_asked_ = gssenc_asked_ = true;
+        phase_ = phase::tls_pending;
+        return step::start_tls;
+    }
     std::string problem;
     const parse_status status = parse_startup(in, consumed, startup_, problem);
     if (status == parse_status::need_more) return step::need_more;

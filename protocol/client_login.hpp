@@ -64,6 +64,10 @@ public:
     /// After start_tls: bytes handed in before tls_established() are bytes in clear and fail the login (P1).
     [[nodiscard]] step feed(std::string_view in, std::size_t& consumed, std::string& out);
 
+    /// After start_tls: the client began with its handshake (sslnegotiation=direct). Nothing of it is consumed, and it has to
+    /// have agreed on the protocol `postgresql` by ALPN, or it may be something that does not know what it talks to.
+    [[nodiscard]] bool direct_tls() const noexcept { return direct_tls_; }
+
     /// The handshake is done. `channel_binding_data`: tls-server-end-point hash of our certificate as it was at
     /// accept (P15), or empty, in which case SCRAM-SHA-256-PLUS is not offered.
     void tls_established(std::string channel_binding_data);
@@ -141,6 +145,7 @@ private:
 
     settings settings_;
     phase phase_ = phase::startup;
+    bool direct_tls_ = false;
     bool ssl_asked_ = false;
     bool gssenc_asked_ = false;
     bool tls_in_use_ = false;

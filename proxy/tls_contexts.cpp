@@ -16,6 +16,7 @@ net::tls_version version_of(config::tls_version version) {
 net::tls_context_result client_tls_context(const config::client_tls_settings& from) {
     if (!from.offered()) return {};
     net::tls_server_settings how;
+    how.postgresql = true;
     how.certificate_file = from.cert_file;
     how.key_file = from.key_file;
     how.ca_file = from.ca_file;

@@ -83,7 +83,8 @@ public:
     /// Turns the connection into TLS. Whoever calls it has made sure that no byte of clear text was left unread
     /// (P1, P2). Then continue_handshake() at once and from every on_readable()/on_writable() until it is not in_progress.
     /// False: out of memory or an impossible host; handshake_problem() says which.
-    [[nodiscard]] bool start_tls_server(const tls_context& context);
+    /// `already_read`: what has been read of the handshake, if the client began with it.
+    [[nodiscard]] bool start_tls_server(const tls_context& context, std::string_view already_read = {});
     /// `host` is sent as SNI if it is a name, and checked against the certificate if the context says so.
     [[nodiscard]] bool start_tls_client(const tls_context& context, const std::string& host);
     [[nodiscard]] handshake continue_handshake();
@@ -96,6 +97,8 @@ public:
     /// RFC 5929 tls-server-end-point: hash of the certificate that the TLS server of *this* connection uses (P15).
     /// Empty where it is not defined (Ed25519, RSA-PSS) or before the handshake.
     [[nodiscard]] std::string tls_server_end_point() const;
+    /// What the client and this server agreed on by ALPN (RFC 7301); empty if nothing was.
+    [[nodiscard]] std::string_view tls_application_protocol() const;
     /// Subject common name of a *verified* peer certificate; empty without one.
     [[nodiscard]] std::string tls_peer_common_name() const;
 

@@ -100,7 +100,12 @@ private:
 
 }  // namespace
 
-bool stream::start_tls_server(const tls_context& context) { return start_tls(context, {}); }
+bool stream::start_tls_server(const tls_context& context, std::string_view already_read) {
+    if (!start_tls(context, {})) return false;
+    tls_->feed(already_read);
+    tls_->keep_unread();
+    return true;
+}
 
 bool stream::start_tls_client(const tls_context& context, const std::string& host) { return start_tls(context, host); }
 
@@ -225,6 +230,10 @@ std::size_t stream::pending_ciphertext() const { return tls_ ? tls_->pending_out
 std::string stream::handshake_problem() const { return handshake_problem_; }
 
 std::string stream::describe_tls() const { return tls_ ? tls_->describe() : std::string(); }
+
+std::string_view stream::tls_application_protocol() const {
+    return tls_ ? tls_->application_protocol() : std::string_view();
+}
 
 std::string stream::tls_server_end_point() const { return tls_ ? tls_->server_end_point() : std::string(); }
 

@@ -65,6 +65,20 @@ void require_pair(const std::string& certificate, const std::string& key, proble
     if (key.empty()) problems.emplace_back("a certificate is given without its private key");
 }
 
+constexpr std::string_view postgresql_protocol("\x0apostgresql", 11);
+
+/// As PostgreSQL 17: who names protocols and not this one speaks something else.
+int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* size, const unsigned char* offered,
+                    unsigned int offered_size, void*) {
+    unsigned char* found = nullptr;
+    const int verdict =
+        SSL_select_next_proto(&found, size, reinterpret_cast<const unsigned char*>(postgresql_protocol.data()),
+                              static_cast<unsigned int>(postgresql_protocol.size()), offered, offered_size);
+    if (verdict != OPENSSL_NPN_NEGOTIATED) return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *chosen = found;
+    return SSL_TLSEXT_ERR_OK;
+}
+
 }  // namespace
 
 void tls_context::deleter::operator()(ssl_ctx_st* context) const { SSL_CTX_free(context); }
@@ -80,6 +94,7 @@ tls_context_result tls_context::server(const tls_server_settings& settings) {
     SSL_CTX* const context = made->native();
     apply_rules(context, settings.min_version);
     SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE);
+    if (settings.postgresql) SSL_CTX_set_alpn_select_cb(context, choose_protocol, nullptr);
     if (settings.certificate_file.empty()) problems.emplace_back("no certificate file is given");
     if (settings.key_file.empty()) problems.emplace_back("no private key file is given");
     if (problems.empty()) load_identity(context, settings.certificate_file, settings.key_file, problems);

@@ -21,6 +21,7 @@ struct tls_server_settings {
     std::string key_file{};          ///< PEM, not encrypted
     std::string ca_file{};           ///< PEM; who may issue client certificates
     client_certificate clients = client_certificate::ignore;
+    bool postgresql = false;  ///< of the protocols that a client names (ALPN), it has to be that
     tls_version min_version = tls_version::tls_1_2;
 };
 

@@ -258,6 +258,13 @@ std::string tls_engine::server_end_point() const {
     return {reinterpret_cast<const char*>(hash.data()), size};
 }
 
+std::string_view tls_engine::application_protocol() const {
+    const unsigned char* name = nullptr;
+    unsigned int size = 0;
+    SSL_get0_alpn_selected(ssl_.get(), &name, &size);
+    return {reinterpret_cast<const char*>(name), size};
+}
+
 std::string tls_engine::peer_common_name() const {
     if (!handshake_done_ || SSL_get_verify_mode(ssl_.get()) == SSL_VERIFY_NONE ||
         SSL_get_verify_result(ssl_.get()) != X509_V_OK) {

@@ -64,6 +64,7 @@ public:
     [[nodiscard]] std::string describe() const;
     [[nodiscard]] std::string server_end_point() const;
     [[nodiscard]] std::string peer_common_name() const;
+    [[nodiscard]] std::string_view application_protocol() const;
 
     static constexpr std::size_t max_record = 16'384;
 

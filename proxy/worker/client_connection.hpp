@@ -99,7 +99,7 @@ private:
     void look_up_operator(std::string& out);
     void enter_console(const std::string& out);
     void leave_for_console(console_role role, const std::string& greeting, std::shared_ptr<void> seat);
-    void begin_handshake();
+    void begin_handshake(std::string_view already_read);
     void handshake_done(std::unique_ptr<net::stream> stream, net::stream::handshake result);
     void send_cancel();
     void converse(std::string_view in);

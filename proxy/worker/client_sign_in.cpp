@@ -45,6 +45,10 @@ std::size_t client_connection::sign_in(std::string_view in) {
         std::size_t consumed = 0;
         const client_login::step step = login_->feed(in.substr(used), consumed, out);
         used += consumed;
+        if (step == client_login::step::start_tls && login_->direct_tls()) {
+            begin_handshake(in.substr(used));
+            return in.size();
+        }
         if (step == client_login::step::start_tls && used < in.size()) {  // bytes in clear behind our S (P1)
             std::string farewell;
             (void)login_->feed(in.substr(used), consumed, farewell);
@@ -64,7 +68,7 @@ std::size_t client_connection::sign_in(std::string_view in) {
 void client_connection::login_step(client_login::step step, std::string& out) {
     switch (step) {
         case client_login::step::need_more: send(out); return;
-        case client_login::step::start_tls: send(out); return begin_handshake();
+        case client_login::step::start_tls: send(out); return begin_handshake({});
         case client_login::step::lookup_user: return look_up_user(out);
         case client_login::step::check_password: return check_password(out);
         case client_login::step::cancel_request: return send_cancel();
@@ -81,10 +85,12 @@ void client_connection::login_step(client_login::step step, std::string& out) {
 }
 
 /// The stream goes to the helper and comes back encrypted, or broken (D40).
-void client_connection::begin_handshake() {
+/// `already_read`: its beginning, if the client did not ask first.
+void client_connection::begin_handshake(std::string_view already_read) {
     handshaking_ = true;
     const auto context = worker_.shared().client_tls.get();  // null: it was taken away a moment ago
-    if (context == nullptr || !stream_->start_tls_server(*context)) return close(end_reason::login_failed);
+    if (context == nullptr || !stream_->start_tls_server(*context, already_read))
+        return close(end_reason::login_failed);
     stream_->set_handler(nullptr);
     stream_->leave_loop();
     worker_.shared().helper.shake_hands(
@@ -101,8 +107,12 @@ void client_connection::handshake_done(std::unique_ptr<net::stream> stream, net:
     handshaking_ = false;
     stream_ = std::move(stream);
     stream_->set_handler(this);
-    if (result != net::stream::handshake::done || !stream_->move_to(worker_.loop())) {
-        const std::string problem = stream_->handshake_problem();
+    const bool done = result == net::stream::handshake::done;
+    const bool named = !login_->direct_tls() || !stream_->tls_application_protocol().empty();
+    if (!done || !named || !stream_->move_to(worker_.loop())) {
+        const std::string problem = done && !named
+                                        ? "it began without asking, and did not name the protocol postgresql (ALPN)"
+                                        : stream_->handshake_problem();
         log::info("client {} from {}: TLS handshake failed: {}", serial_, peer_,
                   problem.empty() ? "timed out" : problem);
         worker_.counters().logins_failed.add();

@@ -332,6 +332,38 @@ TEST_CASE("P39: a cancel request is handed over, in clear or after TLS, and gets
 
 // ---- encryption ------------------------------------------------------------------------------------------------
 
+TEST_CASE("TLS may begin without being asked for, as the first thing only, and nothing of it is consumed") {
+    const std::string hello = "\x16\x03\x01\x02\0\1\0"s;
+    const auto first = [&](client_login& login, std::string_view in) {
+        std::size_t consumed = 99;
+        std::string out;
+        const step answer = login.feed(in, consumed, out);
+        CHECK(out.empty());
+        CHECK(consumed == 0);
+        return answer;
+    };
+    client_login login(with_tls());
+    CHECK(first(login, hello.substr(0, 1)) == step::start_tls);
+    CHECK(login.direct_tls());
+    CHECK(first(login, hello) == step::start_tls);
+    login.tls_established({});
+    std::size_t consumed = 0;
+    std::string out;
+    CHECK(login.feed(startup_of("alice"), consumed, out) == step::lookup_user);
+    CHECK(login.tls_in_use());
+
+    client_login in_tls(with_tls());  // not once more within it
+    CHECK(first(in_tls, hello) == step::start_tls);
+    in_tls.tls_established({});
+    CHECK(in_tls.feed(hello, consumed, out) == step::failed);
+    conversation asked(with_tls(), false);
+    CHECK(asked.send(gssenc_request()) == step::need_more);
+    CHECK(asked.send(hello) == step::failed);
+    conversation without(over_loopback(), false);
+    CHECK(without.send(hello) == step::failed);
+    CHECK_FALSE(without.login.direct_tls());
+}
+
 TEST_CASE("SSLRequest and GSSENCRequest are answered once each, in either order") {
     both_ways(over_loopback(), [](conversation& client) {
         CHECK(client.send(gssenc_request()) == step::need_more);

@@ -1,6 +1,7 @@
 """Every way to sign in, on both sides, and that failures tell nothing (P13, D7, D9, D38)."""
 
 import contextlib
+import socket
 import ssl
 
 import psycopg2
@@ -93,6 +94,59 @@ def tls_verified_by_the_client(bench):
         client.start_tls(str(bench.cluster.certificates.ca), "localhost")
         client.login("app", DATABASE, PASSWORD)
         assert _who(client) == "app"
+
+
+def _direct_tls(proxy, protocols, pieces=None):
+    """A client that begins with its handshake, in pieces of so many bytes: the stream, or the error that it got."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    raw = socket.create_connection(("127.0.0.1", proxy.port), 10)
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def send():
+        data = outgoing.read()
+        for at in range(0, len(data), pieces or len(data) or 1):
+            raw.sendall(data[at:at + (pieces or len(data))])
+
+    def until(act):
+        while True:
+            try:
+                result = act()
+                send()
+                return result
+            except ssl.SSLWantReadError:
+                send()
+                got = raw.recv(65536)
+                if not got:
+                    raise Closed() from None
+                incoming.write(got)
+
+    try:
+        until(tls.do_handshake)
+        until(lambda: tls.write(msg.startup({"user": "app", "database": DATABASE}, msg.PROTOCOL_3)))
+        return tls.selected_alpn_protocol(), until(lambda: tls.read(1))
+    except ssl.SSLError as error:
+        return None, error
+    except (Closed, ConnectionError):
+        return None, None
+    finally:
+        raw.close()
+
+
+def tls_without_asking(bench):
+    """sslnegotiation=direct of libpq 17: the handshake comes first, and names postgresql by ALPN."""
+    with bench.proxy(listen={"tls": {**bench.tls(), "mode": "require"}}) as proxy:
+        for pieces in (None, 1, 100):
+            assert _direct_tls(proxy, ["postgresql"], pieces) == ("postgresql", b"R"), pieces
+        assert _direct_tls(proxy, ["h2", "postgresql"]) == ("postgresql", b"R")
+        assert "NO_APPLICATION_PROTOCOL" in str(_direct_tls(proxy, ["h2", "http/1.1"])[1]).upper().replace(" ", "_")
+        assert _direct_tls(proxy, [])[1] in (b"", None), "without ALPN it is closed, without a word"
+    with bench.proxy() as proxy:
+        assert isinstance(_direct_tls(proxy, ["postgresql"])[1], ssl.SSLError), "there is no certificate"
 
 
 def tls_to_servers(bench):
@@ -274,7 +328,7 @@ def tries_at_once_are_counted(bench):
 
 
 CASES = [scram, failures_look_alike, md5, trust_only_when_configured, passthrough, verifier_pass_through,
-         tls_required, tls_verified_by_the_client, tls_to_servers, channel_binding_on_both_sides, server_user_of_the_database, unix_socket,
+         tls_required, tls_verified_by_the_client, tls_without_asking, tls_to_servers, channel_binding_on_both_sides, server_user_of_the_database, unix_socket,
          replication_is_refused, unlisted_database_without_automatic_pools,
          client_certificate_names_the_user, sslmode_prefer_goes_on_in_clear, sslmode_allow_goes_on_with_tls,
          tries_per_source_are_counted, tries_at_once_are_counted]
