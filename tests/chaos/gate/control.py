@@ -100,5 +100,6 @@ class Gate:
         self._do("retarget", host=target[0], port=target[1])
 
     def stats(self, since=0.0):
-        """accepted, open, fired (cuts that happened), silent; with `since` the times of later accepts."""
+        """accepted, open, fired (cuts that happened), silent, passed (bytes by direction since the last cut_after, of the
+        connection with most); with `since` the times of later accepts."""
         return self._do("stats", since=since)

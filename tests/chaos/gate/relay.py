@@ -441,7 +441,10 @@ class Relay:
         self.target = (host, port)
 
     def do_stats(self, since=0.0):
+        passed = {name: max((lane.passed for pair in self.pairs.values() for lane in pair.lanes(name)), default=0)
+                  for name in (UP, DOWN)}
         return {"accepted": self.count, "open": len(self.pairs), "fired": self.fired, "silent": len(self.silent),
+                "passed": passed,
                 "accepted_at": [at for at in self.accepted_at if at >= since] if since else []}
 
     def _watch_all(self):
