@@ -18,12 +18,6 @@ namespace {
 
 using lines = std::vector<std::string>;
 
-std::string sqlstate_of(const std::string& stream) {
-    for (const frame& each : split_frames(stream))
-        if (each.type == 'E') return field_of(each, 'C');
-    return {};
-}
-
 std::string extended(const std::string& sql) {
     return client::parse("", sql) + client::bind("", "") + client::describe_portal("") + client::execute("") +
            client::sync();

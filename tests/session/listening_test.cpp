@@ -14,12 +14,6 @@ using channels = std::set<std::string>;
 
 std::string query(const std::string& sql) { return client::query(sql); }
 
-std::string sqlstate_of(const std::string& stream) {
-    for (const frame& each : split_frames(stream))
-        if (each.type == 'E') return field_of(each, 'C');
-    return {};
-}
-
 /// A client that has said this, whose server is then lost while nothing is under way.
 struct idle_listener {
     explicit idle_listener(const std::vector<std::string>& said, std::size_t servers = 2)

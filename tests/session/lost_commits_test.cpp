@@ -17,12 +17,6 @@ std::string tag_of(const std::string& stream) {
     return {};
 }
 
-std::string sqlstate_of(const std::string& stream) {
-    for (const frame& each : split_frames(stream))
-        if (each.type == 'E') return field_of(each, 'C');
-    return {};
-}
-
 /// The WARNING by which a server takes leave that was waiting for a synchronous standby [E3a].
 std::string sync_wait_cut() {
     error_fields said =

@@ -15,12 +15,6 @@ using namespace pgsteady::testing;
 
 namespace {
 
-std::string sqlstate_of(const std::string& stream) {
-    for (const frame& each : split_frames(stream))
-        if (each.type == 'E') return field_of(each, 'C');
-    return {};
-}
-
 std::string message_of(const std::string& stream) {
     for (const frame& each : split_frames(stream))
         if (each.type == 'E') return field_of(each, 'M');

@@ -5,6 +5,7 @@
 
 #include "tests/simulation/model_host.hpp"
 #include "tests/support/proof_answers.hpp"
+#include "tests/support/sql_pieces.hpp"
 #include "tests/support/wire_builders.hpp"
 
 #include <algorithm>
@@ -345,16 +346,11 @@ void model_backend::on_parse(std::string_view body) {
 }
 
 void model_backend::on_bind(std::string_view body) {
-    wire_reader in(body);
-    const std::string name(in.cstring().value_or(""));
-    const std::string statement(in.cstring().value_or(""));
-    for (int formats = in.i16().value_or(0); formats > 0; --formats) (void)in.i16();
+    testing::bind_message asked = testing::read_bind(body);
+    const std::string& name = asked.portal;
+    const std::string& statement = asked.statement;
     portal made;
-    for (int count = in.i16().value_or(0); count > 0; --count) {
-        const std::int32_t size = in.i32().value_or(-1);
-        if (size < 0) made.parameters.emplace_back(std::nullopt);
-        else made.parameters.emplace_back(std::string(in.bytes(static_cast<std::size_t>(size)).value_or("")));
-    }
+    made.parameters = std::move(asked.parameters);
     const auto at = statements_.find(statement);
     if (at == statements_.end())
         throw sql_error("26000", statement.empty() ? "unnamed prepared statement does not exist"

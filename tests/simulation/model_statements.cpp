@@ -1,5 +1,6 @@
 // The statements of a modelled backend. See model_backend.hpp.
 #include "tests/simulation/model_host.hpp"
+#include "tests/support/sql_pieces.hpp"
 #include "tests/support/wire_builders.hpp"
 
 #include <algorithm>
@@ -9,68 +10,15 @@ namespace pgsteady::simulation {
 namespace {
 
 namespace server = testing::server;
+using testing::dotted_name;
+using testing::select_target;
+using testing::syntax_error;
+using testing::targets_of;
 using kind = sql_statement::token::kind;
-
-[[noreturn]] void syntax_error(const sql_statement& statement) {
-    throw sql_error("42601", "syntax error at or near \"" + (statement.size() == 0 ? "" : statement.at(0)) + '"');
-}
-
-/// One item of a SELECT list: a function with arguments, or a value.
-struct target {
-    std::string function;  // empty: a value
-    std::vector<sql_statement::token> arguments;
-};
-
-/// $1 is joined to one token; a cast is left out.
-sql_statement::token take_value(const sql_statement& statement, std::size_t& at) {
-    if (at >= statement.size()) syntax_error(statement);
-    sql_statement::token value = statement.tokens.at(at++);
-    if (value.text == "$" && value.what == kind::other) value.text += statement.at(at++);
-    if (statement.is(at, ".") && value.what == kind::number) {
-        value.text += '.' + statement.at(at + 1);
-        at += 2;
-    }
-    while (statement.is(at, ":") && statement.is(at + 1, ":")) at += 3;
-    return value;
-}
-
-std::vector<target> targets_of(const sql_statement& statement) {
-    std::vector<target> all;
-    std::size_t at = 1;
-    while (at < statement.size()) {
-        if (statement.is(at, "pg_catalog") && statement.is(at + 1, ".")) at += 2;
-        target next;
-        if (statement.tokens[at].what == kind::word && statement.is(at + 1, "(")) {
-            next.function = statement.at(at);
-            at += 2;
-            while (!statement.is(at, ")")) {
-                if (statement.is(at, ",")) ++at;
-                else next.arguments.push_back(take_value(statement, at));
-            }
-            ++at;
-            while (statement.is(at, ":") && statement.is(at + 1, ":")) at += 3;
-        } else {
-            next.arguments.push_back(take_value(statement, at));
-        }
-        all.push_back(std::move(next));
-        if (at < statement.size() && !statement.is(at, ",")) syntax_error(statement);
-        ++at;
-    }
-    return all;
-}
 
 constexpr std::string_view commands[] = {
     "begin",  "start", "commit", "end",     "rollback",   "abort",   "savepoint", "release",  "set",   "reset",
     "insert", "copy",  "update", "prepare", "deallocate", "discard", "listen",    "unlisten", "notify"};
-
-std::string dotted_name(const sql_statement& statement, std::size_t& at) {
-    std::string name = statement.at(at++);
-    while (statement.is(at, ".")) {
-        name += '.' + statement.at(at + 1);
-        at += 2;
-    }
-    return name;
-}
 
 /// Whether it reads accounts, and so has FROM.
 bool is_account_read(const sql_statement& statement) {
@@ -91,7 +39,7 @@ std::vector<std::string> model_backend::columns_of(const sql_statement& statemen
     if (statement.is(0, "select")) {
         if (is_account_read(statement)) return {statement.at(1)};
         std::vector<std::string> columns;
-        for (const target& each : targets_of(statement))
+        for (const select_target& each : targets_of(statement))
             columns.push_back(each.function.empty() ? "?column?" : each.function);
         return columns;
     }
@@ -289,9 +237,9 @@ bool model_backend::sleep_for(micros time) {
 std::optional<model_backend::answer> model_backend::run_select(const sql_statement& statement,
                                                                const values& parameters) {
     answer result;
-    const std::vector<target> targets = targets_of(statement);
+    const std::vector<select_target> targets = targets_of(statement);
     values row;
-    for (const target& each : targets) {
+    for (const select_target& each : targets) {
         values arguments;
         for (const sql_statement::token& argument : each.arguments) {
             if (argument.what == kind::other && argument.text.starts_with('$'))

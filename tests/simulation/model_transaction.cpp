@@ -1,5 +1,6 @@
 // Transactions of a modelled backend: xid, rows, savepoints, and the steps of a COMMIT. See model_backend.hpp.
 #include "tests/simulation/model_host.hpp"
+#include "tests/support/sql_pieces.hpp"
 #include "tests/support/wire_builders.hpp"
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 namespace pgsteady::simulation {
 
 namespace server = testing::server;
+using testing::ends_transaction;
 
 namespace {
 
@@ -23,11 +25,6 @@ std::string standby_farewell(bool terminating) {
     const auto length = static_cast<std::uint32_t>(said.size() - 1);
     for (std::size_t i = 0; i < 4; ++i) said[1 + i] = static_cast<char>((length >> (24 - 8 * i)) & 0xFF);
     return said;
-}
-
-bool ends_transaction(const sql_statement& statement) {
-    return statement.is(0, "commit") || statement.is(0, "end") || statement.is(0, "rollback") ||
-           statement.is(0, "abort");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "protocol/wire.hpp"
 
 #include "tests/support/proof_answers.hpp"
+#include "tests/support/sql_pieces.hpp"
 #include "tests/support/wire_builders.hpp"
 
 #include <algorithm>
@@ -201,16 +202,11 @@ void scripted_server::on_parse(std::string_view body) {
 }
 
 void scripted_server::on_bind(std::string_view body) {
-    wire_reader in(body);
-    const std::string name(in.cstring().value_or(""));
-    const std::string statement(in.cstring().value_or(""));
-    for (int formats = in.i16().value_or(0); formats > 0; --formats) (void)in.i16();
+    bind_message asked = read_bind(body);
+    const std::string& name = asked.portal;
+    const std::string& statement = asked.statement;
     portal made;
-    for (int count = in.i16().value_or(0); count > 0; --count) {
-        const std::int32_t size = in.i32().value_or(-1);
-        if (size < 0) made.parameters.emplace_back(std::nullopt);
-        else made.parameters.emplace_back(std::string(in.bytes(static_cast<std::size_t>(size)).value_or("")));
-    }
+    made.parameters = std::move(asked.parameters);
     const auto at = statements_.find(statement);
     if (at == statements_.end()) {
         throw sql_error("26000", statement.empty() ? "unnamed prepared statement does not exist"
@@ -305,11 +301,6 @@ void scripted_server::on_close(std::string_view body) {
 }
 
 // ------------------------------------------------------------------------------------------ transactions
-
-bool scripted_server::ends_transaction(const sql_statement& statement) {
-    return statement.is(0, "commit") || statement.is(0, "end") || statement.is(0, "rollback") ||
-           statement.is(0, "abort");
-}
 
 void scripted_server::begin_command(const sql_statement& statement) {
     if (state_ == transaction::failed && !ends_transaction(statement))

@@ -124,7 +124,6 @@ private:
     void roll_back();
     void end_transaction();
 
-    [[nodiscard]] static bool ends_transaction(const sql_statement& statement);
     [[nodiscard]] std::vector<std::string> columns_of(const sql_statement& statement) const;
     [[nodiscard]] answer run(const sql_statement& statement, const values& parameters);
     [[nodiscard]] answer run_transaction(const sql_statement& statement);

@@ -1,5 +1,6 @@
 // The statements of the scripted server. See scripted_server.hpp.
 #include "tests/support/scripted_server.hpp"
+#include "tests/support/sql_pieces.hpp"
 #include "tests/support/wire_builders.hpp"
 
 #include <algorithm>
@@ -10,62 +11,9 @@ namespace {
 
 using kind = sql_statement::token::kind;
 
-[[noreturn]] void syntax_error(const sql_statement& statement) {
-    throw sql_error("42601", "syntax error at or near \"" + (statement.size() == 0 ? "" : statement.at(0)) + '"');
-}
-
-/// One item of a SELECT list: a function with arguments, or a value.
-struct target {
-    std::string function;  // empty: a value
-    std::vector<sql_statement::token> arguments;
-};
-
-/// An argument is a token, or $ and a number, which are joined to one.
-sql_statement::token take_value(const sql_statement& statement, std::size_t& at) {
-    sql_statement::token value = statement.tokens.at(at++);
-    if (value.text == "$" && value.what == kind::other) value.text += statement.at(at++);
-    while (statement.is(at, ":")) at += statement.is(at, ":") && statement.is(at + 1, ":") ? 3 : 1;  // ::text
-    return value;
-}
-
-std::vector<target> targets_of(const sql_statement& statement) {
-    std::vector<target> all;
-    std::size_t at = 1;
-    while (at < statement.size()) {
-        if (statement.is(at, "pg_catalog") && statement.is(at + 1, ".")) at += 2;
-        target next;
-        if (statement.tokens[at].what == kind::word && statement.is(at + 1, "(")) {
-            next.function = statement.at(at);
-            at += 2;
-            while (!statement.is(at, ")")) {
-                if (at >= statement.size()) syntax_error(statement);
-                if (statement.is(at, ",")) ++at;
-                else next.arguments.push_back(take_value(statement, at));
-            }
-            ++at;
-        } else {
-            next.arguments.push_back(take_value(statement, at));
-        }
-        all.push_back(std::move(next));
-        if (at < statement.size() && !statement.is(at, ",")) syntax_error(statement);
-        ++at;
-    }
-    return all;
-}
-
 constexpr std::string_view commands[] = {
     "begin",  "start", "commit", "end",  "rollback", "abort",      "savepoint", "release", "set",     "reset",
     "insert", "copy",  "create", "drop", "prepare",  "deallocate", "discard",   "listen",  "unlisten"};
-
-/// `a.b`, "a"."b" or one name: the parts joined; `at` stands behind it afterwards.
-std::string dotted_name(const sql_statement& statement, std::size_t& at) {
-    std::string name = statement.at(at++);
-    while (statement.is(at, ".")) {
-        name += '.' + statement.at(at + 1);
-        at += 2;
-    }
-    return name;
-}
 
 }  // namespace
 
@@ -73,7 +21,7 @@ std::string dotted_name(const sql_statement& statement, std::size_t& at) {
 std::vector<std::string> scripted_server::columns_of(const sql_statement& statement) const {
     if (statement.is(0, "select")) {
         std::vector<std::string> columns;
-        for (const target& each : targets_of(statement))
+        for (const select_target& each : targets_of(statement))
             columns.push_back(each.function.empty() ? "?column?" : each.function);
         return columns;
     }
@@ -292,7 +240,7 @@ scripted_server::answer scripted_server::run_select(const sql_statement& stateme
     answer result;
     result.columns = columns_of(statement);
     values row;
-    for (const target& each : targets_of(statement)) {
+    for (const select_target& each : targets_of(statement)) {
         values arguments;
         for (const sql_statement::token& argument : each.arguments) {
             if (argument.what == kind::other)

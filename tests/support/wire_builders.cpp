@@ -86,6 +86,12 @@ std::string field_of(const frame& error, char code) {
     return {};
 }
 
+std::string sqlstate_of(std::string_view stream) {
+    for (const frame& each : split_frames(stream))
+        if (each.type == 'E') return field_of(each, 'C');
+    return {};
+}
+
 namespace client {
 
 std::string query(std::string_view sql) {

@@ -29,6 +29,8 @@ struct frame {
 [[nodiscard]] std::string types_of(std::string_view stream);
 /// A field of an ErrorResponse or NoticeResponse; empty if it is not there.
 [[nodiscard]] std::string field_of(const frame& error, char code);
+/// SQLSTATE of the first ErrorResponse; empty: there is none.
+[[nodiscard]] std::string sqlstate_of(std::string_view stream);
 
 /// Messages of a client.
 namespace client {

@@ -9,6 +9,7 @@
 //
 // Nothing takes time. Bytes are hexadecimal digits, none are a dot. For tests.
 #include "tests/simulation/model_host.hpp"
+#include "tests/tools/hex.hpp"
 
 #include <iostream>
 #include <map>
@@ -16,24 +17,10 @@
 #include <string>
 
 using namespace pgsteady::simulation;
+using pgsteady::testing::decoded;
+using pgsteady::testing::encoded;
 
 namespace {
-
-std::string decoded(const std::string& hex) {
-    std::string text;
-    for (std::size_t at = 0; at + 1 < hex.size(); at += 2)
-        text += static_cast<char>(std::stoi(hex.substr(at, 2), nullptr, 16));
-    return text;
-}
-
-std::string encoded(const std::string& text) {
-    std::string hex;
-    for (const char c : text) {
-        hex += "0123456789abcdef"[static_cast<unsigned char>(c) >> 4U];
-        hex += "0123456789abcdef"[static_cast<unsigned char>(c) & 15U];
-    }
-    return hex.empty() ? "." : hex;
-}
 
 class shell {
 public:

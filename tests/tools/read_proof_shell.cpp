@@ -7,29 +7,17 @@
 // Texts, queries and values are hexadecimal digits, an empty one is a dot. For tests.
 #include "proxy/sql/read_proof.hpp"
 
+#include "tests/tools/hex.hpp"
+
 #include <iostream>
 #include <sstream>
 #include <string>
 
 using namespace pgsteady;
+using pgsteady::testing::decoded;
+using pgsteady::testing::encoded;
 
 namespace {
-
-std::string decoded(const std::string& hex) {
-    std::string text;
-    for (std::size_t at = 0; at + 1 < hex.size(); at += 2)
-        text += static_cast<char>(std::stoi(hex.substr(at, 2), nullptr, 16));
-    return text;
-}
-
-std::string encoded(const std::string& text) {
-    std::string hex;
-    for (const char c : text) {
-        hex += "0123456789abcdef"[static_cast<unsigned char>(c) >> 4U];
-        hex += "0123456789abcdef"[static_cast<unsigned char>(c) & 15U];
-    }
-    return hex.empty() ? "." : hex;
-}
 
 void say(const read_proof& proof) {
     if (proof.now() == read_proof::verdict::ask) std::cout << "ask " << encoded(proof.query()) << std::endl;
