@@ -37,7 +37,7 @@ std::optional<std::string> session::opening_of_transaction() const {
 void session::remember_opening() {
     if (replaying_) return;  // it is not complete there; what was remembered is still true
     if (link_->transaction_status != 'I') more().opening = opening_of_transaction();
-    else if (extra_ != nullptr) extra_->opening.reset();
+    else if (extra_ != nullptr && !asks_about_commit()) extra_->opening.reset();
 }
 
 /// The request that is complete now is nothing but the end of one transaction and the beginning of the next.

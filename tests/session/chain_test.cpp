@@ -284,6 +284,20 @@ TEST_CASE("D29: a server that is lost while it opens the transaction is followed
     }
 }
 
+TEST_CASE("D29: a server that is lost while it is asked about the COMMIT does not take the characteristics with it") {
+    chaining lost(4);
+    (void)lost({begin_with_all, writing, reading});
+    lost.lose();
+    lost.world.plan.again_after = 20;  // within the question
+    const std::string got = lost({commit_on});
+    CHECK(lost.world.losses == 2);
+    CHECK(has_tag(got, "COMMIT"));
+    CHECK(types_of(lost({more})) == "CZ");
+    CHECK(lost.times("BEGIN ISOLATION LEVEL repeatable read READ WRITE NOT DEFERRABLE") == 1);
+    CHECK(types_of(lost({commit})) == "CZ");
+    CHECK(lost.world.database.log == lines{"a", "b"});
+}
+
 TEST_CASE("D29: without a server for it the transaction has failed, and is told so once") {
     chaining lost;
     (void)lost({begin, writing, reading});
