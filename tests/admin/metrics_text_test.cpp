@@ -238,7 +238,7 @@ TEST_CASE("A histogram that is not known is left out, not shown as zero") {
     CHECK(text.find("db_query_total{") != std::string::npos);
 }
 
-TEST_CASE("Counters by pool wait until every worker has answered, so that they never seem to restart") {
+TEST_CASE("P61: Counters by pool wait until every worker has answered, so that they never seem to restart") {
     observation seen = sample_observation();
     CHECK(metrics_text(seen).find("pgsteady_pool_checkouts_total{") != std::string::npos);
     seen.now.workers[1].answered = false;

@@ -108,7 +108,7 @@ TEST_CASE("hostile bytes in an error are made printable and short") {
     CHECK(refused.message.find('\xff') == std::string::npos);
 }
 
-TEST_CASE("D37: looking needs no admin user, everything else does") {
+TEST_CASE("D37, P10: looking needs no admin user, everything else does") {
     CHECK_FALSE(changes_something(command_of("SHOW POOLS")));
     CHECK_FALSE(changes_something(command_of("WAIT_CLOSE")));
     for (const char* text : {"PAUSE", "RESUME", "RECONNECT", "KILL a", "KILL_CLIENT 1", "DISABLE a", "ENABLE a",

@@ -942,7 +942,7 @@ TEST_CASE("the breaker of a host opens with its failures and closes with two pro
     CHECK(tale.told("breaker_closed") == 1);
 }
 
-TEST_CASE("T25: breakers of all hosts at once take nobody's primary away") {
+TEST_CASE("T25, P49: breakers of all hosts at once take nobody's primary away") {
     story tale = pair_of_hosts();
     for (int i = 0; i < 30; ++i)
         for (const std::size_t host : {0U, 1U})

@@ -53,7 +53,7 @@ char last_status(const std::string& stream) {
 
 }  // namespace
 
-TEST_CASE("D21: a write that the former primary refused goes to the new one, and the client sees only that") {
+TEST_CASE("D21, P53: a write that the former primary refused goes to the new one, and the client sees only that") {
     for (const bool extended : {false, true}) {
         failover at;
         const std::string request = extended ? client::parse("", "insert into log values ('x')") +

@@ -367,6 +367,23 @@ TEST_CASE(
     CHECK(test.link.verdict.name == verdict_name::server_crashed);
 }
 
+TEST_CASE("P35: a value that the server completes is brought to a server once, not with every transaction") {
+    session_world world(1);
+    session_driver ours(world);
+    session_driver other(world);
+    const auto restores = [&](session_driver& who) {
+        (void)who.ask(client::query("select 'x'"));
+        return who.conversation.take_report().restores;
+    };
+    (void)ours.ask(client::query("set datestyle = 'ISO'"));  // which is reported as ISO, MDY
+    (void)ours.ask(client::query("set search_path = a,   \"B\""));
+    (void)ours.conversation.take_report();
+    CHECK(restores(ours) == 0);
+    CHECK(restores(other) == 1);
+    CHECK(restores(ours) == 1);
+    for (int again = 0; again < 3; ++again) CHECK(restores(ours) == 0);
+}
+
 TEST_CASE("a request counts once, when it is finished, with the error and the tag that came in earlier reads") {
     by_hand test;
     test.client_says(client::query("select 1/0"));

@@ -1,31 +1,36 @@
 #!/usr/bin/env python3
-"""Each trap of recovery.md section 3, T1 to T37, is named by a test: a gap in the proof cannot stay unseen.
+"""Each trap, T1 to T37 of recovery and P1 to P64 of the field, is named by a test: a gap in the proof cannot stay unseen.
 
     traps.py ROOT            one line per finding, the last line is their number; exit code 1 if there are any
     traps.py ROOT --table    which test names which
 
-A name counts in the title of a C++ test case, and anywhere in a Python suite: its cases say it in a docstring, its faults and
-workloads in what they are called or in the comment beside the check.
+A name counts in the title of a C++ test case, and anywhere in a Python suite or a script of messages: cases say it in a
+docstring, faults and workloads in what they are called or in the comment beside the check.
 """
 
 import re
 import sys
 from pathlib import Path
 
-TRAPS = range(1, 38)
+TRAPS = [f"T{number}" for number in range(1, 38)] + [f"P{number}" for number in range(1, 65)]
 
 # What no test shows, each with its reason; a trap that is named all the same must not stand here.
-UNTESTED: dict[int, str] = {}
+UNTESTED: dict[str, str] = {
+    "P4": "there is no auth_query",
+    "P5": "there is no auth_query",
+    "P11": "there are no rules by address",
+    "P12": "no results are kept; what is learned of the catalogue is of one database and user",
+}
 
 TITLE = re.compile(r'TEST_CASE\(\s*((?:"(?:[^"\\]|\\.)*"\s*)+)')
-NAME = re.compile(r"\bT(\d+)(?:-T(\d+))?\b")
+NAME = re.compile(r"\b([TP])(\d+)(?:-[TP](\d+)| to [TP](\d+))?\b")
 
 
-def named_in(text: str) -> set[int]:
-    """T5, and T4-T8 for all between."""
-    found: set[int] = set()
-    for first, last in NAME.findall(text):
-        found.update(range(int(first), int(last or first) + 1))
+def named_in(text: str) -> set[str]:
+    """T5; T4-T8 and P14 to P16 for all between."""
+    found: set[str] = set()
+    for kind, first, last, end in NAME.findall(text):
+        found.update(f"{kind}{number}" for number in range(int(first), int(last or end or first) + 1))
     return found
 
 
@@ -39,11 +44,12 @@ def texts_of(path: Path) -> str:
 def is_suite(path: Path) -> bool:
     if "tidy" in path.parts or "lib" in path.parts:
         return False
-    return path.suffix in (".cpp", ".py") or path.name == "run"
+    is_script = path.suffix == ".txt" and path.parent.name in ("scripts", "scenarios")
+    return is_script or path.suffix in (".cpp", ".py") or path.name == "run"
 
 
-def table(root: Path) -> dict[int, list[str]]:
-    named: dict[int, list[str]] = {trap: [] for trap in TRAPS}
+def table(root: Path) -> dict[str, list[str]]:
+    named: dict[str, list[str]] = {trap: [] for trap in TRAPS}
     for path in sorted((root / "tests").rglob("*")):
         if not path.is_file() or not is_suite(path.relative_to(root)):
             continue
@@ -52,15 +58,15 @@ def table(root: Path) -> dict[int, list[str]]:
     return named
 
 
-def findings(named: dict[int, list[str]], untested: dict[int, str]) -> list[str]:
+def findings(named: dict[str, list[str]], untested: dict[str, str]) -> list[str]:
     found = []
     for trap, where in sorted(named.items()):
         if trap not in TRAPS:
-            found.append(f"{where[0]}: there is no T{trap}")
+            found.append(f"{where[0]}: there is no {trap}")
         elif where and trap in untested:
-            found.append(f"T{trap} is tested by {where[0]}: its excuse is none any more")
+            found.append(f"{trap} is tested by {where[0]}: its excuse is none any more")
         elif not where and not untested.get(trap):
-            found.append(f"T{trap} is named by no test")
+            found.append(f"{trap} is named by no test")
     return found
 
 
@@ -68,7 +74,7 @@ def main() -> int:
     named = table(Path(sys.argv[1]))
     if "--table" in sys.argv:
         for trap in TRAPS:
-            print(f"T{trap}: {', '.join(named[trap]) or UNTESTED.get(trap, 'nowhere')}")
+            print(f"{trap}: {', '.join(named[trap]) or UNTESTED.get(trap, 'nowhere')}")
     found = findings(named, UNTESTED)
     for each in found:
         print(each)

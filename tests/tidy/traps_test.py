@@ -10,7 +10,8 @@ from traps import TRAPS, findings, named_in, table
 
 class Traps(unittest.TestCase):
     def test_names(self):
-        self.assertEqual(named_in("T1, T4-T6: ETL9 and T10x are none; T37"), {1, 4, 5, 6, 37})
+        self.assertEqual(named_in("T1, T4-T6: ETL9 and T10x are none; P7; P14 to P16"),
+                         {"T1", "T4", "T5", "T6", "P7", "P14", "P15", "P16"})
 
     def test_where_a_name_counts(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -20,16 +21,16 @@ class Traps(unittest.TestCase):
             (room / "helper.cpp").write_text('TEST_CASE("T4")\n', encoding="utf-8")
             (room / "b_cases.py").write_text('def case(): """T5: is so."""\n', encoding="utf-8")
             named = table(Path(folder))
-            self.assertEqual({trap for trap, where in named.items() if where}, {2, 3, 5})
+            self.assertEqual({trap for trap, where in named.items() if where}, {"T2", "T3", "T5"})
 
     def test_findings(self):
         named = {trap: ["a"] for trap in TRAPS}
         self.assertEqual(findings(named, {}), [])
-        named[7] = []
+        named["T7"] = []
         self.assertEqual(findings(named, {}), ["T7 is named by no test"])
-        self.assertEqual(findings(named, {7: "nobody can"}), [])
-        self.assertEqual(len(findings(named, {7: "nobody can", 8: "nor that"})), 1)
-        self.assertEqual(findings({**named, 7: ["a"], 99: ["b"]}, {}), ["b: there is no T99"])
+        self.assertEqual(findings(named, {"T7": "nobody can"}), [])
+        self.assertEqual(len(findings(named, {"T7": "nobody can", "P8": "nor that"})), 1)
+        self.assertEqual(findings({**named, "T7": ["a"], "T99": ["b"]}, {}), ["b: there is no T99"])
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ const admin::change* change_of(const reload_plan& plan, const std::string& key) 
 
 }  // namespace
 
-TEST_CASE("The same configuration changes nothing") {
+TEST_CASE("P56: the same configuration changes nothing") {
     const config::settings now = loaded_from(base);
     const reload_plan plan = plan_reload(now, loaded_from(base));
     CHECK(plan.changes.empty());
