@@ -56,6 +56,7 @@ void session::refuse_waiting(const error_fields& why) {
     }
     refused_ = true;
     more().refusal = why;
+    extra_->refusal.severity = "ERROR";  // a FATAL of a server that lets nobody in ends no client's session
 }
 
 /// Answers the request that begins with `frame` with an error instead of sending it.

@@ -329,9 +329,9 @@ void local_pool::open_failed(server_connection& server, const open_failure& why)
     if (verifying_.contains(&server)) return trial_failed(server, why);
     group& of = group_of(server);
     dial_failed(of, why, true);
-    if (why.from_server) warming_refused_ = why.verdict.strikes_pool;
-    if (why.verdict.strikes_pool) {
-        if (refuses_credentials(why)) credentials_refused();
+    if (why.from_server && speaks_for_pool(of)) warming_refused_ = why.verdict.strikes_pool;
+    if (why.verdict.strikes_pool && refuses_credentials(why)) credentials_refused();
+    if (why.verdict.strikes_pool && speaks_for_pool(of)) {
         of.core.dial_now();
         refuse_all(of.core.dismiss_all(), why.why);
     }

@@ -227,6 +227,7 @@ private:
     [[nodiscard]] std::optional<dial_target> target(const group& of) const;
     void dial_failed(group& of, const open_failure& why, bool counted);
     void crowded_out(group& of);
+    bool speaks_for_pool(const group& of) const;
     void turn_away(group& of);
     void make_room_again(group& of, pool_time now);
     [[nodiscard]] bool keeps_warm() const;

@@ -87,15 +87,21 @@ void local_pool::turn_away(group& of) {
     if (const std::optional<error_fields> why = shared->fuse.refusal()) refuse_all(of.core.dismiss_all(), *why);
 }
 
+/// Whom a standby does not let in may be welcome on the primary, and waits for it; to a pool of standbys it is all there is.
+bool local_pool::speaks_for_pool(const group& of) const {
+    return of.serves == server_need::primary || facts.only_standbys;
+}
+
 /// `counted`: the dial had its permits.
 void local_pool::dial_failed(group& of, const open_failure& why, bool counted) {
     const pool_time now = worker_.loop().now();
-    if (counted && !why.verdict.strikes_pool) shared->fuse.told_nothing();
+    const bool strikes = why.verdict.strikes_pool && speaks_for_pool(of);
+    if (counted && !strikes) shared->fuse.told_nothing();
     if (why.superseded) {
         if (counted) of.core.dial_abandoned();
         return;
     }
-    if (counted && why.verdict.strikes_pool) shared->fuse.refused(why.why, now, random_share());
+    if (counted && strikes) shared->fuse.refused(why.why, now, random_share());
     last_problem = why.why.sqlstate + ' ' + why.why.message;
     if (why.verdict.name == verdict_name::server_full) {
         if (counted) of.core.dial_crowded_out(now, crowded_pause);

@@ -173,3 +173,18 @@ TEST_CASE("losses: after every byte that the server says") { check_all(true, fal
 TEST_CASE("losses: after every third byte that the server says to a pipeline") { check_all(true, true); }
 TEST_CASE("losses: after every byte that reaches the server") { check_all(false, false); }
 TEST_CASE("losses: after every third byte that reaches the server from a pipeline") { check_all(false, true); }
+
+TEST_CASE("2.12: what a server says to whom it does not let in ends no client's session") {
+    session_world world(1);
+    session_driver client(world);
+    client.starved = true;
+    client.send(client::query("select 'x'"));
+    error_fields why = plain_error("28000", "no pg_hba.conf entry");
+    why.severity = "FATAL";
+    client.conversation.refuse_waiting(why);
+    client.run();
+    const std::string got = client.received();
+    REQUIRE(types_of(got) == "EZ");
+    CHECK(field_of(split_frames(got).front(), 'S') == "ERROR");
+    CHECK(field_of(split_frames(got).front(), 'C') == "28000");
+}

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from bench import DATABASE, OTHER_DATABASE
 from lib import messages as msg
@@ -202,7 +202,8 @@ def nobody_is_let_in(bench):
         counted = lambda: bench.cluster.log.read_text(errors="replace").count('database "doomed" does not exist')  # noqa: E731
         before = counted()
         for _ in range(40):
-            assert client.query("select 1").sqlstate == "3D000"
+            refused = client.query("select 1")
+            assert (refused.sqlstate, refused.error["S"]) == ("3D000", "ERROR"), refused.error
         assert counted() - before <= 6, counted() - before
         assert other.value("select 1") == "1"
         assert status(proxy)["mode"] == "normal"
@@ -211,5 +212,23 @@ def nobody_is_let_in(bench):
     bench.cluster.sql("drop database doomed with (force)")
 
 
-CASES = [a_statement_that_crashes_the_server_is_withheld, databases_have_their_own_patience, clients_are_told_who_serves_them,
+def a_standby_that_refuses_is_not_the_pool(bench):
+    """2.12: while the primary restarts, reads are tried on the standby, which lets nobody in; nobody hears of that."""
+    with pair(bench, "stranger") as (primary, standby, proxy):
+        standby.host_rules.write_text("host all app 127.0.0.1/32 reject\n" + standby.host_rules.read_text())
+        standby.sql("select pg_reload_conf()")
+        refused = lambda: standby.log.read_text(errors="replace").count("rejects connection")  # noqa: E731
+        with ExitStack() as stack:
+            clients = [stack.enter_context(proxy.connect(DATABASE)) for _ in range(8)]
+            primary.stop()
+            for client in clients:
+                client.send(msg.query("select 1"))
+            eventually(lambda: refused() >= 6, "the standby has been tried")
+            primary.start()
+            for client in clients:
+                result = client.read_result(30)
+                assert (result.error, result.rows) == (None, [["1"]]), result.error
+
+
+CASES = [a_standby_that_refuses_is_not_the_pool, a_statement_that_crashes_the_server_is_withheld, databases_have_their_own_patience, clients_are_told_who_serves_them,
          a_full_disk_makes_it_read_only, nobody_is_let_in]
