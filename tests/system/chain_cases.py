@@ -40,7 +40,6 @@ def a_commit_that_was_carried_out_is_followed_by_a_transaction_like_it(bench):
             _wait_for_nobody(cluster)
             client.send(commit)
             _waits_for_standby(cluster)
-            cluster.configure(synchronous_standby_names="")
             os.kill(pid, signal.SIGKILL)
             _chained(client.read_result(30), "COMMIT")
             assert _rows(cluster) == list(range(number + 1))
