@@ -25,7 +25,7 @@ REFUSED = "in a read-only transaction"
 # kind of operation: what its one statement begins with
 ONE_STATEMENT = {"read": "select i, pad from facts where i <= 480", "read-large": "select i, pad from facts where i <= 12000",
                  "sum": "select sum(balance), count(*) from accounts", "copy-out": "copy (select i, pad from facts",
-                 "copy-in": "copy chaos_log from stdin", "idler": "select 'awake'"}
+                 "copy-in": "copy chaos_log (client, seq, part) from stdin", "idler": "select 'awake'"}
 REPLAYED = {"log-tx", "transfer"}
 MOST_REPLAYS = 5              # replay.attempts, by default
 NEVER_AGAIN = {"log", "log-tx", "transfer", "script", "script-commit", "call"}

@@ -1,4 +1,4 @@
-"""What goes wrong: F1 to F24. Each fault does its harm and undoes it; what is left when it returns is a working server.
+"""What goes wrong: F1 to F26. Each fault does its harm and undoes it; what is left when it returns is a working server.
 
 A fault is a function of (rig, chance, size); `size` scales durations. It returns the moment at which the server could
 be used again, when that is earlier than its own end. What must hold all the same is in `Expect`.
@@ -7,16 +7,18 @@ be used again, when that is earlier than its own end. What must hold all the sam
 import os
 import resource
 import signal
+import subprocess
 import time
 from typing import Callable, NamedTuple
 
 from lib import messages as msg
 from lib.cluster import PASSWORD
 from lib.deadline import Timeout, eventually
+from lib.processes import as_owner
 from lib.wire_client import Closed, ServerError, WireClient, send_cancel
 
 from rig import DATABASE, start_again
-from workloads import SlowRead, Snapshot
+from workloads import FILLER, STEPS_PROCEDURE, SlowRead, Snapshot
 
 
 class Expect(NamedTuple):
@@ -142,6 +144,81 @@ def fail_over(rig, chance, size):
     time.sleep(chance.uniform(0.2, 1.0))
     rig.rejoin()
     return moment
+
+
+def lose_an_unreplicated_primary(rig, chance, size):
+    """F8, T2: the standby hears nothing any more, the primary goes on acknowledging, and then the standby is promoted. What was
+    acknowledged meanwhile is lost by the choice of asynchronous replication; nothing else may be, and nobody may be told that
+    the successor has what it does not have."""
+    rig.primary.configure(synchronous_standby_names=None)
+    eventually(lambda: rig.sql("show synchronous_standby_names") == [[""]], "nobody waits for the standby", 20)
+    since = time.monotonic()
+    rig.sql("alter system set primary_conninfo = ''", rig.standby)
+    rig.sql("select pg_reload_conf()", rig.standby)
+    eventually(lambda: not rig.sql("select 1 from pg_stat_replication"), "the standby is cut off", 20)
+    time.sleep(chance.uniform(0.3, 0.7) * size)
+    rig.primary.stop(signal.SIGQUIT)
+    rig.crowd.history.unreplicated = (since, time.monotonic())
+    rig.fail_over()
+    moment = time.monotonic()
+    time.sleep(chance.uniform(0.2, 1.0))
+    rig.rejoin()
+    return moment
+
+
+def fail_over_to_a_stranger(rig, chance, size):
+    """F25: the successor does not let the application in until somebody has mended its rules."""
+    rules = rig.standby.host_rules
+    before = rules.read_text()
+    rules.write_text("host all app 127.0.0.1/32 reject\n" + before)
+    rig.sql("select pg_reload_conf()", rig.standby)
+    rig.primary.stop(signal.SIGINT)
+    rig.fail_over()
+    time.sleep(1.0 * size)
+    rules.write_text(before)
+    rig.sql("select pg_reload_conf()")
+    moment = time.monotonic()
+    rig.rejoin()
+    return moment
+
+
+def restart_with_another_schema(rig, chance, size):
+    """F26, T32: what clients have prepared means something else afterwards."""
+    rig.primary.stop(signal.SIGINT)
+    start_again(rig.primary)
+    for kind in ("varchar", "text"):      # without a rewrite, after which an older snapshot sees an empty table
+        rig.sql(f"alter table facts alter column pad type {kind}; alter table accounts add extra int; "
+                "alter table accounts drop extra; drop procedure chaos_steps; " + STEPS_PROCEDURE)
+        time.sleep(chance.uniform(0.1, 0.5) * size)
+
+
+ROOM = (16 << 20) + 4096         # bytes that a file may have: the segments of the WAL fit, and half a page more
+FILLED_PAGES = 2040
+
+
+def fill_the_disk(rig, chance, size):
+    """F18: files of the server do not grow beyond a limit, as on a full disk, and the table that clients write to is near it."""
+    rig.begin_log_anew()
+    try:
+        limit_files(rig, ROOM)
+        try:
+            rig.sql(f"insert into chaos_log select '{FILLER}', i, 1, repeat('x', 1000) from generate_series(1, {7 * FILLED_PAGES}) i")
+        except ServerError:                # clients have written meanwhile: it is full already
+            pass
+        until = time.monotonic() + 1.5 * size + 3
+        while not rig.crowd.history.errors()["53100"] and time.monotonic() < until:
+            time.sleep(0.05)
+        if not rig.crowd.history.errors()["53100"]:
+            rig.crowd.history.violation("harness", "f18", "nobody has met the full disk: nothing was shown")
+        time.sleep(1.5 * size)
+    finally:
+        limit_files(rig, "unlimited")
+
+
+def limit_files(rig, size):
+    """What the application's sessions, now and later, may make of a file. Asked for by their owner: root itself may lack the right."""
+    for pid in (rig.primary.pid, *rig_pids(rig)):
+        subprocess.run(as_owner(["prlimit", "--pid", pid, f"--fsize={size}:"]), stderr=subprocess.DEVNULL)
 
 
 def promote_beside_the_primary(rig, chance, size):
@@ -443,6 +520,8 @@ FAULTS = [
     Fault("f6_stop_postmaster", "SIGSTOP of the postmaster, sessions lost meanwhile", stop_the_postmaster,
           Expect(within=4.0)),
     Fault("f7_stop_backend", "SIGSTOP of one session in the middle of a statement", stop_one_backend),
+    Fault("f8_async_loss", "the standby cut off, then promoted in place of a primary that went on", lose_an_unreplicated_primary,
+          shows="holding"),
     Fault("f9_switchover", "fast stop, promotion, the old primary returns as standby", switch_over, shows="holding"),
     Fault("f9_failover", "kill -9, promotion, the old primary returns as standby", fail_over, shows="holding"),
     Fault("f10_split", "promotion while the primary lives", promote_beside_the_primary, Expect(within=5.0),
@@ -463,6 +542,7 @@ FAULTS = [
           Expect(errors_allowed=("40001",)), shows="holding"),
     Fault("f17_sync_stall", "the synchronous standby is lost; waiters cancelled and terminated",
           lose_the_synchronous_standby),
+    Fault("f18_disk_full", "no file of the server may grow", fill_the_disk),
     Fault("f19_read_only", "default_transaction_read_only by reload", forbid_writes),
     Fault("f20_clients_vanish", "RST and FIN of client connections", reset_clients, LOST_BY_DESIGN, gated=CLIENTS),
     Fault("f21_cancels", "a cancel every 10 ms for somebody", storm_of_cancels,
@@ -473,4 +553,8 @@ FAULTS = [
     Fault("f23_kill_proxy", "T33: kill -9 of the proxy, then a start", kill_the_proxy, LOST_BY_DESIGN),
     Fault("f24_descriptors", "the proxy has no descriptors left", exhaust_descriptors, Expect(clean_sign_ins=False)),
     Fault("f24_memory", "the proxy gets no more memory", exhaust_memory, LOST_BY_DESIGN, counts_connects=False),
+    Fault("f25_stranger", "the successor lets nobody in for a while", fail_over_to_a_stranger,
+          Expect(clean_reads=False, clean_sign_ins=False, within=5.0), shows="holding"),
+    Fault("f26_other_schema", "restart, and tables, columns and procedures are others", restart_with_another_schema,
+          Expect(errors_allowed=("0A000",))),
 ]

@@ -84,6 +84,9 @@ class History:
         self.events = []
         self.violations = []             # found by a client itself: wrong results, protocol errors
         self.sign_in_errors = []
+        self.transactions = []           # of W3, see cycles.py
+        self.stale = []                  # of W10: (client, sequence number read, newest that it knew of)
+        self.unreplicated = None         # (since, until): what was acknowledged between may be lost by design (F8)
         self.began = time.monotonic()
 
     def add(self, client, kind, key, began, answer):
@@ -97,6 +100,10 @@ class History:
     def sign_in_error(self, client, text):
         with self._lock:
             self.sign_in_errors.append((time.monotonic(), client, text))
+
+    def may_be_lost(self, event):
+        """Acknowledged by a primary that had no standby any more, and that never came back."""
+        return self.unreplicated is not None and self.unreplicated[0] <= event.ended <= self.unreplicated[1]
 
     # ---- looking back ----------------------------------------------------------------------------------------------
 

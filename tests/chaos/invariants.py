@@ -1,17 +1,18 @@
 """The judge: holds what clients were told against what the database has. Returns sentences, none when all is well.
 
 I1 acknowledged means exactly one effect; I2 a promise of no effect is kept; I3 unknown means none or one; I4 the
-accounts add up; I6 and I8 are judged by the workloads; I7 the grammar, by the raw clients; I9 executions and
+accounts add up; I5 transactions admit an order; I6 and I8 are judged by the workloads; I7 the grammar, by the raw clients; I9 executions and
 connections stay in proportion; I10 an outage is a pause; I12 descriptors return.
 """
 
 from collections import Counter, defaultdict
 
+from cycles import APPEND, judge_lists
 from history import NO_EFFECT, contradiction
-from workloads import SMALL_READS
+from workloads import FILLER, SMALL_READS
 
 SHOWN = 6
-WRITES = {"log", "log-tx", "transfer", "copy-in", "pipeline", "deferred", "script", "call", "script-commit"}
+WRITES = {"log", "log-tx", "transfer", "copy-in", "pipeline", "deferred", "script", "call", "script-commit", "bulk-in"}
 NOT_ATOMIC = {"call", "script-commit"}             # several transactions in one statement: a prefix may stay
 
 
@@ -21,6 +22,7 @@ class Verdict:
     def __init__(self):
         self.problems = []
         self.lost = self.doubled = self.wrong = 0
+        self.unreplicated = 0            # acknowledgements that went with a primary that nobody replicated (F8)
 
     def say(self, text):
         self.problems.append(text)
@@ -29,9 +31,24 @@ class Verdict:
 def effects(rig):
     """{(client, seq): Counter of parts}"""
     found = defaultdict(Counter)
-    for client, seq, part, count in rig.sql("select client, seq, part, count(*) from chaos_log group by 1, 2, 3"):
+    for client, seq, part, count in rig.sql(
+            f"select client, seq, part, count(*) from chaos_log where client <> '{FILLER}' group by 1, 2, 3"):
         found[client, int(seq)][int(part)] = int(count)
+    for client, seq, rows, most in rig.sql("select client, seq, count(*), max(count) from (select client, seq, part, count(*) "
+                                           "from chaos_bulk group by 1, 2, 3) parts group by 1, 2"):
+        found[client, int(seq)] = Whole(int(rows), int(most))
     return found
+
+
+class Whole(Counter):
+    """The parts 1 to `rows`, each at most `times`, of an operation that has too many to name them all."""
+
+    def __init__(self, rows, times):
+        super().__init__({1: times})
+        self._rows = rows
+
+    def __missing__(self, part):
+        return int(1 <= part <= self._rows)
 
 
 def judge_effects(history, found, verdict):
@@ -53,6 +70,8 @@ def judge_effects(history, found, verdict):
         if any(count > 1 for count in rows.values()):
             verdict.doubled += 1
             verdict.say(f"I3 doubled: {what}")
+        elif outcome in ("ok", "committed") and not rows and history.may_be_lost(event):
+            verdict.unreplicated += 1
         elif outcome in ("ok", "committed") and not complete:
             verdict.lost += 1
             verdict.say(f"I1 lost: {what}")
@@ -77,6 +96,33 @@ def judge_bank(rig, verdict):
     total, rows = rig.sql("select sum(balance), count(*) from accounts")[0]
     if (total, rows) != ("20000", "20"):
         verdict.say(f"I4 the accounts hold {total} in {rows} rows")
+
+
+def lists(rig):
+    """{key: values} of W3."""
+    return {int(key): tuple(values.split(",")) if values else ()
+            for key, values in rig.sql("select k, array_to_string(v, ',') from lists")}
+
+
+def judge_order(history, final, verdict):
+    """I5. What went with an unreplicated primary, and who has seen it, is left out."""
+    there = {value for values in final.values() for value in values}
+    gone = {value for each in history.transactions for step, _, value in each.steps
+            if step == APPEND and value not in there} if history.unreplicated else set()
+    for text in judge_lists([each for each in history.transactions if not gone & mentioned(each)], final):
+        verdict.say(text)
+
+
+def mentioned(transaction):
+    """All values that it has appended or read."""
+    return {value for step, _, said in transaction.steps for value in ((said,) if step == APPEND else said)}
+
+
+def judge_own_writes(history, found, verdict):
+    """W10: a read that shows less than its client knew of; what went with an unreplicated primary is nobody's lie."""
+    for client, read, known in history.stale:
+        if not history.unreplicated or any((client, seq) in found for seq in range(read + 1, known + 1)):
+            verdict.say(f"I10 {client} knew of {known} and read {read}")
 
 
 def judge_comfort(history, expect, verdict):
@@ -120,6 +166,8 @@ def judge_all(rig, history, expect):
         verdict.say(text)
     judge_effects(history, effects(rig), verdict)
     judge_bank(rig, verdict)
+    judge_order(history, lists(rig), verdict)
+    judge_own_writes(history, effects(rig), verdict)
     judge_comfort(history, expect, verdict)
     return verdict
 

@@ -2,9 +2,10 @@
 
 from collections import Counter
 
+from cycles import APPEND, FORBIDDEN, READ, Transaction, judge_lists
 from executions import Executions, judge_executions
-from history import OK, History, judged
-from invariants import Verdict, judge_comfort, judge_effects
+from history import OK, Event, History, judged
+from invariants import Verdict, judge_comfort, judge_effects, judge_own_writes
 from faults import Expect
 
 UNKNOWN = judged("40003", "lost", "outcome=unknown incident=1", False)
@@ -68,6 +69,76 @@ def discomfort_is_seen():
         history.add("c", kind, ("c", 1, 1), 0.0, answer)
         judge_comfort(history, Expect(), verdict)
         assert verdict.problems, (kind, answer)
+
+
+def what_nobody_replicated_is_counted_apart():
+    """F8: an acknowledgement is lost by design only from the moment on at which the standby was cut off."""
+    history, verdict = History(), Verdict()
+    history.unreplicated = (1.0, 2.0)
+    for seq, ended in ((1, 0.5), (2, 1.5), (3, 2.5)):
+        history.events.append(Event("c", "log", ("c", seq, 1), 0.0, ended, OK))
+    judge_effects(history, {}, verdict)
+    assert (verdict.lost, verdict.unreplicated) == (2, 1)
+
+
+def a_forgotten_write_of_ones_own_is_seen():
+    for unreplicated, found, problems in ((None, {}, 1), ((0, 9), {}, 0), ((0, 9), {("c", 5): 1}, 1)):
+        history, verdict = History(), Verdict()
+        history.unreplicated = unreplicated
+        history.stale.append(("c", 4, 6))
+        judge_own_writes(history, found, verdict)
+        assert len(verdict.problems) == problems, (unreplicated, found)
+
+
+def on_lists(final, *transactions, level="serializable"):
+    """What the judge says of (name, outcome, steps): ("a", 1) appends value a to list 1, (1, "ab") reads a and b there."""
+    made = []
+    for name, outcome, *steps in transactions:
+        made.append(Transaction(name, level, tuple(
+            (APPEND, step[1], step[0]) if isinstance(step[0], str) else (READ, step[0], tuple(step[1])) for step in steps),
+            outcome))
+    return [text.split(":")[0] for text in judge_lists(made, {key: tuple(values) for key, values in final.items()})]
+
+
+def an_order_is_found_where_there_is_one():
+    fine = (("A", "ok", ("a", 1), ("x", 2)), ("B", "ok", (1, "a"), ("b", 1)), ("C", "ok", (1, "ab"), (2, "x")),
+            ("D", "rolled_back", ("d", 1), (1, "abd")), ("U", "unknown", ("u", 2)), ("V", "unknown", ("v", 2)))
+    for level in FORBIDDEN:
+        assert on_lists({1: "ab", 2: "xu"}, *fine, level=level) == [], level
+
+
+def each_anomaly_is_seen_and_only_where_it_is_forbidden():
+    cases = {
+        # Two transactions appended to two lists in opposite orders.
+        "I5 G0": ({1: "ab", 2: "yx"}, ("A", "ok", ("a", 1), ("x", 2)), ("B", "ok", ("b", 1), ("y", 2))),
+        # Each has read what the other appended.
+        "I5 G1c": ({1: "a", 2: "y"}, ("A", "ok", ("a", 1), (2, "y")), ("B", "ok", ("y", 2), (1, "a"))),
+        # Lost update: both have read the empty list before either appended.
+        "I5 G-single": ({1: "ab"}, ("A", "ok", (1, ""), ("a", 1)), ("B", "ok", (1, ""), ("b", 1))),
+        # Write skew.
+        "I5 G2": ({1: "a", 2: "y"}, ("A", "ok", (2, ""), ("a", 1)), ("B", "ok", (1, ""), ("y", 2))),
+    }
+    for level, forbidden in FORBIDDEN.items():
+        for name, (final, *transactions) in cases.items():
+            wanted = [name] if name.split()[1] in forbidden else []
+            assert on_lists(final, *transactions, level=level) == wanted, (level, name)
+    # A snapshot that shows one half of a transaction: not above READ COMMITTED.
+    half = ({1: "a", 2: "x"}, ("A", "ok", ("a", 1), ("x", 2)), ("B", "ok", (1, "a"), (2, "")))
+    assert on_lists(*half) == ["I5 G-single"] and on_lists(*half, level="read committed") == []
+    # Three around the corner, one of whom only reads.
+    three = ({1: "a", 2: "b"}, ("A", "ok", (2, ""), ("a", 1)), ("B", "ok", ("b", 2)), ("C", "ok", (2, "b"), (1, "")))
+    assert on_lists(*three) == ["I5 G2"]
+
+
+def reads_of_what_never_was_are_seen():
+    assert on_lists({1: "a"}, ("A", "ok", ("a", 1)), ("B", "rolled_back", ("b", 1)), ("C", "ok", (1, "ab"))) \
+        == ["I5 G1a", "I5 C read ['a', 'b'] from 1, which is no beginning of ('a',)"]
+    assert on_lists({1: "ab"}, ("A", "ok", ("a", 1), ("b", 1)), ("C", "ok", (1, "a")))[0] == "I5 G1b"
+    assert on_lists({1: "ab"}, ("A", "ok", ("a", 1), (1, "")), ("B", "ok", ("b", 1)))[0] == "I5 internal"
+    assert on_lists({1: ""}, ("A", "ok", ("a", 1))) == ["I1 lost"]
+    assert on_lists({1: "aa"}, ("A", "ok", ("a", 1))) == ["I3 doubled"]
+    assert on_lists({1: "a"}, ("A", "rolled_back", ("a", 1))) == ["I2 wrong"]
+    assert on_lists({1: "z"}) == ["I3 z stands in list 1, and nobody asked for it"]
 
 
 HEAD = "2026-01-01 00:00:00.%03d UTC [%d] app@chaos chaos "
@@ -135,6 +206,8 @@ def a_storm_of_connections_is_seen():
 
 CASES = [the_truth_passes, a_lost_acknowledgement_is_seen, a_doubled_effect_is_seen, a_broken_promise_is_seen,
          half_a_transaction_is_seen, an_effect_without_a_request_is_seen,
-         a_sqlstate_that_contradicts_its_outcome_is_seen, discomfort_is_seen, executions_are_counted_in_every_form,
+         a_sqlstate_that_contradicts_its_outcome_is_seen, what_nobody_replicated_is_counted_apart,
+         a_forgotten_write_of_ones_own_is_seen, an_order_is_found_where_there_is_one,
+         each_anomaly_is_seen_and_only_where_it_is_forbidden, reads_of_what_never_was_are_seen, discomfort_is_seen, executions_are_counted_in_every_form,
          a_write_that_began_twice_is_seen, a_refused_write_did_not_begin, an_acknowledgement_without_an_execution_is_seen,
          amplified_reads_are_seen, a_storm_of_connections_is_seen]

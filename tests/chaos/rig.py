@@ -31,6 +31,7 @@ class Rig:
         self._count = 0
         self.proxy = None
         self.gates = {}                          # node or "clients": Gate
+        self._former = []                        # lines of it that its file does not have any more
         self._marks = {}                         # node: where its log ended when the run began
         settings = {**NODE, **(node_settings or {})}
         self.primary = Cluster(self.workspace, "node1", settings=settings)
@@ -97,8 +98,18 @@ class Rig:
         """As superuser, past everything."""
         return (node or self.primary).sql(text, DATABASE)
 
+    def begin_log_anew(self):
+        """The primary's log begins with an empty file: files of the server are about to be limited. What it said is kept."""
+        node = self.primary
+        with open(node.log, errors="replace") as file:
+            file.seek(self._marks.get(node, 0))
+            self._former += file
+        os.truncate(node.log, 0)
+        self._marks[node] = 0
+
     def server_lines(self):
         """What both nodes have logged since the run began."""
+        yield from self._former
         for node in self.nodes:
             with open(node.log, errors="replace") as file:
                 file.seek(self._marks.get(node, 0))
@@ -114,6 +125,7 @@ class Rig:
     def begin_run(self, gated=(), tls=False, **sections):
         """A fresh proxy. `gated` names links that get a gate: "servers", "clients"."""
         self._marks = {node: node.log.stat().st_size for node in self.nodes}
+        self._former = []
         if "servers" in gated:
             self.open_gates()
         nodes = (self.primary, self.standby)
