@@ -60,6 +60,9 @@ std::deque<task> everything() {
 
 enum class direction { to_server, from_server };
 
+/// Whether interrupted transactions are given again, and lost COMMITs looked up.
+enum class recovers { no, transactions };
+
 struct cut_result {
     std::size_t sent = 0;
     std::size_t said = 0;
@@ -68,8 +71,9 @@ struct cut_result {
     std::vector<std::string> story;
 };
 
-cut_result run_cut(direction which, loss how, std::size_t after, bool tell = false) {
-    world all(1, 1);
+cut_result run_cut(direction which, loss how, recovers what, std::size_t after, bool tell = false) {
+    world all(after, 1);
+    all.facts.replays = all.facts.resolves = what == recovers::transactions;
     if (tell) all.story.emplace();
     all.calm = true;
     all.primary().chance = nullptr;
@@ -115,43 +119,63 @@ std::size_t step_of_cuts() {
     return text == nullptr ? 1 : std::strtoul(text, nullptr, 10);
 }
 
-void cut_everywhere(direction which, loss how) {
-    const cut_result whole = run_cut(which, how, SIZE_MAX);
+void cut_everywhere(direction which, loss how, recovers what) {
+    const cut_result whole = run_cut(which, how, what, SIZE_MAX);
     REQUIRE(whole.problems.empty());
     const std::size_t last = which == direction::to_server ? whole.sent : whole.said;
     REQUIRE(last > 400);
     std::map<std::string, std::size_t> told;
     for (std::size_t after = 1; after <= last; after += step_of_cuts()) {
-        const cut_result found = run_cut(which, how, after);
+        const cut_result found = run_cut(which, how, what, after);
         for (const auto& [code, times] : found.told) told[code] += times;
         if (found.problems.empty()) continue;
         std::string story;
-        for (const std::string& line : run_cut(which, how, after, true).story) story += line + '\n';
+        for (const std::string& line : run_cut(which, how, what, after, true).story) story += line + '\n';
         FAIL("after " << after << " bytes: " << found.problems.front() << "\n" << story);
     }
     for (const char* const code : {"40001", "40003", "08007"}) {
         CAPTURE(code);
-        CHECK(told[code] > 0);
+        // What is left: COPY, statements outside of blocks, and a COMMIT that is pipelined with the first write.
+        if (what == recovers::no || code == std::string_view("40003")) CHECK(told[code] > 0);
     }
+    MESSAGE("40001: " << told["40001"] << ", 40003: " << told["40003"] << ", 08007: " << told["08007"]);
 }
 
 }  // namespace
 
 TEST_CASE("cuts: I1-I3, I7, P64: a reset after every byte that reaches the server") {
-    cut_everywhere(direction::to_server, loss::reset);
+    cut_everywhere(direction::to_server, loss::reset, recovers::no);
 }
 TEST_CASE("cuts: I1-I3, I7, P64: an end of stream after every byte that reaches the server") {
-    cut_everywhere(direction::to_server, loss::orderly);
+    cut_everywhere(direction::to_server, loss::orderly, recovers::no);
 }
 TEST_CASE("cuts: I1-I3, I7, P64: silence after every byte that reaches the server") {
-    cut_everywhere(direction::to_server, loss::silence);
+    cut_everywhere(direction::to_server, loss::silence, recovers::no);
 }
 TEST_CASE("cuts: I1-I3, I7, P64: a reset after every byte that the server says") {
-    cut_everywhere(direction::from_server, loss::reset);
+    cut_everywhere(direction::from_server, loss::reset, recovers::no);
 }
 TEST_CASE("cuts: I1-I3, I7, P64: an end of stream after every byte that the server says") {
-    cut_everywhere(direction::from_server, loss::orderly);
+    cut_everywhere(direction::from_server, loss::orderly, recovers::no);
 }
 TEST_CASE("cuts: I1-I3, I7, P64: silence after every byte that the server says") {
-    cut_everywhere(direction::from_server, loss::silence);
+    cut_everywhere(direction::from_server, loss::silence, recovers::no);
+}
+TEST_CASE("cuts, recovered: I1-I3, I7: a reset after every byte that reaches the server") {
+    cut_everywhere(direction::to_server, loss::reset, recovers::transactions);
+}
+TEST_CASE("cuts, recovered: I1-I3, I7: an end of stream after every byte that reaches the server") {
+    cut_everywhere(direction::to_server, loss::orderly, recovers::transactions);
+}
+TEST_CASE("cuts, recovered: I1-I3, I7: silence after every byte that reaches the server") {
+    cut_everywhere(direction::to_server, loss::silence, recovers::transactions);
+}
+TEST_CASE("cuts, recovered: I1-I3, I7: a reset after every byte that the server says") {
+    cut_everywhere(direction::from_server, loss::reset, recovers::transactions);
+}
+TEST_CASE("cuts, recovered: I1-I3, I7: an end of stream after every byte that the server says") {
+    cut_everywhere(direction::from_server, loss::orderly, recovers::transactions);
+}
+TEST_CASE("cuts, recovered: I1-I3, I7: silence after every byte that the server says") {
+    cut_everywhere(direction::from_server, loss::silence, recovers::transactions);
 }
