@@ -138,7 +138,6 @@ void cut_everywhere(direction which, loss how, recovers what) {
         // What is left: COPY, statements outside of blocks, and a COMMIT that is pipelined with the first write.
         if (what == recovers::no || code == std::string_view("40003")) CHECK(told[code] > 0);
     }
-    MESSAGE("40001: " << told["40001"] << ", 40003: " << told["40003"] << ", 08007: " << told["08007"]);
 }
 
 }  // namespace
