@@ -93,6 +93,7 @@ struct client_tls_settings {
 };
 
 struct listen_settings {
+    bool proxy_protocol = false;
     std::string host = "127.0.0.1";
     std::uint16_t port = 6432;    // 0: the system picks one
     std::string unix_socket_dir;  // empty: no Unix socket

@@ -93,6 +93,10 @@ constexpr std::array all_keys{
                                             "TCP port for clients. 0: the system picks a free one."),
     row<&s::listen, &listen_settings::unix_socket_dir>(
         "listen.unix_socket_dir", text(), "Directory for the Unix socket .s.PGSQL.<port>. Empty: no Unix socket."),
+    row<&s::listen, &listen_settings::proxy_protocol>("listen.proxy_protocol", flag(),
+                                                      "Every TCP client begins with a PROXY protocol header, version "
+                                                      "2, and is who that says: for a load balancer that is "
+                                                      "the only one to reach this port."),
     row<&s::listen, &listen_settings::backlog>("listen.backlog", count(1, 65'535),
                                                "Connections that may wait to be accepted."),
     row<&s::listen, &listen_settings::tls, &client_tls::mode>(

@@ -62,6 +62,25 @@ std::optional<socket_address> socket_address::unix_socket(const std::string& dir
     return socket_address(reinterpret_cast<const sockaddr*>(&address), length);
 }
 
+std::optional<socket_address> socket_address::of_bytes(std::string_view address, std::uint16_t port) {
+    socket_address made;
+    if (address.size() == sizeof(in_addr)) {
+        sockaddr_in in{};
+        in.sin_family = AF_INET;
+        std::memcpy(&in.sin_addr, address.data(), address.size());
+        made = socket_address(reinterpret_cast<const sockaddr*>(&in), sizeof(in));
+    } else if (address.size() == sizeof(in6_addr)) {
+        sockaddr_in6 in{};
+        in.sin6_family = AF_INET6;
+        std::memcpy(&in.sin6_addr, address.data(), address.size());
+        made = socket_address(reinterpret_cast<const sockaddr*>(&in), sizeof(in));
+    } else {
+        return std::nullopt;
+    }
+    made.set_port(port);
+    return made;
+}
+
 socket_address socket_address::peer_of(int fd) {
     socket_address address;
     address.length_ = sizeof address.storage_;

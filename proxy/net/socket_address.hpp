@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace pgsteady::net {
 
@@ -19,6 +20,8 @@ public:
     [[nodiscard]] static std::optional<socket_address> numeric(const std::string& host, std::uint16_t port);
     /// PostgreSQL's socket in a directory: "<directory>/.s.PGSQL.<port>". nullopt if the path is too long.
     [[nodiscard]] static std::optional<socket_address> unix_socket(const std::string& directory, std::uint16_t port);
+    /// 4 bytes are IPv4, 16 are IPv6, in the order of the network. nullopt: another number of them.
+    [[nodiscard]] static std::optional<socket_address> of_bytes(std::string_view address, std::uint16_t port);
     [[nodiscard]] static socket_address peer_of(int fd);
     [[nodiscard]] static socket_address local_of(int fd);
 

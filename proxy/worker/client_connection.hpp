@@ -99,6 +99,8 @@ private:
     void look_up_operator(std::string& out);
     void enter_console(const std::string& out);
     void leave_for_console(console_role role, const std::string& greeting, std::shared_ptr<void> seat);
+    void expect_startup(bool is_local);
+    [[nodiscard]] bool take_proxy_header(std::string_view in, std::size_t& used);
     void begin_handshake(std::string_view already_read);
     void handshake_done(std::unique_ptr<net::stream> stream, net::stream::handshake result);
     void send_cancel();
@@ -159,6 +161,7 @@ private:
     std::string tried_password_;
     std::string source_;  ///< whose tries are being counted; empty: none is
     net::timer_id login_timer_;
+    bool awaits_header_ = false;  // of the PROXY protocol
     net::timer_id end_timer_;
     pool_time active_since_{};  ///< when the request in progress began; the epoch: none
     pool_time last_activity_{};

@@ -1,6 +1,8 @@
 // The sign-in of a client: drives client_login with the socket, the users and the pools.
+#include "protocol/proxy_header.hpp"
 #include "protocol/sqlstate.hpp"
 
+#include "proxy/net/socket_address.hpp"
 #include "proxy/policy/client_errors.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/local_pool.hpp"
@@ -21,15 +23,9 @@ client_connection::~client_connection() {
 bool client_connection::begin(int fd) {
     stream_ = net::stream::adopt(worker_.loop(), fd, this, net::stream::preparation::prepared);
     if (stream_ == nullptr) return false;
-    const config::settings& all = worker_.shared().settings();
-    const bool is_unix = peer_is_unix();
-    client_login::settings how;
-    how.tls_available = worker_.shared().client_tls.get() != nullptr && !is_unix;
-    how.tls_required = all.listen.tls.required() && !is_unix;
-    how.is_loopback_or_unix = stream_->peer_is_local();
-    how.mock_secret = worker_.shared().mock_secret;
-    login_ = std::make_unique<client_login>(std::move(how));
-    const auto limit = all.timeouts.login;
+    awaits_header_ = worker_.shared().settings().listen.proxy_protocol && !peer_is_unix();
+    expect_startup(stream_->peer_is_local());
+    const auto limit = worker_.shared().settings().timeouts.login;
     if (limit.count() > 0)
         login_timer_ = worker_.loop().add_timer(worker_.loop().now() + limit, [this] {
             log::info("client {} from {}: sign-in took too long", serial_, peer_);
@@ -38,8 +34,39 @@ bool client_connection::begin(int fd) {
     return true;
 }
 
+/// `is_local`: nobody can sit between us and the client.
+void client_connection::expect_startup(bool is_local) {
+    const config::settings& all = worker_.shared().settings();
+    const bool is_unix = peer_is_unix();
+    client_login::settings how;
+    how.tls_available = worker_.shared().client_tls.get() != nullptr && !is_unix;
+    how.tls_required = all.listen.tls.required() && !is_unix;
+    how.is_loopback_or_unix = is_local;
+    how.mock_secret = worker_.shared().mock_secret;
+    login_ = std::make_unique<client_login>(std::move(how));
+}
+
+/// listen.proxy_protocol: who connects is who the balancer in front says. False: not here yet, or not to be believed.
+bool client_connection::take_proxy_header(std::string_view in, std::size_t& used) {
+    proxy_header header;
+    std::string problem;
+    const parse_status status = parse_proxy_header(in, used, header, problem);
+    if (status == parse_status::malformed) {
+        log::info("client {} from {}: {}", serial_, peer_, problem);
+        close(end_reason::protocol_violation);
+    }
+    if (status != parse_status::ok) return false;
+    awaits_header_ = false;
+    if (const auto client = net::socket_address::of_bytes(header.address, header.port)) {
+        peer_ = client->to_string();
+        expect_startup(client->is_local() && stream_->peer_is_local());
+    }
+    return true;
+}
+
 std::size_t client_connection::sign_in(std::string_view in) {
     std::size_t used = 0;
+    if (awaits_header_ && !take_proxy_header(in, used)) return used;
     while (!closed_ && login_ != nullptr && !handshaking_ && !checking_) {
         std::string out;
         std::size_t consumed = 0;

@@ -34,3 +34,12 @@ TEST_CASE("loopback in every notation and Unix sockets are local, the rest is no
     CHECK_FALSE(socket_address().is_local());
     CHECK(socket_address().to_string() == "unknown");
 }
+
+TEST_CASE("addresses from bytes, as they travel") {
+    CHECK(socket_address::of_bytes(std::string_view("\x0a\0\0\x07", 4), 12345)->to_string() == "10.0.0.7:12345");
+    const auto loopback = socket_address::of_bytes(std::string(15, '\0') + '\1', 5432);
+    CHECK(loopback->to_string() == "[::1]:5432");
+    CHECK(loopback->is_local());
+    CHECK_FALSE(socket_address::of_bytes("", 1).has_value());
+    CHECK_FALSE(socket_address::of_bytes("abc", 1).has_value());
+}

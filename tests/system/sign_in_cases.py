@@ -149,6 +149,42 @@ def tls_without_asking(bench):
         assert isinstance(_direct_tls(proxy, ["postgresql"])[1], ssl.SSLError), "there is no certificate"
 
 
+def _from_balancer(proxy, header, tls=False):
+    """A client behind a balancer that sends this header in front of it."""
+    client = WireClient(proxy.address)
+    client.send(header)
+    if tls:
+        client.start_tls()
+    return client
+
+
+def proxy_protocol(bench):
+    """A balancer in front says who connects: in the log, for limits by source, and for who counts as local."""
+    signature = b"\r\n\r\n\0\r\nQUIT\n"
+    remote = signature + b"\x21\x11\0\x0c" + bytes([192, 0, 2, 7, 127, 0, 0, 1]) + (4711).to_bytes(2, "big") + (6432).to_bytes(2, "big")
+    itself = signature + b"\x20\0\0\0"
+    with bench.proxy(listen={"proxy_protocol": True, "tls": bench.tls()}) as proxy:
+        for header, tls in ((remote, False), (remote, True), (itself, False)):
+            with _from_balancer(proxy, header, tls) as client:
+                client.login("app", DATABASE, PASSWORD)
+                assert _who(client) == "app"
+        eventually(lambda: "from 192.0.2.7:4711 ended" in proxy.log_text(), "the client's own address is in the log")
+        for bad in (msg.startup({"user": "app"}, msg.PROTOCOL_3), signature + b"\x31\x11\0\x0c" + b"x" * 12):
+            with _from_balancer(proxy, bad) as client:
+                try:
+                    client.read_byte()
+                    raise AssertionError("it was served without a header")
+                except Closed:
+                    pass
+    with bench.proxy(listen={"proxy_protocol": True}, auth={"method": "passthrough"}) as proxy:
+        with _from_balancer(proxy, remote) as client:                    # it came over a network, in clear
+            try:
+                client.login("app", DATABASE, PASSWORD)
+                raise AssertionError("a password in clear from afar")
+            except ServerError as refused:
+                assert refused.sqlstate == "28000" and "TLS" in str(refused), refused
+
+
 def tls_to_servers(bench):
     """D9: verify-full with our CA works; with another CA nobody is let through."""
     ca = str(bench.cluster.certificates.ca)
@@ -328,7 +364,7 @@ def tries_at_once_are_counted(bench):
 
 
 CASES = [scram, failures_look_alike, md5, trust_only_when_configured, passthrough, verifier_pass_through,
-         tls_required, tls_verified_by_the_client, tls_without_asking, tls_to_servers, channel_binding_on_both_sides, server_user_of_the_database, unix_socket,
+         tls_required, tls_verified_by_the_client, tls_without_asking, proxy_protocol, tls_to_servers, channel_binding_on_both_sides, server_user_of_the_database, unix_socket,
          replication_is_refused, unlisted_database_without_automatic_pools,
          client_certificate_names_the_user, sslmode_prefer_goes_on_in_clear, sslmode_allow_goes_on_with_tls,
          tries_per_source_are_counted, tries_at_once_are_counted]
