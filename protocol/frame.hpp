@@ -60,6 +60,12 @@ inline constexpr char ready_for_query = 'Z';
 inline constexpr char row_description = 'T';
 }  // namespace backend_message
 
+/// What a server may say at any time: it is no part of an answer.
+constexpr bool is_asynchronous(char type) {
+    return type == backend_message::notice_response || type == backend_message::parameter_status ||
+           type == backend_message::notification_response;
+}
+
 /// A big-endian 32-bit number at `at`; the caller has checked that four bytes are there.
 [[nodiscard]] inline std::uint32_t load_u32(const char* at) {
     const auto byte = [at](int index) { return static_cast<std::uint32_t>(static_cast<unsigned char>(at[index])); };

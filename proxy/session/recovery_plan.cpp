@@ -321,6 +321,11 @@ private:
         std::vector<statement_class> reads;
         const request_fate fate = judge(request, reads);
         const bool repeats = fate == request_fate::again || fate == request_fate::again_read;
+        if (delivered && repeats && facts_.continuable && facts_.may_retry) {
+            add(fate, std::move(reads));
+            plan_.requests.back().resumes = true;
+            return;
+        }
         if (delivered && repeats)
             return add(fate == request_fate::again_read ? request_fate::result_lost
                        : request.whole                  ? request_fate::statement_unknown
@@ -330,7 +335,7 @@ private:
         add(fate, std::move(reads));
     }
 
-    /// A request outside of any block, nothing of whose answer was delivered.
+    /// A request outside of any block, as if nothing of its answer had been delivered.
     static request_fate judge(const sent_request& request, std::vector<statement_class>& reads) {
         if (request.opaque) return request_fate::statement_unknown;
         if (request.texts.empty()) return request_fate::again;  // only prepares and describes

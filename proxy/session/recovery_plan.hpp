@@ -75,7 +75,8 @@ struct loss_facts {
     std::string obstacle{};     ///< if not: why the open one is not, to follow "it"
     std::string in_flight{};    ///< the same of what has no answer yet, if may_replay
     bool revives = false;       ///< of a failed one: it has savepoints to go back to
-    bool resumable = false;     ///< what was delivered can be recognised when it comes again
+    bool resumable = false;     ///< what was delivered can be recognised when it comes again, in its transaction
+    bool continuable = false;   ///< the same of what was delivered outside of any (recovery.md 2.3)
     bool captured = false;      ///< what became of the open transaction can be found out
     bool committed = false;     ///< the server said that what the first request began, or ended, is committed [E3a]
 };

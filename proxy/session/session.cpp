@@ -121,7 +121,7 @@ void session::detach(session_actions::release how) {
     segment_open_ = false;
     relistening_ = restoring_ = flush_sent_ = client_flushed_ = guarding_ = confined_ = proving_ = copying_out_ =
         conflict_ = false;
-    digesting_ = resuming_ = differs_ = false;
+    digesting_ = following_ = resuming_ = differs_ = false;
     muted_ = replaying_;
     delivered_ = error_in_request_ = false;
     rows_ = copied_ = 0;

@@ -8,7 +8,8 @@
 //
 // Bodies, session*.cpp: life; _request and _extended: client messages; _reply: server messages; _ledger: settings;
 // _loss: a lost server, failed transactions, our own errors; _retry: sending again; _doubt: COMMITs whose answer is lost;
-// _routing: reads without a primary; _listen: LISTEN; _replay: transactions that are given again, answers that are resumed.
+// _routing: reads without a primary; _listen: LISTEN; _replay: transactions that are given again; _resume: answers that are
+// continued.
 #pragma once
 
 #include "protocol/error_response.hpp"
@@ -187,9 +188,10 @@ struct request_report {
     std::uint32_t replays_failed = 0;     ///< and that could not be given to the end
     std::uint32_t replays_refused = 0;    ///< for which there was an obstacle
     std::uint32_t replayed_requests = 0;
-    std::uint32_t resumes = 0;  ///< answers delivered in part, and continued
-    std::uint32_t resumes_different = 0;
-    std::uint32_t lost[4] = {};  ///< requests answered with R04, R06, R07, R08
+    std::uint32_t resumes = 0;            ///< answers delivered in part, and continued
+    std::uint32_t resumes_different = 0;  ///< or would have been, had they been the same
+    std::uint32_t resumes_failed = 0;     ///< or had a server been had for them
+    std::uint32_t lost[4] = {};           ///< requests answered with R04, R06, R07, R08
     operation what = operation::other;
 };
 
@@ -441,7 +443,7 @@ private:
     bool waits_for_role(std::string_view frame);
     bool refuses_writes_itself() const;
 
-    // session_replay.cpp
+    // session_resume.cpp
     /// Of the client's answer: it goes to the client, unless that has had it before.
     void show(std::string_view frame) {
         if (!(digesting_ || muted_) || counts(frame)) tables_.to_client.view(frame);
@@ -449,6 +451,17 @@ private:
     bool counts(std::string_view bytes);
     bool shows_error(std::string_view sqlstate);
     bool goes_on();
+    void note_delivered();
+    void follow(std::string_view shown);
+    void stop_following();
+    [[nodiscard]] bool resumes_next() const;
+    bool begin_resume(redo& front);
+    [[nodiscard]] bool holds_back_behind_resume() const;
+    void notice_short_answer();
+    void note_resumed();
+    void fail_resume();
+    bool refuse_resume();
+    // session_replay.cpp
     void judge_replay(loss_facts& facts) const;
     bool wants_replay() const;
     void note_gone(const std::string& name, const statement_ptr& statement);
@@ -465,8 +478,6 @@ private:
     enum class replay_end : std::uint8_t { different, failed };
     void fail_replay(const error_fields& why, replay_end how = replay_end::failed);
     bool replay_at_stake() const;
-    void begin_resume();
-    void fail_resume();
     // session_chain.cpp
     std::optional<std::string> opening_of_transaction() const;
     void remember_opening();
@@ -561,6 +572,7 @@ private:
     bool ready_held_ = false;        // its ReadyForQuery waits until the client's startup values are back (D16)
     bool flush_sent_ = false;        // and the server has been asked for the replies it holds back
     bool digesting_ = false;         // the answer at hand is hashed
+    bool following_ = false;         // since a part of it was delivered, outside of any transaction (2.3)
     bool muted_ = false;             // and does not go to the client: it has had it before
     bool replaying_ = false;         // its transaction is being given again
     bool resuming_ = false;          // a part of the answer at hand has been delivered before
@@ -672,6 +684,9 @@ private:
         std::optional<std::string> opening;  // of a transaction like the one that was lost last, if that is known
         std::string chain;                   // the frame that opens the transaction, while chained_
         digest_value resumed;                // what had been delivered of the answer that is resumed
+        std::uint64_t resumed_rows = 0;
+        bool resumed_from_standby = false;
+        error_fields unresumed;  // the first redo's, if it cannot be resumed after all
         std::optional<error_fields>
             told_why;                         // why the transaction is lost, if that is known better than by its server
         std::vector<std::string> names_made;  // by the open transaction

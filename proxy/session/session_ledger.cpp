@@ -27,7 +27,7 @@ bool session::restore() {
     for (const setting_difference& each : changes) link_->own_settings_lost |= !each.value && is_own_setting(each.name);
     const bool takes_rights = desired_->find("role") != nullptr || desired_->find("session_authorization") != nullptr;
     const bool for_proof = asks_about_commit();
-    const bool special = guarding_ || confined_ || for_proof || takes_rights;
+    const bool special = guarding_ || confined_ || for_proof || takes_rights || resumes_next();
     if (phase_ == phase::ready && !special && pool_.known.contains(desired_.get())) return true;
     restoring_ = true;
     return false;

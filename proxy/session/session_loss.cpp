@@ -54,6 +54,7 @@ void session::refuse_waiting(const error_fields& why) {
         if (extra_->redos.front().fate == request_fate::commit_resolve) return give_up_resolving();
         return refute(error_fields(extra_->redos.front().why));
     }
+    if (why.sqlstate != sqlstate::query_canceled && refuse_resume()) return;
     refused_ = true;
     more().refusal = why;
     extra_->refusal.severity = "ERROR";  // a FATAL of a server that lets nobody in ends no client's session
@@ -152,8 +153,11 @@ bool session::recover_requests(bool settled, std::string_view words, std::string
     std::vector<sent_request> sent;
     if (!unanswered(sent)) return false;
     bool chains = false;
+    if (resuming_) rows_ = extra_->resumed_rows;
+    if (sent.empty() && resuming_ && redoing_) extra_->redos.front().decided = false;  // nothing of it was sent
     if (error_in_request_ && !sent.empty()) finish_told_request(sent);
-    else if (settled && !sent.empty() && is_done(sent.front(), sent.size() > 1)) chains = finish_done_request(sent);
+    else if (settled && !resuming_ && !sent.empty() && is_done(sent.front(), sent.size() > 1))
+        chains = finish_done_request(sent);
     else restore_names();
     const char status = lost_transaction_ ? 'E' : link_->transaction_status;
     const recovery_plan plan = make_plan(sent, status);
@@ -162,7 +166,7 @@ bool session::recover_requests(bool settled, std::string_view words, std::string
     if (plan.replays) begin_replay();
     const bool resumes = std::any_of(plan.requests.begin(), plan.requests.end(),
                                      [](const planned_request& each) { return each.resumes; });
-    if (resumes) more().resumed = resuming_ ? extra_->resumed : link_->journal.answer().value();
+    if (resumes) note_resumed();
     lost_transaction_ = plan.block_lost;
     lost_unannounced_ = plan.block_lost && sent.empty() && !skip_to_sync_ && status == 'T';
     if (lost_unannounced_) {
@@ -184,7 +188,8 @@ recovery_plan session::make_plan(const std::vector<sent_request>& sent, char sta
     facts.delivered = delivered_;
     facts.may_retry = attempts_ < limits().max_retries;
     facts.committed = link_->committed_locally;
-    facts.resumable = digesting_ && (status != 'I' || link_->journal.answer().bytes() > 0);
+    facts.resumable = digesting_ && !following_ && (status != 'I' || link_->journal.answer().bytes() > 0);
+    facts.continuable = following_ && !differs_ && wants_replay();
     judge_replay(facts);
     facts.captured = can_resolve();
     if (status == 'T' && !sent.empty()) facts.commit = judge_commit(sent.front());

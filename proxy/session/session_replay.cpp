@@ -1,8 +1,8 @@
 // Transactions that die with their server are given to another one: its answered requests, one at a time, each answer
-// compared with what the client was told and not shown again; then what was under way (recovery.md 2.1 E and F, 2.5). An
-// answer of which a part was delivered is continued behind that part (2.3). Nothing is sent before the lost server is known
-// to do nothing any more (D24), never a part of a transaction by itself (T10), never its ROLLBACK (T21), and a COMMIT only
-// by who knows that it has not happened. Whatever cannot be shown to be the same is 40001. See session.hpp.
+// compared with what the client was told and not shown again; then what was under way (recovery.md 2.1 E and F, 2.5; an
+// answer of which a part was delivered: session_resume.cpp). Nothing is sent before the lost server is known to do nothing
+// any more (D24), never a part of a transaction by itself (T10), never its ROLLBACK (T21), and a COMMIT only by who knows
+// that it has not happened. Whatever cannot be shown to be the same is 40001. See session.hpp.
 #include "protocol/frame.hpp"
 
 #include "proxy/policy/client_errors.hpp"
@@ -13,49 +13,6 @@
 #include <algorithm>
 
 namespace pgsteady {
-
-// ------------------------------------------------------------------------------------------ answers
-
-/// Adds to the answer's digest. True: the client has not had these bytes yet.
-bool session::counts(std::string_view bytes) {
-    if (!digesting_) return !muted_;
-    response_digest& answer = link_->journal.answer();
-    answer.add(bytes);
-    return goes_on();
-}
-
-bool session::shows_error(std::string_view sqlstate) {
-    if (!digesting_) return !muted_;
-    link_->journal.answer().add_error(sqlstate);
-    return goes_on();
-}
-
-/// What was delivered before has to come again exactly, and to end where a frame ends.
-bool session::goes_on() {
-    if (!resuming_ || differs_) return !muted_;
-    response_digest& answer = link_->journal.answer();
-    if (answer.bytes() < extra_->resumed.bytes) return false;
-    differs_ = answer.value() != extra_->resumed;
-    if (differs_) return false;
-    resuming_ = muted_ = false;
-    ++seldom().resumes;
-    return false;
-}
-
-void session::begin_resume() {
-    delivered_ = true;
-    resuming_ = muted_ = extra_->resumed.bytes != 0;  // else it had only what comes by the way (T12)
-    link_->journal.answer().begin();
-}
-
-/// The answer is another than the one of which the client has the beginning.
-void session::fail_resume() {
-    ++seldom().resumes_different;
-    const std::string incident = incident_of("an answer that was to be continued is another now");
-    more().told_why = client_errors::replay_differed(link_->journal.answers().size() + 1, incident);
-    link_->frame_left = 0;
-    on_server_lost({}, incident);
-}
 
 // ------------------------------------------------------------------------------------------ names
 

@@ -102,6 +102,7 @@ std::size_t session::on_server_bytes(std::string_view in) {
         at += here;
     }
     if (digesting_) link_->journal.answer().settle();  // before the bytes go away
+    if (resuming_) notice_short_answer();
     if (out.size() > complete_at_) hold_result(complete_at_);
     if (link_ != nullptr) release_if_at_rest();
     return at;
@@ -217,7 +218,7 @@ bool session::request_resets() const {
 /// A notification that the client sent itself carries the process number that the client knows (D18).
 void session::on_notification(std::string_view frame) {
     if (frame.size() < frame_header_size + 4) return server_violation();
-    if (muted_) return;
+    if (muted_ && !resuming_) return;
     const auto sender = static_cast<std::int32_t>(load_u32(frame.data() + frame_header_size));
     if (sender != link_->backend_pid) return tables_.to_client.view(frame);
     std::string out(frame.substr(0, frame_header_size));
@@ -238,7 +239,10 @@ void session::on_command_complete(std::string_view body) {
         note_write(tag);
     if (report_.what == request_report::operation::insert || report_.what == request_report::operation::copy)
         sequence_used_ = true;
-    if (report_.what == request_report::operation::begin && pool_.replays) digesting_ = true;
+    if (report_.what == request_report::operation::begin && pool_.replays) {
+        stop_following();
+        digesting_ = true;
+    }
     committed_within_ |= report_.what == request_report::operation::commit;
     const bool rollback = report_.what == request_report::operation::rollback;
     began_within_ = report_.what == request_report::operation::begin ||
@@ -284,7 +288,11 @@ void session::on_error_reply(std::string_view frame, bool forward) {
         ++report_.errors;  // what has failed the transaction was hidden from the client, but for this
         return emit_error(std::exchange(extra_->capture_error, {}));
     }
-    if ((digesting_ || muted_) && !shows_error(fields.sqlstate)) return;
+    if ((digesting_ || muted_) && !shows_error(fields.sqlstate)) {
+        if (differs_ && guarding_ && fields.sqlstate == sqlstate::read_only_sql_transaction)
+            more().told_why = more().guard_error;
+        return;
+    }
     if (fields.sqlstate == sqlstate::disk_full || fields.sqlstate == sqlstate::io_error)
         actions_.storage_failing |= judge(signal_of(fields, link_->doing())).strikes_writes;
     if (guarding_ && fields.sqlstate == sqlstate::read_only_sql_transaction) return emit_error(more().guard_error);
@@ -415,6 +423,7 @@ void session::finish_request(char status) {
     const bool chains = status == 'T' && last_tag_ != 0 && !replaying_ && ends_in_chain();
     if (chains) opening = opening_of_transaction();
     delivered_ = false;
+    stop_following();
     if (error_in_request_ && status != 'I') link_->journal.note_error();
     if (error_in_request_ && link_->last_words.starts_with(cut_in_copy)) link_->last_words.clear();  // it was a RAISE
     error_in_request_ = false;
@@ -512,7 +521,11 @@ void session::settle(const reply_note& note, outcome how) {
             // Made while the client speaks, it waits for the server's part of the answer.
             if (taking_ && pool_.recovers && pool_.retry.result_hold > 0 && !client_flushed_ && !delivered_)
                 more().withheld += out;
-            else tables_.to_client.copy(out);
+            else {
+                if (taking_) complete_at_ = tables_.to_client.size();
+                tables_.to_client.copy(out);
+                if (taking_ && !delivered_) note_delivered();
+            }
             return;
         }
         case about::client_parse:

@@ -87,6 +87,7 @@ std::size_t session::on_client_bytes(std::string_view in) {
     }
     taking_ = false;
     offered_ = {};
+    if (resuming_) notice_short_answer();
     if (relisten_) want_listening();
     return used;
 }
@@ -98,6 +99,7 @@ session::taken session::take_frame(const client_frame& frame) {
         phase_ = phase::ended;
         return taken::yes;
     }
+    if (resuming_ && holds_back_behind_resume()) return taken::wait;
     if (redoing_ || guarding_ || replaying_) {
         bool decided = false;
         const taken done = take_again(frame, decided);
@@ -146,6 +148,7 @@ session::taken session::take_detached(const client_frame& frame) {
     need_ = judge_need(frame, known);
     if (!known) return taken::wait;
     const bool refuses = pool_.service == service_mode::read_only && need_ == server_need::primary && pool_.recovers;
+    if (refuses && refuse_resume()) return refuse(frame, error_fields(extra_->redos.front().why));
     if (refuses)
         return refuse(frame, client_errors::read_only(refused_word(frame), incident_of("refused in read-only mode")));
     wait_for_server();

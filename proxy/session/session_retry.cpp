@@ -20,11 +20,6 @@ constexpr token_hits may_commit_in_between = transaction_mask | token_hit::call 
 
 constexpr std::string_view guard_setting = "default_transaction_read_only";
 
-bool passes_hold(char type) {
-    return type == backend_message::notice_response || type == backend_message::parameter_status ||
-           type == backend_message::notification_response;
-}
-
 }  // namespace
 
 /// Names mean again what they meant when the request at hand began.
@@ -93,6 +88,9 @@ void session::schedule(const recovery_plan& plan, std::string_view words, std::s
             next.reads = each.reads;
             next.why = client_errors::commit_unknown(words, incident);
             ++seldom().commits_pending;
+        } else if (each.fate == request_fate::result_lost && e.told_why) {
+            ++seldom().lost[3];
+            next.why = *std::exchange(e.told_why, std::nullopt);
         } else if (each.fate == request_fate::transaction_lost) {
             next.why = lost_transaction_error(plan.obstacle, incident);
         } else if (each.fate == request_fate::commit_resolve) {
@@ -107,6 +105,11 @@ void session::schedule(const recovery_plan& plan, std::string_view words, std::s
             each.fate == request_fate::again_in_block)
             ++seldom().retries;
         if (each.fate == request_fate::again_read) ++seldom().reads_again;
+        if (each.resumes && !plan.needs_fence) {
+            e.unresumed = each.fate == request_fate::again_read ? client_errors::result_lost(rows_, words, incident)
+                          : each.whole                          ? client_errors::statement_unknown(words, incident)
+                                       : client_errors::transaction_lost("its server is gone", incident);
+        }
         planned.push_back(std::move(next));
         bytes += each.frames;
     }
@@ -184,13 +187,14 @@ session::taken session::take_again(const client_frame& frame, bool& decided) {
     }
     if (front->fate == request_fate::again_in_block) {
         if (replaying_ || (front->resumes && owes) || (guarding_ && !end_guard())) return taken::wait;
-        if (front->resumes && link_ != nullptr) begin_resume();
-        front->decided = link_ != nullptr || !front->resumes;
+        if (front->resumes && !begin_resume(*front)) return decided = link_ != nullptr, taken::wait;
+        front->decided = true;
         decided = false;
         return taken::yes;
     }
     if (front->fate == request_fate::again) {
-        if (guarding_ && !end_guard()) return taken::wait;
+        if ((front->resumes && owes) || (guarding_ && !end_guard())) return taken::wait;
+        if (front->resumes && !begin_resume(*front)) return decided = link_ != nullptr, taken::wait;
         front->decided = true;
         decided = false;
         return taken::yes;
@@ -295,6 +299,7 @@ bool session::prove() {
         return false;
     }
     e.guard_error = front.why;
+    if (front.resumes) return begin_resume(front);
     return front.decided = true;
 }
 
@@ -396,7 +401,7 @@ void session::hold_result(std::size_t complete) {
                           !link_->tracker.copying_in() && !copying_out_ &&
                           out.size() - complete <= pool_.retry.result_hold;
     if (!may_hold) {
-        if (link_ != nullptr) delivered_ = true;
+        if (link_ != nullptr && !delivered_) note_delivered();
         return;
     }
     std::string tail;
@@ -406,7 +411,7 @@ void session::hold_result(std::size_t complete) {
     for (std::string_view rest = tail; !rest.empty();) {
         const frame_header header = read_frame_header(rest);
         const std::string_view frame = rest.substr(0, header.total);
-        if (kept.empty() && passes_hold(header.type)) out.copy(frame);  // behind others it keeps its place
+        if (kept.empty() && is_asynchronous(header.type)) out.copy(frame);  // behind others it keeps its place
         else kept += frame;
         rest.remove_prefix(frame.size());
     }
@@ -427,10 +432,11 @@ void session::discard_result() {
 
 void session::release_result() {
     if (!keeps_result_back()) return;
+    complete_at_ = tables_.to_client.size();
     tables_.to_client.copy(extra_->withheld);
     extra_->withheld.clear();
     extra_->withheld.shrink_to_fit();
-    delivered_ = true;
+    if (link_ != nullptr && !delivered_) note_delivered();
 }
 
 }  // namespace pgsteady

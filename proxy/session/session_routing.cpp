@@ -26,6 +26,8 @@ server_need session::judge_need(const client_frame& frame, bool& known) const {
     if (pool_.only_standbys) return server_need::read_only;
     if (pins_ != 0 || replaying_) return server_need::primary;  // no standby listens
     if (asks_about_commit() && extra_->redos.front().fate == request_fate::commit_resolve) return server_need::primary;
+    // What a primary began is not continued on a standby, which may show an older state (T14).
+    if (resumes_next()) return extra_->resumed_from_standby ? server_need::read_only : server_need::primary;
     if (redoing_ && !needs_primary_ &&
         (extra_->redos.front().fate == request_fate::again_read ||
          extra_->redos.front().fate == request_fate::commit_read))

@@ -172,6 +172,9 @@ bool session_driver::deliver() {
     if (server == nullptr || server->said.empty() || world_.lose_now || conversation.awaits_role()) return false;
     std::size_t piece = std::min(server->said.size(), server_piece);
     if (first_server_piece > 0) piece = std::min(server->said.size(), std::exchange(first_server_piece, 0));
+    piece = std::min(piece, lets_through);
+    if (piece == 0) return false;
+    if (lets_through != loss_plan::never) lets_through -= piece;
     const std::string_view through = world_.pass_output(std::string_view(server->said).substr(0, piece));
     server->arrived += through;
     server->said.erase(0, piece);

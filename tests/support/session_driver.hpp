@@ -109,6 +109,8 @@ public:
     std::size_t server_piece = loss_plan::never;
     std::size_t first_client_piece = 0;
     std::size_t first_server_piece = 0;
+    /// So many bytes of what servers say arrive; then they seem to be silent.
+    std::size_t lets_through = loss_plan::never;
     /// No server is to be had: requests wait.
     bool starved = false;
     /// It has asked for another try to listen, after a pause.
