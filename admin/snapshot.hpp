@@ -322,7 +322,7 @@ struct snapshot {
     std::vector<outcome_total> retries;
     std::vector<outcome_total> replays;
     std::uint64_t replayed_requests = 0;  ///< in all of them
-    std::vector<outcome_total> resumes;   ///< answers that had been delivered in part: continued, different
+    std::vector<outcome_total> resumes;   ///< answers that had been delivered in part: continued, different, failed
     histogram replay_seconds;             ///< from the loss of a server to the end of a replay that succeeded
     std::vector<outcome_total> in_doubt;
     std::vector<retry_total> in_doubt_paths;  ///< COMMITs that were looked up: `cause` is what the finding rests on

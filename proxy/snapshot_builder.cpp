@@ -86,12 +86,14 @@ void add_replays(admin::snapshot& all, const std::vector<std::unique_ptr<worker>
         for (const auto& each : workers) sum.count += each->counters().replays.at(i).get();
         all.replays.push_back(std::move(sum));
     }
-    all.resumes = {{"continued", 0}, {"different", 0}};
+    for (std::size_t i = 0; i < resume_outcome_names.size(); ++i) {
+        admin::outcome_total sum{resume_outcome_names[i], 0};
+        for (const auto& each : workers) sum.count += each->counters().resumes.at(i).get();
+        all.resumes.push_back(std::move(sum));
+    }
     for (const auto& each : workers) {
         const worker_counters& counted = each->counters();
         all.replayed_requests += counted.replayed_requests.get();
-        all.resumes[0].count += counted.resumed.get();
-        all.resumes[1].count += counted.resumed_differently.get();
         add(all.replay_seconds, counted.replay_seconds);
     }
 }

@@ -8,8 +8,7 @@
 //
 // Bodies, session*.cpp: life; _request and _extended: client messages; _reply: server messages; _ledger: settings;
 // _loss: a lost server, failed transactions, our own errors; _retry: sending again; _doubt: COMMITs whose answer is lost;
-// _routing: reads without a primary; _listen: LISTEN; _replay: transactions that are given again; _resume: answers that are
-// continued.
+// _routing: reads without a primary; _listen: LISTEN; _replay: transactions given again; _resume: answers continued.
 #pragma once
 
 #include "protocol/error_response.hpp"
@@ -217,6 +216,8 @@ public:
     [[nodiscard]] bool replaying() const { return replaying_; }
     /// While it does: the incident in which the transaction was interrupted.
     [[nodiscard]] std::string_view replay_incident() const;
+    /// What the client had, at the latest loss, of the answer that was to be continued.
+    [[nodiscard]] std::uint64_t resumed_rows() const { return extra_ != nullptr ? extra_->resumed_rows : 0; }
     /// The COMMIT that comes next when requests are taken again is known not to have been carried out, and to stay so: its
     /// transaction is given again, and then it. False: that cannot be done, and nothing has changed. Not from within
     /// on_client_bytes(); then take_actions().

@@ -91,6 +91,9 @@ void session::schedule(const recovery_plan& plan, std::string_view words, std::s
         } else if (each.fate == request_fate::result_lost && e.told_why) {
             ++seldom().lost[3];
             next.why = *std::exchange(e.told_why, std::nullopt);
+        } else if (each.fate == request_fate::result_lost) {
+            seldom().resumes_failed += pool_.replays && !differs_ ? 1U : 0U;
+            next.why = fate_error(each.fate, words, incident);
         } else if (each.fate == request_fate::transaction_lost) {
             next.why = lost_transaction_error(plan.obstacle, incident);
         } else if (each.fate == request_fate::commit_resolve) {

@@ -348,6 +348,7 @@ void client_connection::server_lost(std::string_view words) {
     what.may_commit = server_->link.transaction_status == 'I';
     lost_backend whom = server_->identity();
     const bool on_primary = server_->serves() == server_need::primary;
+    replay_incident_ = incident;
     session_->on_server_lost(words, incident);
     flush();
     watch_result();

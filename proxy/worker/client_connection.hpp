@@ -131,6 +131,7 @@ private:
     void go_on_with_replay();
     void give_up_replay(std::string_view why);
     void count_replays(const request_report& done);
+    void count_resumes(const request_report& done);
     void end_pause();
     [[nodiscard]] pool_duration patience_of_retry() const;
     void forget_failure();

@@ -91,6 +91,17 @@ void client_connection::give_up_replay(std::string_view why) {
     offer_pending();
 }
 
+void client_connection::count_resumes(const request_report& done) {
+    worker_counters& counters = worker_.counters();
+    const std::array<std::uint32_t, resume_outcome_names.size()> ended{done.resumes, done.resumes_different,
+                                                                       done.resumes_failed};
+    for (std::size_t i = 0; i < ended.size(); ++i)
+        if (ended.at(i) != 0) counters.resumes.at(i).add(ended.at(i));
+    if (done.resumes == 0 || replay_since_ != pool_time{}) return;
+    log::info("incident {}: client {} ({}@{}): its answer goes on behind {} rows, after {} ms", replay_incident_,
+              serial_, user_, database_, session_->resumed_rows(), (worker_.loop().now() - failed_since_) / 1ms);
+}
+
 void client_connection::count_replays(const request_report& done) {
     worker_counters& counters = worker_.counters();
     const std::array<std::uint32_t, replay_outcome_names.size()> ended{done.replays, done.replays_different,
@@ -98,8 +109,7 @@ void client_connection::count_replays(const request_report& done) {
     for (std::size_t i = 0; i < ended.size(); ++i)
         if (ended.at(i) != 0) counters.replays.at(i).add(ended.at(i));
     if (done.replayed_requests != 0) counters.replayed_requests.add(done.replayed_requests);
-    if (done.resumes != 0) counters.resumed.add(done.resumes);
-    if (done.resumes_different != 0) counters.resumed_differently.add(done.resumes_different);
+    count_resumes(done);
     if (done.replays == 0 || replay_since_ == pool_time{}) return;
     const pool_time now = worker_.loop().now();
     const pool_duration took = now - replay_since_;

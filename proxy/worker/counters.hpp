@@ -98,6 +98,7 @@ enum class replay_outcome : std::uint8_t {
     failed,     ///< no server, no fence, no time: 40001
     refused,    ///< for an obstacle in it: 40001
 };
+inline constexpr std::array<const char*, 3> resume_outcome_names{"continued", "different", "failed"};
 inline constexpr std::array<const char*, 4> replay_outcome_names{"replayed", "different", "failed", "refused"};
 
 /// How the wait of a request ended that could not be served, since there was no primary or an operator held or paused.
@@ -148,8 +149,9 @@ struct worker_counters {
     counter proofs_known;  ///< reads that were proven without one
     std::array<counter, replay_outcome_names.size()> replays;
     counter replayed_requests;    ///< answered before, given again
-    counter resumed;              ///< answers that were continued where they had been cut
-    counter resumed_differently;  ///< or would have been, had they been the same
+    /// Answers that were delivered in part when their server died: continued where they had been cut; or asked for again, and
+    /// others; or not even that.
+    std::array<counter, resume_outcome_names.size()> resumes;
     counter withheld;             ///< requests not sent again, since servers crash under them (R10)
     counter channels_dropped;     ///< times that a client listened on more than limits.max_channels
     counter captures;             ///< transactions whose number was captured (recovery.md 2.6)
