@@ -19,7 +19,8 @@ using namespace std::chrono_literals;
 
 namespace {
 constexpr auto successor_pause = 20ms;
-}
+constexpr auto unreachable_pause = 500ms;
+}  // namespace
 
 void client_connection::begin_replay(const session_actions& asked) {
     if (asked.needs_fence) awaiting_fence_ = true, ++fence_number_;
@@ -42,10 +43,20 @@ void client_connection::await_fence(lost_backend whom, fence_need how, std::stri
     lost_host_ = whom.host;
     if (how == fence_need::none) return go_on_with_replay();  // it said that it ends
     if (!worker_.shared().settings().fence.enabled) return give_up_replay("fence.enabled is off");
-    pool_->fence(std::move(whom), how, std::move(incident),
-                 [self = weak_from_this(), number = fence_number_](fence_outcome outcome) {
-                     if (const auto alive = self.lock()) alive->fence_ended(number, outcome);
-                 });
+    pool_->fence(
+        whom, how, std::move(incident),
+        [self = weak_from_this(), number = fence_number_, whom, how](fence_outcome outcome) {
+            const auto alive = self.lock();
+            if (alive == nullptr) return;
+            if (outcome != fence_outcome::unreachable) return alive->fence_ended(number, outcome);
+            // It may come back later than a fence waits for, or have a successor: replay.timeout ends that wait.
+            alive->worker_.loop().add_timer(alive->worker_.loop().now() + unreachable_pause, [self, number, whom, how] {
+                const auto waits = self.lock();
+                if (waits == nullptr || waits->closed_ || !waits->awaiting_fence_ || number != waits->fence_number_)
+                    return;
+                waits->await_fence(whom, how, waits->replay_incident_);
+            });
+        });
     look_for_successor();
 }
 
@@ -66,10 +77,8 @@ void client_connection::look_for_successor() {
 void client_connection::fence_ended(std::uint64_t number, fence_outcome outcome) {
     if (closed_ || !awaiting_fence_ || number != fence_number_) return;
     const auto self = shared_from_this();
-    // An unreachable host may yet have a successor: replay.timeout ends that wait.
     if (is_fenced(outcome)) go_on_with_replay();
-    else if (outcome != fence_outcome::unreachable)
-        give_up_replay(fmt::format("the end of what it was doing is not known: {}", to_string(outcome)));
+    else give_up_replay(fmt::format("the end of what it was doing is not known: {}", to_string(outcome)));
     worker_.settle();
 }
 

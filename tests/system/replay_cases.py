@@ -175,5 +175,21 @@ def transfers_survive_outages(bench):
         bench.sql("drop table bank")
 
 
-CASES = [a_silent_client_notices_nothing, a_statement_in_flight_is_answered, a_large_result_is_continued, other_answers_are_told,
+def an_outage_longer_than_a_fence_waits(bench):
+    """D24: the host comes back after fence.timeout, and then what it was doing is known to have ended."""
+    with bench.proxy(pool=ONE_SERVER, fence={"timeout": "500ms"}) as proxy, proxy.connect(DATABASE) as client:
+        _begin(client)
+        (pid,) = bench.server_pids()
+        os.kill(int(pid), signal.SIGSTOP)           # so that it does not take its leave
+        os.kill(bench.cluster.pid, signal.SIGKILL)
+        os.kill(int(pid), signal.SIGKILL)
+        bench.cluster.stop()
+        eventually(lambda: "fence unreachable" in proxy.log_text(), "the fence has given up", 20)
+        bench.cluster.start()
+        assert client.query("update t set id = 2").tags == ["UPDATE 1"]
+        assert client.query("commit").tags == ["COMMIT"]
+        assert bench.sql("select id from t") == [["2"]]
+
+
+CASES = [an_outage_longer_than_a_fence_waits, a_silent_client_notices_nothing, a_statement_in_flight_is_answered, a_large_result_is_continued, other_answers_are_told,
          an_obstacle_is_named, transfers_survive_outages]
