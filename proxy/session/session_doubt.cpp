@@ -281,6 +281,7 @@ void session::on_resolved(outcome how) {
     } else if (e.asked_sqlstate == sqlstate::invalid_parameter_value) {
         facts.state = xact_state::in_future;
     }
+    e.asked_sqlstate.clear();  // nothing that comes later is to be taken for the answer
     e.in_doubt_row.clear();
     if (pool_.observe) pool_.observe(facts, e.doubt.captured);
     else facts.inherited.observed = true;

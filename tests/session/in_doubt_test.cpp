@@ -172,6 +172,22 @@ TEST_CASE("2.6: the server that was asked is nobody's afterwards") {
     }
 }
 
+TEST_CASE("2.6: what a question was refused with says nothing about the captures behind it") {
+    doubt at;
+    (void)at(begin + writing);
+    (void)at(reading);
+    at.world.plan.late = true;
+    at.lose_after_input(1);
+    at.world.database.transactions.clear();
+    CHECK(sqlstate_of(at(commit)) == "08007");
+    at.world.calm();
+    (void)at(begin + writing);
+    at.world.database.capture_refusal = "57P01";
+    at.world.database.capture_severity = "FATAL";
+    (void)at(reading);
+    CHECK(at.failures.empty());
+}
+
 TEST_CASE("2.6: a server that ends while it is asked for a number says nothing against captures") {
     doubt at;
     (void)at(begin + writing);
