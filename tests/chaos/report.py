@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """What an application sees of each fault through pgsteady, directly, and through PgBouncer: a table for readers.
 
-    scripts/chaos --report [--rounds N] [--only FAULT,...] [--paths PATH,...] [--held N] [--out FILE]
+    scripts/chaos --report [--rounds N] [--only FAULT,...] [--paths PATH,...] [--held N] [--without-transactions] [--out FILE]
 
 32 psycopg2 clients without retry code: 16 read outside of transactions, 16 write in them; who is disconnected
-connects again. Another one signs in all the time. The server's own downtime is measured past everything.
+connects again. Another one signs in all the time. The server's own downtime is measured past everything. A second table
+(report_transactions.py) is about a mix that includes transactions, and about every error that it sees.
 """
 
 import argparse
@@ -155,6 +156,10 @@ class Row:
         self.verdict = Verdict()
         self.problems = []
 
+    def take(self, rig, history, found):
+        """A round is over; `found` is what the database has."""
+        self.histories.append(history)
+
     def count_errors(self, kinds):
         total = Counter()
         for history in self.histories:
@@ -204,8 +209,14 @@ class Row:
         return "met" if not missed and not self.problems else "missed: " + ", ".join(missed + self.problems)
 
 
-def play(rig, row, kind, seed):
-    """One round of one fault through one path."""
+def readers_and_writers(target, history, seed):
+    return [Reader(f"reader-{n}", target, history, seed) for n in range(READERS)] \
+        + [Writer(f"writer-{n}", target, history, seed) for n in range(WRITERS)] \
+        + [SignIn("signs-in", target, history, seed)]
+
+
+def play(rig, row, kind, seed, cast=readers_and_writers, kinds=frozenset(READS | WRITES)):
+    """One round of one fault through one path. `cast` makes the clients; a pause is one of operations of these `kinds`."""
     case = row.case
     rig.ready()
     if case.gated:
@@ -213,9 +224,7 @@ def play(rig, row, kind, seed):
     path = kind(rig, case.gated)
     history = History()
     target = path.start()
-    crowd = rig.crowd = Crowd([Reader(f"reader-{n}", target, history, seed) for n in range(READERS)]
-                              + [Writer(f"writer-{n}", target, history, seed) for n in range(WRITERS)]
-                              + [SignIn("signs-in", target, history, seed)], history)
+    crowd = rig.crowd = Crowd(cast(target, history, seed), history)
     prober = Prober(rig)
     try:
         history.began = time.monotonic()
@@ -238,11 +247,12 @@ def play(rig, row, kind, seed):
         if path.obituary():
             row.problems.append("the proxy died")
             print(path.obituary(), flush=True)
-        gaps = history.longest_gaps(harm_began, until, READS | WRITES)
+        gaps = history.longest_gaps(harm_began, until, kinds)
         row.gaps += gaps.values()
         rig.settle(60)
-        judge_effects(history, effects(rig), row.verdict)
-        row.histories.append(history)
+        found = effects(rig)
+        judge_effects(history, found, row.verdict)
+        row.take(rig, history, found)
     finally:
         prober.done.set()
         crowd.stop()
@@ -320,19 +330,22 @@ clients were served again.
 
 
 def facts():
+    busy = f"load average {os.getloadavg()[2]:.1f} in the 15 minutes before the end, our own included"
     commit = subprocess.run(["git", "-C", str(REPOSITORY), "rev-parse", "--short", "HEAD"], capture_output=True,
                             text=True).stdout.strip()
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    return f"commit {commit}, {os.cpu_count()} cores ({cpu}), Linux, PostgreSQL 15, PgBouncer 1.18"
+    return f"commit {commit}, {os.cpu_count()} cores ({cpu}), Linux, PostgreSQL 15, PgBouncer 1.18; {busy}"
 
 
 def main():
+    import report_transactions as transactions                         # it uses what is above
     parser = argparse.ArgumentParser(prog="scripts/chaos --report")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="")
     parser.add_argument("--paths", default="pgsteady,direct,PgBouncer")
     parser.add_argument("--held", type=int, default=5000)
+    parser.add_argument("--without-transactions", action="store_true", help="leave out the second table")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
     kinds = [kind for kind in (paths.Pgsteady, paths.Direct, paths.PgBouncer) if kind.name in options.paths.split(",")]
@@ -349,6 +362,9 @@ def main():
                 print(table([row]).splitlines()[-1], flush=True)
                 for problem in row.problems + row.verdict.problems[:3] + row.refusals()[:2]:
                     print(f"    {problem}", flush=True)
+        if not options.without_transactions:
+            more.append(transactions.section(rig, [case for case in chosen if case.name in transactions.FAULTS], kinds, options))
+            print(more[-1], flush=True)
         if not options.only:
             more.append(long_outage(rig, options.seed))
             print(more[-1], flush=True)
