@@ -96,6 +96,7 @@ template <class number>
     json::object result = outcomes_document(now.replays);
     result["replayed_requests"] = now.replayed_requests;
     for (const outcome_total& each : now.resumes) result["resume_" + each.outcome] = each.count;
+    for (const outcome_total& each : now.replay_barriers) result["barrier_" + each.outcome] = each.count;
     return result;
 }
 

@@ -312,6 +312,9 @@ void add_recovery(exposition& to, const snapshot& now) {
                  now.retries);
     add_outcomes(to, "pgsteady_replays_total", "Transactions replayed, by how that ended.", now.replays);
     to.count("pgsteady_replayed_requests_total", "Requests that replays have sent again.", now.replayed_requests);
+    add_outcomes(to, "pgsteady_replay_barriers_total",
+                 "Times that new work waited for replays, or these for each other, by whether all came in time.",
+                 now.replay_barriers);
     add_outcomes(to, "pgsteady_resumes_total", "Answers delivered in part that came again, by how that ended.",
                  now.resumes);
     to.begin(kind::Histogram, "pgsteady_replay_seconds", "From the loss of a server to the end of a replay.");

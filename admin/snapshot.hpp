@@ -321,9 +321,10 @@ struct snapshot {
     std::vector<breaker_status> breaker_scopes;  ///< empty until there are several
     std::vector<outcome_total> retries;
     std::vector<outcome_total> replays;
-    std::uint64_t replayed_requests = 0;  ///< in all of them
-    std::vector<outcome_total> resumes;   ///< answers that had been delivered in part: continued, different, failed
-    histogram replay_seconds;             ///< from the loss of a server to the end of a replay that succeeded
+    std::uint64_t replayed_requests = 0;         ///< in all of them
+    std::vector<outcome_total> replay_barriers;  ///< after outages: completed, expired
+    std::vector<outcome_total> resumes;  ///< answers that had been delivered in part: continued, different, failed
+    histogram replay_seconds;            ///< from the loss of a server to the end of a replay that succeeded
     std::vector<outcome_total> in_doubt;
     std::vector<retry_total> in_doubt_paths;  ///< COMMITs that were looked up: `cause` is what the finding rests on
     std::uint64_t channels_dropped = 0;       ///< times that a client listened on more than limits.max_channels

@@ -280,6 +280,7 @@ struct replay_settings {
     milliseconds indoubt_timeout{15'000};
     std::uint32_t attempts = 5;
     milliseconds timeout{30'000};  // from the loss to the end of the replay
+    milliseconds barrier{500};     // of each step, once work is possible (D30); 0: off
     std::uint64_t max_transaction = mib;
 
     bool operator==(const replay_settings&) const = default;

@@ -442,7 +442,12 @@ admin::snapshot build_snapshot(const snapshot_sources& from) {
     all.disabled_databases = std::move(marks.disabled);
     all.breaker.threshold = settings.breaker.failure_threshold;
     judge_pools(all);
-    for (const auto& each : from.state.clusters()) add_cluster(all, *each->view());
+    all.replay_barriers = {{"completed", 0}, {"expired", 0}};
+    for (const auto& each : from.state.clusters()) {
+        add_cluster(all, *each->view());
+        all.replay_barriers[0].count += each->replays().counted().completed;
+        all.replay_barriers[1].count += each->replays().counted().expired;
+    }
     for (const auto& each : from.state.pools()) add_pool_breaker(all, *each);
     return all;
 }

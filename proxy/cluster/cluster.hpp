@@ -8,6 +8,7 @@
 #include "config/config.hpp"
 
 #include "proxy/cluster/crash_watch.hpp"
+#include "proxy/cluster/replay_gate.hpp"
 #include "proxy/policy/breaker.hpp"
 #include "proxy/policy/cluster_report.hpp"
 #include "proxy/policy/cluster_view.hpp"
@@ -45,6 +46,8 @@ public:
     virtual void report(host_report seen) = 0;
     /// Which statements its servers crash under (D25).
     [[nodiscard]] virtual crash_watch& crashes() = 0;
+    /// In which order its interrupted transactions and new work go on after an outage (D30).
+    [[nodiscard]] replay_gate& replays() { return replays_; }
     /// So many statements wait on some worker because of this cluster: 0 slows the probes down again.
     virtual void waiting(unsigned worker, std::size_t statements) = 0;
     /// Holds writes and transactions until released (a planned switchover, maintenance).
@@ -56,6 +59,9 @@ public:
     /// What its pools have in common now (D1): changed while running.
     virtual void set_values(const config::cluster_values& values) = 0;
     [[nodiscard]] virtual std::vector<cluster_event> recent_events() const = 0;
+
+private:
+    replay_gate replays_;
 };
 
 }  // namespace pgsteady

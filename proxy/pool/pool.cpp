@@ -64,16 +64,27 @@ void pool::leave(pool_waiter& waiter) {
     waiter.queued = false;
 }
 
+const pool_waiter* pool::first_to_serve() const {
+    if (!only_replays_) return first_waiter();
+    const auto found = std::find_if(waiters_.begin(), waiters_.end(), [](const auto* each) { return each->replays; });
+    return found != waiters_.end() ? *found : nullptr;
+}
+
 pool_waiter* pool::next_waiter() {
-    if (waiters_.empty()) return nullptr;
-    pool_waiter* first = waiters_.front();
+    const auto found = std::find_if(waiters_.begin(), waiters_.end(),
+                                    [this](const auto* each) { return each->replays || !only_replays_; });
+    if (found == waiters_.end()) return nullptr;
+    pool_waiter* first = *found;
     leave(*first);
     return first;
 }
 
 std::vector<pool_waiter*> pool::expired(pool_time now) {
     std::vector<pool_waiter*> late;
-    while (!waiters_.empty() && waiters_.front()->deadline <= now) late.push_back(next_waiter());
+    while (!waiters_.empty() && waiters_.front()->deadline <= now) {
+        late.push_back(waiters_.front());
+        leave(*late.back());
+    }
     if (!any_impatient_) return late;
     const std::vector<pool_waiter*> others = dismiss([now](const pool_waiter& each) { return each.deadline <= now; });
     late.insert(late.end(), others.begin(), others.end());
@@ -118,7 +129,7 @@ void pool::mark_held() {
 
 pool::dial_answer pool::may_dial(pool_time now, bool keep_warm) {
     const std::uint32_t everywhere = permits_.used();  // dials in progress included
-    const bool for_waiter = waiters_.size() > dialling_;
+    const bool for_waiter = waiters_.size() > dialling_ + (only_replays_ ? idle_.size() : 0);
     const bool for_later = keep_warm && everywhere < rules_.min_size;
     if ((!for_waiter && !for_later) || now < next_dial_) return dial_answer::no;
     // A backend that does not answer is tried by one dial at a time, so that an outage is no stampede (recovery.md 2.11).

@@ -59,6 +59,7 @@ struct pool_waiter {
     bool queued = false;
     bool noticed = false;  ///< has been told that it waits
     bool held = false;     ///< nobody could be served when it began to wait: an outage or an order
+    bool replays = false;  ///< to make an outage good: it comes before new work (D30)
     server_need need = server_need::primary;
     std::uint64_t wrote_at = 0;                ///< cluster::newest_sample() when its session wrote last; 0: never (D28)
     std::size_t ahead_bytes = 0;               ///< what it has sent ahead, as counted against hold.max_bytes
@@ -101,6 +102,11 @@ public:
     /// Nobody can be served now: those who wait are held.
     void mark_held();
     [[nodiscard]] const pool_waiter* first_waiter() const { return waiters_.empty() ? nullptr : waiters_.front(); }
+    /// The first one that may be served now.
+    [[nodiscard]] const pool_waiter* first_to_serve() const;
+    /// Nobody else is served for now (D30).
+    void serve_only_replays(bool on) { only_replays_ = on; }
+    [[nodiscard]] bool serves_only_replays() const { return only_replays_; }
     /// Waiters whose deadline has passed, removed from the queue.
     [[nodiscard]] std::vector<pool_waiter*> expired(pool_time now);
     /// All waiters, removed (the pool cannot serve anyone: sign-in refused).
@@ -182,6 +188,7 @@ private:
     std::uint64_t generation_ = 0;
     pool_time next_dial_{};
     pool_time failing_since_{};
+    bool only_replays_ = false;
     bool any_impatient_ = false;  // among those who wait, perhaps: their deadlines are not in the order of the queue
 };
 

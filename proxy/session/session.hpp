@@ -101,8 +101,9 @@ struct pool_facts {
     bool recovers = true;  ///< the kill switch `recovery.enabled`
     bool replays = false;  ///< interrupted transactions are given again (replay.enabled, and all that it needs)
     std::uint32_t replay_attempts = 5;
-    bool guards = true;         ///< proven reads are sent again under READ ONLY (D20)
-    catalogue_facts catalogue;  ///< what proofs have learned; its time is set by its owner
+    bool replays_together = false;  ///< what was under way in them waits for pass_barrier() (D30)
+    bool guards = true;             ///< proven reads are sent again under READ ONLY (D20)
+    catalogue_facts catalogue;      ///< what proofs have learned; its time is set by its owner
     /// A number that grows with every change of the database's schema that anybody's session has seen. Empty: always 0.
     std::function<std::uint64_t()> schema_version;
     config::retry_settings retry;  ///< attempts, conflicts, result hold (D26)
@@ -153,6 +154,7 @@ struct session_actions {
     bool needs_fence = false;
     /// With take_back: an interrupted transaction is given again, or goes on where it was interrupted.
     bool replays = false;
+    bool restored = false;      ///< a transaction has been given again as far as it had been answered
     std::uint32_t attempt = 0;  ///< with take_back: how many times something was sent in vain
     bool asks_role = false;     ///< the same, and nothing more of it is taken before on_role(); ask the monitor (D21)
     bool not_primary = false;   ///< the server says that it is no primary, or not any more (25006)
@@ -214,6 +216,10 @@ public:
     void on_server_lost(std::string_view last_words, std::string_view incident);
     /// It gives an interrupted transaction again, or waits to do so.
     [[nodiscard]] bool replaying() const { return replaying_; }
+    /// What was under way in an interrupted transaction may be sent. What was not taken is then offered again.
+    void pass_barrier() { behind_barrier_ = false; }
+    /// It waits for that, or will have to.
+    [[nodiscard]] bool behind_barrier() const { return behind_barrier_; }
     /// While it does: the incident in which the transaction was interrupted.
     [[nodiscard]] std::string_view replay_incident() const;
     /// What the client had, at the latest loss, of the answer that was to be continued.
@@ -576,6 +582,7 @@ private:
     bool following_ = false;         // since a part of it was delivered, outside of any transaction (2.3)
     bool muted_ = false;             // and does not go to the client: it has had it before
     bool replaying_ = false;         // its transaction is being given again
+    bool behind_barrier_ = false;    // see pass_barrier()
     bool resuming_ = false;          // a part of the answer at hand has been delivered before
     bool differs_ = false;           // and it turned out to be another
     bool redoing_ = false;           // requests that were taken back are being taken again

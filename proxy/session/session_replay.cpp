@@ -143,6 +143,7 @@ bool session::replay_then_commit() {
     begin_replay();
     put_journal_in_front(extra_->replay->frames.size());
     actions_.take_back = actions_.replays = true;
+    behind_barrier_ = pool_.replays_together;
     actions_.attempt = ++extra_->replays_tried;
     return true;
 }
@@ -180,6 +181,7 @@ void session::replay_anew(std::string_view words, std::string_view incident) {
     for (const redo& each : e.redos) left += each.fate == request_fate::replay ? each.bytes : 0;
     put_journal_in_front(e.replay->frames.size() - left);
     actions_.take_back = actions_.needs_fence = actions_.replays = true;
+    behind_barrier_ = pool_.replays_together;
     actions_.attempt = ++e.replays_tried;
 }
 
@@ -205,6 +207,8 @@ void session::finish_replayed_request() {
     if (++replay.next < replay.answers.size()) return;
     extra_->replay.reset();
     replaying_ = muted_ = false;
+    behind_barrier_ &= redoing_;
+    actions_.restored = true;
     if (given_again) ++seldom().replays;
     sync_reported();
 }
@@ -253,7 +257,7 @@ void session::fail_replay(const error_fields& why, replay_end how) {
     e.replay.reset();
     e.replays_tried = 0;
     forget_transaction_names();
-    replaying_ = muted_ = false;
+    replaying_ = muted_ = behind_barrier_ = false;
     if (link_ != nullptr) detach(session_actions::release::discard);
 }
 

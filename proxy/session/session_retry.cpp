@@ -130,6 +130,7 @@ void session::schedule(const recovery_plan& plan, std::string_view words, std::s
     }
     if (!plan.needs_fence) return;
     actions_.needs_fence = actions_.replays = true;
+    behind_barrier_ = pool_.replays_together;
     if (plan.replays) put_journal_in_front(e.replay->frames.size());
     actions_.take_back = true;
     actions_.attempt = ++e.replays_tried;
@@ -189,7 +190,8 @@ session::taken session::take_again(const client_frame& frame, bool& decided) {
         release_if_at_rest();
     }
     if (front->fate == request_fate::again_in_block) {
-        if (replaying_ || (front->resumes && owes) || (guarding_ && !end_guard())) return taken::wait;
+        if (replaying_ || behind_barrier_ || (front->resumes && owes) || (guarding_ && !end_guard()))
+            return taken::wait;
         if (front->resumes && !begin_resume(*front)) return decided = link_ != nullptr, taken::wait;
         front->decided = true;
         decided = false;

@@ -144,6 +144,7 @@ bool client_connection::act() {
     const session_actions asked = session_->take_actions();
     bool changed = false;
     if (asked.take_back) take_requests_back(asked);
+    if (asked.restored) pool_->restored(*this);
     if (asked.not_primary && server_ != nullptr) pool_->not_primary(*server_);
     if (asked.storage_failing && server_ != nullptr) pool_->storage_failing(*server_);
     if (asked.asks_role && server_ != nullptr) begin_role_wait();
@@ -353,6 +354,7 @@ void client_connection::server_lost(std::string_view words) {
     flush();
     watch_result();
     const request_report done = count_requests();
+    if (done.commits_pending > 0) pool_->enter_barrier(*this);
     (void)act();
     if (server_ != nullptr && server_ == lost) {  // the session had ended already
         server_connection* server = detach_server();
@@ -404,6 +406,7 @@ request_report client_connection::count_requests() {
     const request_report done = session_->take_report();
     worker_counters& counters = worker_.counters();
     if (done.seldom) count_seldom(done);
+    if (barrier_number != 0) look_at_barrier(done);
     if (done.requests == 0) return done;
     counters.statements.add(done.requests);
     if (done.wrote) wrote_at = pool_->shared->backends_of->newest_sample();
@@ -618,6 +621,7 @@ void client_connection::close(end_reason reason) {
     end_check();
     give_up_server();
     if (pool_ != nullptr) {
+        pool_->leave_barrier(*this);
         pool_->abandon_verification(*this);
         pool_->client_removed();
     }

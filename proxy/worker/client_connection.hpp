@@ -34,6 +34,10 @@ public:
     [[nodiscard]] bool begin(int fd);
 
     // From the pool.
+    std::uint64_t barrier_number = 0;  ///< under which its interrupted transaction is waited for (D30); 0: none is
+    [[nodiscard]] bool behind_barrier() const { return session_ != nullptr && session_->behind_barrier(); }
+    /// What was under way in its interrupted transaction may be sent.
+    void pass_barrier();
     void grant(server_connection& server);
     void refuse(const error_fields& why);
     /// Only while it waits.
@@ -125,6 +129,7 @@ private:
     void take_requests_back(const session_actions& asked);
     // client_replay.cpp
     void begin_replay(const session_actions& asked);
+    void look_at_barrier(const request_report& done);
     void await_fence(lost_backend whom, fence_need how, std::string incident);
     void look_for_successor();
     void fence_ended(std::uint64_t number, fence_outcome outcome);

@@ -24,6 +24,8 @@ constexpr auto unreachable_pause = 500ms;
 
 void client_connection::begin_replay(const session_actions& asked) {
     if (asked.needs_fence) awaiting_fence_ = true, ++fence_number_;
+    pool_->enter_barrier(*this);
+    if (!session_->replaying()) pool_->restored(*this);  // what was under way is all there is
     if (asked.attempt > 1 && replay_since_ != pool_time{}) return;
     replay_since_ = worker_.loop().now();
     replay_incident_ = session_->replay_incident();
@@ -36,6 +38,19 @@ void client_connection::begin_replay(const session_actions& asked) {
         alive->give_up_replay(fmt::format("not done within {} ms", alive->pool_->replay_timeout / 1ms));
         alive->worker_.settle();
     });
+}
+
+/// It is over if it has been answered, or if the client waits for nothing.
+void client_connection::look_at_barrier(const request_report& done) {
+    if (session_->replaying() || session_->behind_barrier()) return;
+    if (done.requests > 0 || (!session_->redoing() && !session_->busy())) pool_->leave_barrier(*this);
+}
+
+void client_connection::pass_barrier() {
+    if (closed_ || session_ == nullptr || !session_->behind_barrier()) return;
+    const auto self = shared_from_this();
+    session_->pass_barrier();
+    offer_pending();
 }
 
 void client_connection::await_fence(lost_backend whom, fence_need how, std::string incident) {
@@ -94,6 +109,7 @@ void client_connection::give_up_replay(std::string_view why) {
     replay_since_ = {};
     if (queued && session_->replaying()) pool_->leave_queue(*this);
     session_->give_up_replay(why);
+    pool_->leave_barrier(*this);
     flush();
     (void)count_requests();
     (void)act();

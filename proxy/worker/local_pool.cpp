@@ -63,6 +63,8 @@ void local_pool::follow_live_policies() {
     facts.replays = now->replay.enabled;
     facts.replay_attempts = now->replay.attempts;
     replay_timeout = now->replay.timeout;
+    replay_barrier_time = now->replay.barrier;
+    facts.replays_together = replay_barrier_time > pool_duration::zero();
     facts.catalogue.set_limits(now->guard.cache, now->guard.cache_age);
     facts.retry = now->retry;
     facts.resolves = now->recovery.enabled && now->replay.enabled && now->replay.in_doubt;
@@ -116,7 +118,7 @@ void local_pool::publish(const group& of) {
     if (of.shared.parts.size() == 1) return;
     server_group::part_state& mine = of.shared.parts[worker_.index()];
     const auto idle_now = static_cast<std::uint32_t>(of.core.idle());
-    const pool_waiter* first = of.core.first_waiter();
+    const pool_waiter* first = of.core.first_to_serve();
     const std::int64_t since = first != nullptr ? first->waits_since.time_since_epoch().count() : 0;
     if (mine.idle.load(std::memory_order_relaxed) != idle_now) mine.idle.store(idle_now);
     if (mine.waiting_since.load(std::memory_order_relaxed) != since) mine.waiting_since.store(since);
@@ -159,7 +161,9 @@ server_connection* local_pool::request(client_connection& client, server_need ne
     client.need = need;
     group& from = group_of(group_for(*view_, need, client.wrote_at));
     server_connection* server = nullptr;
-    if (!withheld(from)) {
+    const bool behind = from.core.serves_only_replays() && !client.replays;
+    if (behind && from.core.idle() > 0) work_is_possible();
+    if (!behind && !withheld(from)) {
         const pool::checkout found = take_idle(from, client);
         server = static_cast<server_connection*>(found.server);
         if (server != nullptr && !found.probe_first) {
@@ -279,7 +283,7 @@ void local_pool::put_idle(server_connection& server) {
     if (server.wants_settling(now)) return server.start_settling();
     const bool given = !withheld(of);
     if (given) {
-        if (worker* neighbour = longer_waiting_neighbour(of, of.core.first_waiter()))
+        if (worker* neighbour = longer_waiting_neighbour(of, of.core.first_to_serve()))
             return send_to(*neighbour, server);
         if (pool_waiter* waiter = next_waiter(of, server)) {
             const pool_duration wait = now - waiter->waits_since;
@@ -295,6 +299,7 @@ void local_pool::put_idle(server_connection& server) {
     if (!of.core.put_idle(server, now)) return lost_idle(server);
     publish(of);
     if (!given) return;
+    if (of.core.serves_only_replays() && of.core.waiting() > 0) work_is_possible();
     if (worker* neighbour = longer_waiting_neighbour(of, nullptr)) give_to(*neighbour, of.serves);
 }
 
@@ -416,6 +421,7 @@ bool local_pool::tick(pool_time now) {
     try_waiting_passwords();
     pursue_lost();
     end_what_is_unacknowledged(now);
+    look_at_barrier(now);
     forget_role(now);
     publish();
     asking_for_room_ = false;

@@ -82,6 +82,16 @@ public:
     /// From server_connection: a connection outside of the pool was accepted.
     void trial_passed(server_connection& server);
 
+    // After an outage (local_pool_replays.cpp, D30).
+    /// This client's transaction was interrupted, or its COMMIT is in doubt: it is waited for, and served first.
+    void enter_barrier(client_connection& client);
+    /// As far as it had been answered it is given again. What was under way waits for the others: they are told when it may go on.
+    void restored(client_connection& client);
+    /// It is done, or given up, or the client has left.
+    void leave_barrier(client_connection& client);
+    /// The barrier has changed.
+    void follow_barrier();
+
     /// What is known of the cluster has changed.
     void on_view(cluster::view_ptr now);
     /// After a change of mode, when everybody who waits has been asked again what for: whom no standby will do is refused.
@@ -111,7 +121,9 @@ public:
     [[nodiscard]] bool unused() const;
     /// When the last client left.
     [[nodiscard]] pool_time unused_since() const { return unused_since_; }
-    [[nodiscard]] bool needs_attention() const { return waiting() > 0 || !untried_.empty() || shared->fences.any(); }
+    [[nodiscard]] bool needs_attention() const {
+        return waiting() > 0 || !untried_.empty() || shared->fences.any() || !at_barrier_.empty();
+    }
     /// So many wait because no server of the cluster can be had, rather than because all are busy.
     [[nodiscard]] std::size_t waiting_for_cluster() const;
 
@@ -145,8 +157,9 @@ public:
     config::timeout_settings timeouts;
     std::string reset_query;  ///< of session mode
     pool_duration replay_timeout{};
-    pool_duration slow_after{};   ///< log.slow_statement; 0: off
-    std::uint64_t checkouts = 0;  ///< totals, like the next three
+    pool_duration replay_barrier_time{};  ///< of each step; 0: there is none
+    pool_duration slow_after{};           ///< log.slow_statement; 0: off
+    std::uint64_t checkouts = 0;          ///< totals, like the next three
     std::uint64_t checkins = 0;
     std::uint64_t waits = 0;
     pool_duration waited{};
@@ -204,6 +217,13 @@ private:
     void notify_patient(group& of, pool_time now);
     [[nodiscard]] std::string what_is_missing() const;
 
+    // After an outage.
+    template <typename Change>
+    void change_barrier(Change&& what);
+    void note_outage();
+    void work_is_possible();
+    void look_at_barrier(pool_time now);
+
     // Following the cluster.
     [[nodiscard]] cluster::view_ptr own_view() const;
     void settle_service();
@@ -260,7 +280,8 @@ private:
     group standbys_;
     std::unordered_map<server_connection*, std::shared_ptr<server_connection>> servers_;
     std::unordered_map<server_connection*, password_try> verifying_;
-    std::deque<password_try> untried_;  // for want of limits.max_handshakes, or of a server
+    std::deque<password_try> untried_;                          // for want of limits.max_handshakes, or of a server
+    std::vector<std::weak_ptr<client_connection>> at_barrier_;  // restored, and waiting for the others
     std::size_t clients_here_ = 0;
     pool_time unused_since_{};
     bool writes_end_ = false;       // read-only mode has begun, and who waits for a primary has yet to be told

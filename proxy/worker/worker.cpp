@@ -399,6 +399,12 @@ void worker::on_view(const cluster& whose, const cluster::view_ptr& now) {
     report_waiting();
 }
 
+void worker::follow_barrier(const cluster& whose) {
+    for (const auto& [key, pool] : pools_)
+        if (pool->shared->backends_of.get() == &whose) pool->follow_barrier();
+    settle();
+}
+
 /// The mode of some pool has changed: what its clients wait for may be had elsewhere now.
 void worker::reconsider_waiting() {
     std::vector<std::shared_ptr<client_connection>> waiting;

@@ -120,6 +120,8 @@ public:
     [[nodiscard]] ramp& ramp_of(cluster* behind);
     /// From the monitor, by letter: what is known of a cluster has changed.
     void on_view(const cluster& whose, const cluster::view_ptr& now);
+    /// By letter: the barrier of a cluster's replays has changed (D30).
+    void follow_barrier(const cluster& whose);
 
 private:
     void accept(int fd, std::string peer);

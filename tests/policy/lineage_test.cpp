@@ -121,6 +121,35 @@ TEST_CASE("T4: of two crashes that were both watched the first one's recovery co
     CHECK(world.all.of(0).empty());
 }
 
+TEST_CASE("T4: the hole that is left is as large as blind_at_most, and not larger") {
+    // A life of which no look tells: it recovers to 0x200, gives numbers again, and crashes; what is seen next has recovered to 0x500.
+    // Nothing that an account without special rights is shown tells it from the direct successor.
+    const auto credited = [](millis between_looks) {
+        observed world;
+        world.sees(0, first, 1000ms);
+        world.all.disconnected(0, world.start + 1600ms);
+        world.sees(0, recovered, 1600ms + between_looks);
+        return world.upto(0, first) == 0x500U;
+    };
+    CHECK(credited(lineage::blind_at_most));  // the limit by design
+    CHECK_FALSE(credited(lineage::blind_at_most + 1ms));
+    // Any look within that time, at which nobody is served, makes the hole as small as the longest time between two looks.
+    observed world;
+    world.sees(0, first, 1000ms);
+    world.all.disconnected(0, world.start + 1600ms);
+    for (millis when = 1650ms; when < 9000ms; when += 50ms) world.all.nobody(0, world.start + when);
+    world.sees(0, recovered, 9000ms);
+    CHECK(world.upto(0, first) == 0x500U);
+    // And if the life in between is seen but once, it is its WAL that counts from there on, not the first one's.
+    observed seen;
+    seen.sees(0, first, 1000ms);
+    seen.all.disconnected(0, seen.start + 1600ms);
+    seen.sees(0, observed::primary(101, 0x200, 11), 1700ms);
+    seen.all.disconnected(0, seen.start + 1750ms);
+    seen.sees(0, observed::primary(102, 0x500, 12), 1800ms);
+    CHECK(seen.upto(0, first).value_or(0) <= 0x200U);
+}
+
 TEST_CASE("a clean restart inherits everything; with other statistics it was none") {
     observed world;
     world.sees(0, first, 1000ms);

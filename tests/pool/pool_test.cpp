@@ -113,6 +113,30 @@ TEST_CASE("D40: whose client wants it waits for less than others, wherever it st
     }
 }
 
+TEST_CASE("D30: behind the barrier replays alone are served, whoever came first; time goes on for all") {
+    pool_fixture at;
+    std::array<pool_waiter, 3> who;
+    who[1].replays = who[2].replays = true;
+    for (std::size_t i = 0; i < who.size(); ++i) at.under_test.enqueue(who[i], at.now + i * 1ms);
+    at.under_test.serve_only_replays(true);
+    CHECK(at.under_test.first_waiter() == &who[0]);
+    CHECK(at.under_test.first_to_serve() == &who[1]);
+    CHECK(at.under_test.next_waiter() == &who[1]);
+    CHECK(at.under_test.next_waiter() == &who[2]);
+    CHECK(at.under_test.next_waiter() == nullptr);
+    CHECK(at.under_test.first_to_serve() == nullptr);
+    CHECK(at.dials() == 1);
+    at.under_test.dial_abandoned();
+    pooled_server idle;
+    at.open(idle);
+    REQUIRE(at.under_test.put_idle(idle, at.now));
+    CHECK(at.dials() == 0);  // there is one for it, once it is let in
+    CHECK(at.under_test.expired(at.now + 1h) == std::vector<pool_waiter*>{&who[0]});
+    at.under_test.enqueue(who[0], at.now);
+    at.under_test.serve_only_replays(false);
+    CHECK(at.under_test.next_waiter() == &who[0]);
+}
+
 TEST_CASE("a wait ends after hold_timeout, and never if that is off (P51)") {
     pool_fixture fix;
     std::array<pool_waiter, 2> waiters;

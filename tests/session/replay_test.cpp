@@ -428,3 +428,49 @@ TEST_CASE("T32: names made in a transaction that was lost for good are not those
     CHECK(types_of(lost({client::bind("", "mine", {"m"}) + client::execute("") + client::sync(), commit})) == "2CZCZ");
     CHECK(lost.world.database.log == std::vector<std::string>{"a", "m"});
 }
+
+TEST_CASE(
+    "D30: what was under way waits for the others; what had been answered does not, and a silent client for nobody") {
+    replaying lost;
+    lost.world.facts.replays_together = true;
+    (void)lost({begin, writing});
+    lost.lose_after(0);
+    lost.client.send(client::query("insert into log values ('b')"));
+    CHECK(lost.client.received() == "");
+    CHECK_FALSE(lost.client.conversation.replaying());
+    CHECK(lost.client.conversation.behind_barrier());
+    CHECK(lost.world.database.executions["insert into log values ('b')"] <= 1);
+    lost.client.conversation.pass_barrier();
+    lost.client.run();
+    CHECK(types_of(lost.client.received()) == "CZ");
+    lost.client.lose_server();
+    lost.client.run();
+    CHECK_FALSE(lost.client.conversation.behind_barrier());
+    CHECK(types_of(lost({commit})) == "CZ");
+    CHECK(lost.world.database.log == std::vector<std::string>{"a", "b"});
+}
+
+TEST_CASE("D30: a server that dies behind the barrier, and a transaction whose BEGIN has no answer yet") {
+    replaying lost;
+    lost.world.facts.replays_together = true;
+    (void)lost({begin, writing});
+    lost.lose_after(0);
+    lost.client.send(reading);
+    REQUIRE(lost.client.conversation.behind_barrier());
+    lost.client.lose_server();
+    lost.client.run();
+    CHECK(lost.client.conversation.behind_barrier());
+    lost.client.conversation.pass_barrier();
+    lost.client.run();
+    CHECK(types_of(lost.client.received()) == "TDCZ");
+    CHECK(types_of(lost({commit})) == "CZ");
+
+    lost.lose_after(0);
+    lost.client.send(begin + client::query("insert into log values ('b')") + commit);
+    if (lost.client.conversation.behind_barrier()) {
+        CHECK(lost.client.server == nullptr);
+        lost.client.conversation.pass_barrier();
+        lost.client.run();
+    }
+    CHECK(lost.world.database.log.front() == "a");
+}

@@ -191,5 +191,56 @@ def an_outage_longer_than_a_fence_waits(bench):
         assert bench.sql("select id from t") == [["2"]]
 
 
+def new_work_waits_for_replays(bench):
+    """D30: locks first, then what was under way, then what came while nobody could be served."""
+    bench.sql("create table held (id int primary key, seen int); grant all on held to app; insert into held select n, 0 from generate_series(1, 3) as n")
+    try:
+        # The time that a step may take is not what is tested here.
+        with bench.proxy(pool={"size": 8}, replay={"barrier": "30s"}) as proxy, \
+                proxy.connect(DATABASE) as first, proxy.connect(DATABASE) as second, proxy.connect(DATABASE) as new:
+            for outage in range(1, 4):
+                for client, row in ((first, 1), (second, 2)):
+                    client.query("begin")
+                    client.query(f"select seen from held where id = {row} for update")
+                    client.query(f"update held set seen = seen + 1 where id = {row}")
+                first.send(msg.query("update held set seen = seen + 10 where id = 2"))     # waits for the second one
+                eventually(lambda: bench.sql("select count(*) from pg_locks where not granted") == [["1"]], "it waits", 30)
+                bench.cluster.stop(signal.SIGINT)
+                new.send(msg.query("update held set seen = seen + 100 where id in (1, 2)"))
+                bench.cluster.start()
+                result = second.query("select seen from held where id = 2", 60)
+                assert result.error is None, result.error
+                assert second.query("commit", 60).tags == ["COMMIT"]
+                result = first.read_result(60)
+                assert (result.error, result.tags, result.status) == (None, ["UPDATE 1"], "T"), result.error
+                assert first.query("commit", 60).tags == ["COMMIT"]
+                result = new.read_result(60)
+                assert (result.error, result.tags) == (None, ["UPDATE 2"]), result.error
+                assert bench.sql("select seen from held order by id") == [[str(101 * outage)], [str(111 * outage)], ["0"]]
+            found = _replays(proxy)
+            assert (found["replayed"], found["different"], found["failed"]) == (6, 0, 0), found
+            assert found["barrier_completed"] + found["barrier_expired"] >= 3, found
+    finally:
+        bench.sql("drop table held")
+
+
+def a_barrier_does_not_hold_for_ever(bench):
+    """D30: what is under way takes long; new work comes in all the same, and nothing of it is lost."""
+    with bench.proxy(pool={"size": 8}, replay={"barrier": "200ms"}) as proxy, \
+            proxy.connect(DATABASE) as slow, proxy.connect(DATABASE) as other, proxy.connect(DATABASE) as new:
+        for client in (slow, other):
+            client.query("begin")
+            client.query("select 1")
+        slow.send(msg.query("select pg_sleep(20)"))
+        bench.wait_running("pg_sleep(20)")
+        bench.cluster.stop(signal.SIGINT)
+        new.send(msg.query("insert into t values (1)"))
+        bench.cluster.start()
+        assert new.read_result(15).tags == ["INSERT 0 1"]                       # sooner than the slow one
+        assert other.query("commit").tags == ["COMMIT"]
+        eventually(lambda: _replays(proxy)["barrier_expired"] == 1, "it was opened by time", 30)
+        bench.sql("truncate t")
+
+
 CASES = [an_outage_longer_than_a_fence_waits, a_silent_client_notices_nothing, a_statement_in_flight_is_answered, a_large_result_is_continued, other_answers_are_told,
-         an_obstacle_is_named, transfers_survive_outages]
+         an_obstacle_is_named, transfers_survive_outages, new_work_waits_for_replays, a_barrier_does_not_hold_for_ever]
