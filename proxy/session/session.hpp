@@ -101,6 +101,8 @@ struct pool_facts {
     bool recovers = true;  ///< the kill switch `recovery.enabled`
     bool replays = false;  ///< interrupted transactions are given again (replay.enabled, and all that it needs)
     std::uint32_t replay_attempts = 5;
+    /// Once for each interrupted transaction that was not given again, or not to its end: what the client is told.
+    std::function<void(const error_fields& told)> not_replayed;
     bool replays_together = false;  ///< what was under way in them waits for pass_barrier() (D30)
     bool guards = true;             ///< proven reads are sent again under READ ONLY (D20)
     catalogue_facts catalogue;      ///< what proofs have learned; its time is set by its owner

@@ -322,6 +322,7 @@ void session::conclude_resolving(const in_doubt_facts& facts, const in_doubt_jud
                 e.doubt.incident);
             ++seldom().lost[0];
             if (pool_.replays) ++seldom().replays_refused;
+            if (pool_.replays && pool_.not_replayed) pool_.not_replayed(front.why);
             break;
         default: front.fate = request_fate::commit_unknown; ++seldom().lost[2];
     }

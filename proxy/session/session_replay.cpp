@@ -254,6 +254,7 @@ void session::fail_replay(const error_fields& why, replay_end how) {
     lost_transaction_ = lost_unannounced_ = !told;
     if (!told) e.refusal = why, e.lost_reader = {};
     ++(how == replay_end::different ? seldom().replays_different : seldom().replays_failed);
+    if (pool_.not_replayed) pool_.not_replayed(why);
     e.replay.reset();
     e.replays_tried = 0;
     forget_transaction_names();

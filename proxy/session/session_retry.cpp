@@ -66,8 +66,12 @@ error_fields session::fate_error(request_fate fate, std::string_view words, std:
 error_fields session::lost_transaction_error(std::string_view obstacle, std::string_view incident) {
     if (extra_ != nullptr && extra_->told_why) return *std::exchange(extra_->told_why, std::nullopt);
     ++seldom().lost[0];
-    if (pool_.replays && !obstacle.empty()) ++seldom().replays_refused;
-    return client_errors::transaction_lost(obstacle.empty() ? "its server is gone" : obstacle, incident);
+    const error_fields why =
+        client_errors::transaction_lost(obstacle.empty() ? "its server is gone" : obstacle, incident);
+    if (!pool_.replays || obstacle.empty()) return why;
+    ++seldom().replays_refused;
+    if (pool_.not_replayed) pool_.not_replayed(why);
+    return why;
 }
 
 /// What was planned is carried out when its bytes come by again, in front of what is still to be taken from before.

@@ -10,6 +10,9 @@ void local_pool::begin_observing() {
     facts.observe = [this](in_doubt_facts& found, const commit_capture& captured) { observe(found, captured); };
     facts.resolving = [this] { worker_.counters().in_doubt_begun.add(); };
     facts.resolved = [this](const in_doubt_report& what) { count_resolved(what); };
+    facts.not_replayed = [this](const error_fields& told) {
+        log::warning("pool {}: {}: {}", shared->plan.label(), told.message, told.detail);
+    };
     facts.capture_failed = [this](std::string_view sqlstate) {
         note_capture_problem(sqlstate.empty() ? "its answer makes no sense"
                                               : "it is refused with " + std::string(sqlstate));

@@ -408,12 +408,16 @@ TEST_CASE("2.5: at COMMIT an answer that differs, or an obstacle, is 40001, and 
         (void)at(differs ? client::query("table log") : client::query("set pgsteady.replay = off"));
         (void)at(reading);
         if (differs) at.world.database.log.push_back("by somebody else");
+        std::vector<std::string> told;
+        at.world.facts.not_replayed = [&](const error_fields& why) { told.push_back(why.message); };
         at.lose_after_input(3);
         const std::string got = at(commit + reading);
         CHECK(types_of(got) == "EZTDCZ");
         CHECK(sqlstate_of(got) == "40001");
         CHECK(got.back() == 'I');
         CHECK(at.world.database.log.size() == (differs ? 1 : 0));
+        REQUIRE(told.size() == 1);  // for the log: with the reason
+        CHECK(told[0].find(differs ? "different results" : "replay is off") != std::string::npos);
         const request_report done = at.client.conversation.take_report();
         CHECK(done.replays_different == (differs ? 1 : 0));
         CHECK(done.replays_refused == (differs ? 0 : 1));
