@@ -423,7 +423,7 @@ void session::finish_request(char status) {
     const bool chains = status == 'T' && last_tag_ != 0 && !replaying_ && ends_in_chain();
     if (chains) opening = opening_of_transaction();
     delivered_ = false;
-    stop_following();
+    if (following_) stop_following();
     if (error_in_request_ && status != 'I') link_->journal.note_error();
     if (error_in_request_ && link_->last_words.starts_with(cut_in_copy)) link_->last_words.clear();  // it was a RAISE
     error_in_request_ = false;

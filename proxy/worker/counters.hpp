@@ -148,7 +148,7 @@ struct worker_counters {
     counter proofs_asked;  ///< questions to the catalogue, before reads were sent again (D20)
     counter proofs_known;  ///< reads that were proven without one
     std::array<counter, replay_outcome_names.size()> replays;
-    counter replayed_requests;    ///< answered before, given again
+    counter replayed_requests;  ///< answered before, given again
     /// Answers that were delivered in part when their server died: continued where they had been cut; or asked for again, and
     /// others; or not even that.
     std::array<counter, resume_outcome_names.size()> resumes;

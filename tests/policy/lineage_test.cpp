@@ -127,7 +127,7 @@ TEST_CASE("T4: the hole that is left is as large as blind_at_most, and not large
     const auto credited = [](millis between_looks) {
         observed world;
         world.sees(0, first, 1000ms);
-        world.all.disconnected(0, world.start + 1600ms);
+        world.ends(0, 1600ms);
         world.sees(0, recovered, 1600ms + between_looks);
         return world.upto(0, first) == 0x500U;
     };
@@ -136,16 +136,16 @@ TEST_CASE("T4: the hole that is left is as large as blind_at_most, and not large
     // Any look within that time, at which nobody is served, makes the hole as small as the longest time between two looks.
     observed world;
     world.sees(0, first, 1000ms);
-    world.all.disconnected(0, world.start + 1600ms);
-    for (millis when = 1650ms; when < 9000ms; when += 50ms) world.all.nobody(0, world.start + when);
+    world.ends(0, 1600ms);
+    world.refused(0, 1650ms, 9000ms);
     world.sees(0, recovered, 9000ms);
     CHECK(world.upto(0, first) == 0x500U);
     // And if the life in between is seen but once, it is its WAL that counts from there on, not the first one's.
     observed seen;
     seen.sees(0, first, 1000ms);
-    seen.all.disconnected(0, seen.start + 1600ms);
+    seen.ends(0, 1600ms);
     seen.sees(0, observed::primary(101, 0x200, 11), 1700ms);
-    seen.all.disconnected(0, seen.start + 1750ms);
+    seen.ends(0, 1750ms);
     seen.sees(0, observed::primary(102, 0x500, 12), 1800ms);
     CHECK(seen.upto(0, first).value_or(0) <= 0x200U);
 }
