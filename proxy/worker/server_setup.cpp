@@ -89,13 +89,14 @@ void take_setup_row(std::string_view body, server_link& link) {
 }
 
 std::string own_settings_query(const config::settings& all, int version_num, bool unix_socket, const settings& chosen) {
-    if (all.fence.connection_check.count() == 0) return {};
     std::string sql;
     const auto add = [&](std::string_view name, const std::string& value) {
         if (chosen.find(name) != nullptr) return;
         sql += sql.empty() ? "SELECT " : ", ";
         sql += "pg_catalog.set_config(" + quote_literal(name) + ", " + quote_literal(value) + ", false)";
     };
+    if (all.replay.enabled) add(own_setting::synchronized_scans, "off");
+    if (all.fence.connection_check.count() == 0) return sql;
     if (version_num >= first_with_connection_check)
         add(own_setting::connection_check, std::to_string(all.fence.connection_check.count()) + "ms");
     const config::keepalive_settings& keepalive = all.connect.keepalive;

@@ -81,6 +81,9 @@ TEST_CASE("D11: only what the server's version knows is set, and what its client
     CHECK_FALSE(has(own_settings_query(all, 130000, false, *none), "client_connection_check_interval"));
     CHECK(has(own_settings_query(all, 130000, false, *none), "tcp_keepalives_idle"));
     CHECK_FALSE(has(own_settings_query(all, 150000, true, *none), "tcp_keepalives_idle"));
+    CHECK(has(sql, "'synchronize_seqscans', 'off', false"));  // T13
+    all.replay.enabled = false;
+    CHECK_FALSE(has(own_settings_query(all, 150000, false, *none), "synchronize_seqscans"));
     const settings_ptr chosen = table.of({{"client_connection_check_interval", "0"}, {"tcp_keepalives_count", "9"}});
     const std::string rest = own_settings_query(all, 150000, false, *chosen);
     CHECK_FALSE(has(rest, "client_connection_check_interval"));
