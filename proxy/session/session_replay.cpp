@@ -230,7 +230,10 @@ void session::give_up_replay(std::string_view why) {
 void session::fail_replay(const error_fields& why, replay_end how) {
     extra& e = *extra_;
     if (link_ != nullptr) link_->notes.clear();
-    if (replaying_ && std::exchange(chained_, false)) e.redos.pop_front();  // its bytes are in nobody's input
+    if (replaying_ && std::exchange(chained_, false)) {
+        e.redos.pop_front();  // its bytes are in nobody's input
+        redoing_ = !e.redos.empty();
+    }
     if (replaying_) {
         replay_state& replay = *e.replay;
         names_ = std::move(replay.names);
