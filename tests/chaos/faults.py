@@ -41,6 +41,7 @@ class Fault(NamedTuple):
     tls: bool = False
     quick: bool = True
     config: dict = {}
+    logs_all: bool = True            # false where the servers' logs cannot take everything
     counts_connects: bool = True      # false where the fault itself connects without end
     shows: str = ""                   # the mode that the status must show while the harm lasts (I11)
 
@@ -542,7 +543,7 @@ FAULTS = [
           Expect(errors_allowed=("40001",)), shows="holding"),
     Fault("f17_sync_stall", "the synchronous standby is lost; waiters cancelled and terminated",
           lose_the_synchronous_standby),
-    Fault("f18_disk_full", "no file of the server may grow", fill_the_disk),
+    Fault("f18_disk_full", "no file of the server may grow", fill_the_disk, logs_all=False),
     Fault("f19_read_only", "default_transaction_read_only by reload", forbid_writes),
     Fault("f20_clients_vanish", "RST and FIN of client connections", reset_clients, LOST_BY_DESIGN, gated=CLIENTS),
     Fault("f21_cancels", "a cancel every 10 ms for somebody", storm_of_cancels,

@@ -137,7 +137,8 @@ class Run:
         self.mark("clients have ended")
         rig.settle()
         verdict = judge_all(rig, self.history, fault.expect)
-        self.mark(judge_executions(self.history, Executions(rig.server_lines()), verdict, fault.counts_connects))
+        self.mark(judge_executions(self.history, Executions(rig.server_lines()), verdict, fault.counts_connects,
+                                   fault.logs_all))
         if not recovered:
             verdict.say(f"I10 not served within {fault.expect.within} s after the harm: {', '.join(late)}")
         for text in hung:
