@@ -4,6 +4,7 @@ from lib.cluster import Cluster
 from lib.deadline import eventually
 from lib.processes import Workspace
 from lib.proxy import Proxy, base_config
+from lib.wire_client import Closed, ServerError
 
 DATABASE = "system"
 OTHER_DATABASE = "system2"
@@ -39,9 +40,16 @@ class Bench:
                 proxy.kill()
 
     def _end_sessions(self):
-        """What an earlier case left running must not be counted in this one."""
+        """What an earlier case left running must not be counted in this one, nor a crash of its making be met in it."""
+        eventually(self._is_open, "the server is back")
         self.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename like 'app%'")
         eventually(lambda: not self.server_pids(), "earlier sessions have ended")
+
+    def _is_open(self):
+        try:
+            return self.sql("select 1")
+        except (ServerError, Closed):
+            return False
 
     def proxy(self, environment=None, **sections):
         """A proxy for the cluster, not yet started; use it with `with`."""
