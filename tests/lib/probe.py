@@ -18,9 +18,10 @@ LOOKS = {
     "transaction": "select pg_current_xact_id_if_assigned()",
 }
 
-# By these servers notice a proxy that is gone. They are the proxy's own, and nobody's trace; a client's RESET ALL undoes
+# What the proxy itself sets in its servers (proxy/session/own_settings.hpp), so nobody's trace; a client's RESET ALL undoes
 # them until they are set again (tests/system, fence.settings_of_ours_outlive_a_reset).
-FENCE_SETTINGS = {"client_connection_check_interval", "tcp_keepalives_count", "tcp_keepalives_idle", "tcp_keepalives_interval"}
+OWN_SETTINGS = {"client_connection_check_interval", "tcp_keepalives_count", "tcp_keepalives_idle",
+                "tcp_keepalives_interval", "synchronize_seqscans"}
 
 
 def look(target):
@@ -44,8 +45,8 @@ def _bind_error(client, name):
     return next((msg.error_fields(frame.body)["C"] for frame in frames if frame.type == "E"), "it exists")
 
 
-def without_fence_settings(seen):
-    kept = [row for row in seen["settings"] if row.partition(" = ")[0] not in FENCE_SETTINGS]
+def without_own_settings(seen):
+    kept = [row for row in seen["settings"] if row.partition(" = ")[0] not in OWN_SETTINGS]
     return {**seen, "settings": kept}
 
 
