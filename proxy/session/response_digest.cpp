@@ -3,6 +3,8 @@
 
 #include "protocol/frame.hpp"
 
+#include "proxy/session/hash_update.hpp"
+
 #define XXH_INLINE_ALL  // nothing to link or to install where the product runs
 #include <xxhash.h>
 
@@ -18,7 +20,7 @@ void response_digest::take_pending() {
     if (state_ == nullptr) state_.reset(new hash_state);
     if (fresh_) XXH3_128bits_reset(&state_->xxh);
     fresh_ = false;
-    XXH3_128bits_update(&state_->xxh, pending_.data(), pending_.size());
+    hash_update(&state_->xxh, pending_.data(), pending_.size());
     pending_ = {};
 }
 

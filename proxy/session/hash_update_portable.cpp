@@ -1,0 +1,13 @@
+// See hash_update.hpp.
+#include "proxy/session/hash_update.hpp"
+
+#define XXH_INLINE_ALL  // nothing to link or to install where the product runs
+#include <xxhash.h>
+
+namespace pgsteady {
+
+void hash_update_portable(void* state, const char* bytes, std::size_t count) {
+    XXH3_128bits_update(static_cast<XXH3_state_t*>(state), bytes, count);
+}
+
+}  // namespace pgsteady
