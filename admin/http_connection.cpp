@@ -124,8 +124,9 @@ asio::awaitable<bool> http_connection::handshake() {
     const error_code error = co_await stream_.handshake();
     ++(error ? server_.counts_.handshakes_failed : server_.counts_.handshakes);
     if (http_stream::in_clear(error)) {
-        co_await stream_.refuse_in_clear();
-        co_await linger();
+        stream_.drop_encryption();
+        if (co_await send(problem_answer(400, "This port speaks HTTPS: ask again with https://"), nullptr, false))
+            co_await linger();
     }
     co_return !error;
 }

@@ -34,15 +34,6 @@ bool http_stream::in_clear(const boost::system::error_code& why) {
            ERR_GET_REASON(static_cast<unsigned long>(why.value())) == SSL_R_HTTP_REQUEST;
 }
 
-asio::awaitable<void> http_stream::refuse_in_clear() {
-    constexpr std::string_view answer =
-        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nConnection: close\r\n"
-        "Content-Length: 72\r\n\r\n"
-        R"({"title":"This port speaks HTTPS: ask again with https://","status":400})";
-    boost::system::error_code ignored;
-    co_await asio::async_write(tcp_, asio::buffer(answer), asio::redirect_error(asio::use_awaitable, ignored));
-}
-
 /// Of TLS only our half is closed: to wait for the client's would be its choice of time.
 asio::awaitable<void> http_stream::end_sending() {
     boost::system::error_code ignored;

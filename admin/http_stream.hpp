@@ -33,8 +33,8 @@ public:
     [[nodiscard]] boost::asio::awaitable<boost::system::error_code> handshake();
     /// Of a handshake that failed: the client began it with a request in clear.
     [[nodiscard]] static bool in_clear(const boost::system::error_code& why);
-    /// Tells such a client, in clear, what to do; nothing that it asked for.
-    [[nodiscard]] boost::asio::awaitable<void> refuse_in_clear();
+    /// What follows is in clear, as such a client understands it: what it should do, and nothing that it asked for.
+    void drop_encryption() { tls_.reset(); }
     /// That no more is sent; a client that reads on can tell this from a connection that broke.
     [[nodiscard]] boost::asio::awaitable<void> end_sending();
 

@@ -44,25 +44,31 @@ public:
     [[nodiscard]] std::size_t size() const { return size_; }
     [[nodiscard]] std::size_t pieces() const { return pieces_.size(); }
 
-    /// Fills `out` with the pieces, leaving out the first `skip` bytes.
-    void to_iovec(std::vector<iovec>& out, std::size_t skip = 0) const {
-        out.clear();
+    /// Calls `take(std::string_view)` for each piece, leaving out the first `skip` bytes.
+    template <class taker>
+    void for_each_piece(std::size_t skip, taker take) const {
         for (const piece& each : pieces_) {
             if (skip >= each.size) {
                 skip -= each.size;
                 continue;
             }
             const char* begin = (each.data != nullptr ? each.data : own_.data() + each.offset) + skip;
-            out.push_back({const_cast<char*>(begin), each.size - skip});
+            take(std::string_view(begin, each.size - skip));
             skip = 0;
         }
     }
 
+    /// Fills `out` with the pieces.
+    void to_iovec(std::vector<iovec>& out) const {
+        out.clear();
+        for_each_piece(0, [&out](std::string_view each) {
+            out.push_back({const_cast<char*>(each.data()), each.size()});
+        });
+    }
+
     /// Appends everything behind the first `skip` bytes to `out`.
     void append_to(std::string& out, std::size_t skip = 0) const {
-        std::vector<iovec> pieces;
-        to_iovec(pieces, skip);
-        for (const iovec& each : pieces) out.append(static_cast<const char*>(each.iov_base), each.iov_len);
+        for_each_piece(skip, [&out](std::string_view each) { out += each; });
     }
 
     /// Takes away everything behind the first `keep` bytes.

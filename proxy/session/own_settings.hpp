@@ -1,9 +1,10 @@
-// The settings of server sessions that are ours: with them a server notices by itself that we are gone, so that nothing goes on
-// there for nobody (recovery.md 2.7), and gives the rows of a large table in the same order twice (2.3). They are set after login, so RESET takes them back to the server's own values
-// (P37): whatever may have done so is noted in server_link::own_settings_lost, and they are set again before the next
-// client is served, but not more than once a second. Until then a lost proxy is noticed by what the server has by itself.
-// A client that sets one of them has it as it likes. tcp_user_timeout is not among them: where the client does not read
-// for so long, it ends the connection although everything is well.
+// The settings of server sessions that are ours: with them a server notices by itself that we are gone, so that nothing goes
+// on there for nobody (recovery.md 2.7), and gives the rows of a large table in the same order twice (2.3). They are set
+// after login, so RESET takes them back to the server's own values (P37): whatever may have done so is noted in
+// server_link::own_settings_lost, and they are set again before the next client is served, but not more than once a second.
+// Until then a lost proxy is noticed by what the server has by itself. A client that sets one of them has it as it likes.
+// tcp_user_timeout is not among them: where the client does not read for so long, it ends the connection although
+// everything is well.
 #pragma once
 
 #include <algorithm>

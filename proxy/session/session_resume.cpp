@@ -9,8 +9,6 @@
 #include "proxy/policy/client_errors.hpp"
 #include "proxy/session/session.hpp"
 
-#include <vector>
-
 namespace pgsteady {
 
 // ------------------------------------------------------------------------------------------ what was delivered
@@ -54,9 +52,7 @@ void session::note_delivered() {
         return;
     following_ = digesting_ = true;
     link_->journal.answer().begin();
-    std::vector<iovec> pieces;
-    tables_.to_client.to_iovec(pieces, complete_at_);
-    for (const iovec& each : pieces) follow({static_cast<const char*>(each.iov_base), each.iov_len});
+    tables_.to_client.for_each_piece(complete_at_, [this](std::string_view piece) { follow(piece); });
 }
 
 /// Whole frames that go to the client; the last of an event may be the beginning of one.

@@ -193,16 +193,10 @@ session::taken session::take_again(const client_frame& frame, bool& decided) {
         claimed_ = false;
         release_if_at_rest();
     }
-    if (front->fate == request_fate::again_in_block) {
-        if (replaying_ || behind_barrier_ || (front->resumes && owes) || (guarding_ && !end_guard()))
-            return taken::wait;
-        if (front->resumes && !begin_resume(*front)) return decided = link_ != nullptr, taken::wait;
-        front->decided = true;
-        decided = false;
-        return taken::yes;
-    }
-    if (front->fate == request_fate::again) {
-        if ((front->resumes && owes) || (guarding_ && !end_guard())) return taken::wait;
+    const bool in_block = front->fate == request_fate::again_in_block;
+    if (in_block || front->fate == request_fate::again) {
+        const bool behind_others = in_block && (replaying_ || behind_barrier_);
+        if (behind_others || (front->resumes && owes) || (guarding_ && !end_guard())) return taken::wait;
         if (front->resumes && !begin_resume(*front)) return decided = link_ != nullptr, taken::wait;
         front->decided = true;
         decided = false;

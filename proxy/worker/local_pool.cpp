@@ -132,6 +132,9 @@ bool local_pool::withheld(const group& of) const {
     return of.serves == server_need::primary ? primary_withheld(*view_) : !reads_on_standbys(*view_);
 }
 
+/// What is waited for here is not a server that is in use.
+bool local_pool::blocked(const group& of) const { return withheld(of) || of.core.consecutive_failures() > 0; }
+
 bool local_pool::shows_all(const server_connection& server, const pool_waiter& waiter) const {
     return server.link.host < view_->hosts.size() && view_->shows_all(view_->hosts[server.link.host], waiter.wrote_at);
 }
@@ -174,7 +177,7 @@ server_connection* local_pool::request(client_connection& client, server_need ne
     worker_.counters().waits.add();
     ++waits;
     follow_live_policies();
-    client.held = withheld(from) || from.core.consecutive_failures() > 0;
+    client.held = blocked(from);
     if (admit_waiter(client)) from.core.enqueue(client, since == pool_time{} ? now : since);
     if (server != nullptr) server->start_probe();
     publish(from);
@@ -453,11 +456,10 @@ void local_pool::refuse_late(group& of, pool_time now) {
 void local_pool::notify_patient(group& of, pool_time now) {
     const pool_duration after = worker_.shared().settings().hold.notice_after;
     if (after.count() == 0) return;
-    const bool blocked = withheld(of) || of.core.consecutive_failures() > 0;
     for (pool_waiter* waiter : of.core.to_notice(now, after)) {
         const auto so_far = std::chrono::duration_cast<std::chrono::milliseconds>(now - waiter->waits_since);
         const std::string_view for_what = shared->paused ? "the pool, which is paused"
-                                          : blocked      ? "a primary"
+                                          : blocked(of)  ? "a primary"
                                                          : "a free server connection";
         static_cast<client_connection*>(waiter)->notice(client_errors::still_waiting(for_what, so_far));
     }

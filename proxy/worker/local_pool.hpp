@@ -203,6 +203,7 @@ private:
 
     // Who gets which server.
     [[nodiscard]] bool withheld(const group& of) const;
+    [[nodiscard]] bool blocked(const group& of) const;
     [[nodiscard]] pool::checkout take_idle(group& from, const pool_waiter& waiter);
     [[nodiscard]] pool_waiter* next_waiter(group& of, const server_connection& server);
     [[nodiscard]] bool shows_all(const server_connection& server, const pool_waiter& waiter) const;

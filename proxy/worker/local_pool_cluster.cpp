@@ -210,10 +210,9 @@ void local_pool::reroute_waiters() {
 std::size_t local_pool::waiting_for_cluster() const {
     std::size_t count = untried_.size();
     for (const group* each : {&primaries_, &standbys_}) {
+        if (each->core.waiting() == 0 || shared->paused) continue;
         // A breaker that opened without a dial of ours having failed is no less in the way.
-        const bool blocked =
-            !shared->paused && (withheld(*each) || each->core.consecutive_failures() > 0 || !target(*each));
-        if (blocked) count += each->core.waiting();
+        if (blocked(*each) || !target(*each)) count += each->core.waiting();
     }
     return count;
 }
