@@ -369,8 +369,9 @@ void client_connection::fence_lost(lost_backend whom, fence_facts what, const re
                                    std::string incident) {
     const std::uint32_t commits = done.lost[2] + done.lost[3] + done.commits_pending;
     const bool told_nothing = session_->ended();  // its requests had no fate
-    what.only_reads =
-        !told_nothing && commits + done.lost[0] == 0 && done.retries == done.reads_again && what.may_commit;
+    // Who waits for its end must be told of it, which nobody is of a cancel: a replay that had only sent its BEGIN, too.
+    what.only_reads = !awaiting_fence_ && !told_nothing && commits + done.lost[0] == 0 &&
+                      done.retries == done.reads_again && what.may_commit;
     what.may_commit = told_nothing || commits > 0;
     if (awaiting_fence_) return await_fence(std::move(whom), need_of(what), std::move(incident));
     pool_->fence(std::move(whom), need_of(what), std::move(incident));

@@ -45,6 +45,9 @@ public:
             return true;
         });
     }
+    void unanswered(std::uint64_t number, time_point now) {
+        (void)locked([&] { return list_.unanswered(number, now), true; });
+    }
     [[nodiscard]] std::vector<fence_list::ended> take_ended(time_point now) {
         return locked([&] { return list_.take_ended(now); });
     }

@@ -15,9 +15,9 @@ namespace {
 constexpr std::size_t most_at_once = 64;  // backends in one question
 constexpr auto first_pause = 10ms;        // between being told to end and being looked for
 constexpr auto longest_pause = 200ms;
-constexpr auto lost_question = 500ms;        // without an answer for so long, it is asked again
-constexpr auto before_first_opening = 20ms;  // a server may come free by itself
-constexpr auto between_openings = 500ms;
+constexpr auto lost_question = 500ms;       // without an answer for so long, it is asked again
+constexpr auto first_opening_pause = 20ms;  // a server may come free by itself; doubles with every opening
+constexpr auto longest_opening_pause = 500ms;
 
 // Told to end and looked at in one go: nothing may happen in between. The parallel workers of a backend end with it.
 constexpr std::string_view question_head =
@@ -66,7 +66,10 @@ bool fence_list::add(entry what, time_point now) {
         return one.host == what.whom.host && one.pid == what.whom.pid && one.started == what.whom.started;
     };
     if (std::any_of(entries_.begin(), entries_.end(), same)) return false;
-    if (entries_.empty()) next_opening_ = now + before_first_opening;
+    if (entries_.empty()) {
+        opening_pause_ = first_opening_pause;
+        next_opening_ = now + opening_pause_;
+    }
     pursued one{std::move(what), now, now};
     if (one.what.whom.started == 0) end(one, fence_outcome::denied, now);
     else if (entries_.size() >= most_) end(one, fence_outcome::unreachable, now);
@@ -81,7 +84,8 @@ bool fence_list::due_on(std::size_t host, time_point now) const {
 
 bool fence_list::may_open(time_point now) {
     if (now < next_opening_) return false;
-    next_opening_ = now + between_openings;
+    opening_pause_ = std::min<duration>(2 * opening_pause_, longest_opening_pause);
+    next_opening_ = now + opening_pause_;
     return true;
 }
 
@@ -134,6 +138,14 @@ void fence_list::failed(std::uint64_t number, std::string_view sqlstate, time_po
         else each.next = now + longest_pause;
     }
     remove_ended();
+}
+
+void fence_list::unanswered(std::uint64_t number, time_point now) {
+    for (pursued& each : entries_) {
+        if (each.asked != number) continue;
+        each.asked = 0;
+        each.next = now;
+    }
 }
 
 std::vector<fence_list::ended> fence_list::take_ended(time_point now) {

@@ -104,14 +104,16 @@ public:
     [[nodiscard]] std::size_t size() const { return entries_.size(); }
     /// Whether something is to be asked about this host now.
     [[nodiscard]] bool due_on(std::size_t host, time_point now) const;
-    /// No idle connection to ask with: one may be opened for it. At most twice a second.
+    /// No idle connection to ask with: one may be opened for it. Soon at first, then less and less, down to twice a second.
     [[nodiscard]] bool may_open(time_point now);
 
-    /// The question about backends of this host, to its server that was started at `server_started_at`. Then answered() or
-    /// failed() is due; if neither comes, it is asked again after a while. Several may be under way.
+    /// The question about backends of this host, to its server that was started at `server_started_at`. Then answered(),
+    /// failed() or unanswered() is due; if none comes, it is asked again after a while. Several may be under way.
     [[nodiscard]] question ask(std::size_t host, std::string_view server_started_at, time_point now);
     void answered(std::uint64_t number, const std::vector<row>& rows, time_point now);
     void failed(std::uint64_t number, std::string_view sqlstate, time_point now);
+    /// The connection that was asked has ended: due again at once, on another one.
+    void unanswered(std::uint64_t number, time_point now);
 
     /// Those that have ended since the last call, the ones whose time is up among them.
     [[nodiscard]] std::vector<ended> take_ended(time_point now);
@@ -134,6 +136,7 @@ private:
     duration patience_;
     std::uint64_t questions_ = 0;
     time_point next_opening_{};
+    duration opening_pause_{};
     std::vector<pursued> entries_;
     std::vector<ended> ended_;
 };

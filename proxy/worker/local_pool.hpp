@@ -60,6 +60,8 @@ public:
     void lost_idle(server_connection& server);
     /// What the server answered to a question about lost backends; `problem`: the SQLSTATE of its refusal.
     void fence_answered(std::uint64_t number, const std::vector<fence_list::row>& rows, std::string_view problem);
+    /// The server that was asked is about to be closed without an answer.
+    void fence_unanswered(std::uint64_t number);
     /// Frees a connection that has closed. `counted`: it had been adopted.
     void forget(server_connection& server, bool counted);
     /// What a server that has just been opened lacks for what it was opened for, as the end of a sentence; empty: nothing.

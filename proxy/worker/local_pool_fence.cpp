@@ -18,7 +18,10 @@ void local_pool::fence(lost_backend whom, fence_need need, std::string incident,
         told = [home = &worker_, told = std::move(told)](fence_outcome outcome) {
             home->post([told, outcome] { told(outcome); });
         };
-    if (!shared->fences.add({std::move(whom), std::move(incident), std::move(told)}, worker_.loop().now())) return;
+    if (!shared->fences.add({std::move(whom), std::move(incident), told}, worker_.loop().now())) {
+        if (told) told(fence_outcome::unreachable);  // whoever asks again hears of the end that somebody else waits for
+        return;
+    }
     pursue_lost();
     worker_.waiting_changed();  // looked at with every short tick from now on
 }
@@ -64,6 +67,7 @@ void local_pool::ask_about_lost_on(std::size_t host) {
     const std::optional<dial_target> where = target(primaries_);
     if (!where || where->host != host || primaries_.core.backing_off(now)) return;
     ramp& pace = worker_.ramp_of(shared->backends_of.get());
+    if (primaries_.core.dialling() > 0) return;  // that one asks as soon as it is here
     if (pace.may_start(now) == 0 || !shared->fences.may_open(now) || !primaries_.core.may_dial_extra()) return;
     pace.started(now);
     add_server(server_need::primary).open(std::nullopt, {host, true});
@@ -86,6 +90,9 @@ void local_pool::fence_answered(std::uint64_t number, const std::vector<fence_li
     shared->fences.answered(number, rows, problem, now);
     tell_ended(now);
 }
+
+/// Asked again with the next tick, or by whichever server comes free before that.
+void local_pool::fence_unanswered(std::uint64_t number) { shared->fences.unanswered(number, worker_.loop().now()); }
 
 /// One line in the log for each.
 void local_pool::tell_ended(pool_time now) {

@@ -693,6 +693,7 @@ void server_connection::close() {
     // Likewise where something is still under way there.
     const bool abruptly =
         link.verdict.name == verdict_name::no_answer || (!link.at_rest() && !opening() && phase_ != phase::leaving);
+    if (phase_ == phase::fencing) pool_->fence_unanswered(fence_question_);
     phase_ = phase::closed;
     ++attempt_;
     worker_->loop().cancel_timer(open_timer_);

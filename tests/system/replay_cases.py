@@ -5,6 +5,7 @@ import signal
 import threading
 
 from bench import DATABASE, ONE_SERVER
+from fence_cases import BY_US_ALONE, gated, pid_of, quickly
 from lib import messages as msg
 from lib.deadline import eventually
 from lib.wire_client import Closed, ServerError
@@ -57,6 +58,20 @@ def a_statement_in_flight_is_answered(bench):
             assert client.query("commit").tags == ["COMMIT"]
             assert bench.sql("select id from t order by id") == [["1"], ["2"]]
             bench.sql("truncate t")
+
+
+def a_replay_that_is_cut_as_it_begins(bench):
+    """D24: of its BEGIN no answer had come, so no transaction was known to be open there: its end is waited for all the same."""
+    with gated(bench, fence=BY_US_ALONE) as (gate, proxy), proxy.connect(DATABASE) as client:
+        client.query("begin; select pg_sleep(1) /* again */")
+        client.query("insert into t values (1)")
+        gate.rst()
+        for _ in range(2):
+            pid = pid_of(bench, "/* again */")
+            gate.rst()
+            eventually(lambda: pid not in bench.server_pids(), "the lost server process is gone")
+        assert quickly(lambda: client.query("commit"), "the replay", 10).tags == ["COMMIT"]
+        assert bench.sql("select id from t") == [["1"]]
 
 
 def a_large_result_is_continued(bench):
@@ -242,5 +257,6 @@ def a_barrier_does_not_hold_for_ever(bench):
         bench.sql("truncate t")
 
 
-CASES = [an_outage_longer_than_a_fence_waits, a_silent_client_notices_nothing, a_statement_in_flight_is_answered, a_large_result_is_continued, other_answers_are_told,
+CASES = [an_outage_longer_than_a_fence_waits, a_silent_client_notices_nothing, a_statement_in_flight_is_answered, a_replay_that_is_cut_as_it_begins,
+         a_large_result_is_continued, other_answers_are_told,
          an_obstacle_is_named, transfers_survive_outages, new_work_waits_for_replays, a_barrier_does_not_hold_for_ever]
