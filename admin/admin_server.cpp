@@ -97,7 +97,7 @@ public:
           webhook_(loop_, [this](std::string line) { warn_(std::move(line)); }),
           server_(loop_, limits,
                   {[this](const request& head) { return screen(head); },
-                   [this](const request& from) { return answer(from); }, std::move(to.tls)}) {
+                   [this](const request& from) { return answer(from); }, std::move(to.tls), std::move(to.inherited)}) {
         past_.tell({.entry = [this](const journal_entry& entry) { feed_.tell(entry); },
                     .moment_completed = [this](const moment& completed) { feed_.tell(completed); }});
         feed_.on_first([this] { showing_.cancel(); });
@@ -106,6 +106,7 @@ public:
 
     [[nodiscard]] std::string start();
     [[nodiscard]] std::uint16_t port() const { return server_.port(); }
+    [[nodiscard]] std::vector<int> sockets() { return server_.sockets(); }
     void follow(const config::admin_settings& settings, const config::alert_settings& alerts);
     void stop();
 
@@ -369,6 +370,7 @@ admin_server::~admin_server() {
 std::string admin_server::start() { return machinery_->start(); }
 
 std::uint16_t admin_server::port() const { return machinery_->port(); }
+std::vector<int> admin_server::sockets() const { return machinery_->sockets(); }
 
 void admin_server::follow(const config::admin_settings& settings, const config::alert_settings& alerts) {
     machinery_->follow(settings, alerts);

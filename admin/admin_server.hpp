@@ -62,6 +62,8 @@ public:
         std::function<std::vector<config::effective_value>()> configuration{};
         /// OpenSSL's context, asked at each connection: certificates change. Unset or null: plain HTTP.
         std::function<std::shared_ptr<ssl_ctx_st>()> tls{};
+        /// A socket that listens on this address ("127.0.0.1:6433") already, to be owned; -1: to be bound. For start().
+        std::function<int(const std::string& address)> inherited{};
     };
 
     admin_server(const config::admin_settings& settings, hooks to, const http_limits& limits = {});
@@ -73,6 +75,8 @@ public:
     [[nodiscard]] std::string start();
     /// The port that was bound; 0 before start().
     [[nodiscard]] std::uint16_t port() const;
+    /// The sockets that it listens on, its own still. Between start() and stop().
+    [[nodiscard]] std::vector<int> sockets() const;
     /// Other tokens, limits and another webhook count from now on. Thread-safe; address and port stay as they are.
     void follow(const config::admin_settings& settings, const config::alert_settings& alerts);
     /// Closes everything and joins the thread. Idempotent; not from a hook.

@@ -9,7 +9,10 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <unistd.h>
+
 #include <new>
+#include <sstream>
 #include <utility>
 
 namespace pgsteady::admin {
@@ -52,6 +55,12 @@ constexpr auto address_not_available = boost::system::errc::address_not_availabl
     return "admin port " + address.to_string() + " port " + std::to_string(port) + ": " + error.message();
 }
 
+[[nodiscard]] std::string text_of(const tcp::endpoint& endpoint) {
+    std::ostringstream text;
+    text << endpoint;
+    return text.str();
+}
+
 /// Serves until the client or the limits end it. Owns the connection.
 asio::awaitable<void> serve(std::unique_ptr<http_connection> connection) { co_await connection->serve(); }
 
@@ -79,9 +88,22 @@ std::string http_server::listen(const std::string& host, std::uint16_t port) {
     return {};
 }
 
+std::vector<int> http_server::sockets() {
+    std::vector<int> result;
+    for (tcp::acceptor& each : acceptors_) result.push_back(each.native_handle());
+    return result;
+}
+
 error_code http_server::bind(const tcp::endpoint& endpoint) {
     error_code error;
     tcp::acceptor opened(loop_);
+    const int theirs = callbacks_.inherited ? callbacks_.inherited(text_of(endpoint)) : -1;
+    if (theirs >= 0) {
+        opened.assign(endpoint.protocol(), theirs, error);
+        if (!error) acceptors_.push_back(std::move(opened));
+        else ::close(theirs);
+        return error;
+    }
     opened.open(endpoint.protocol(), error);
     if (!error) opened.set_option(tcp::acceptor::reuse_address(true), error);
     if (!error && endpoint.address().is_v6()) opened.set_option(asio::ip::v6_only(true), error);
@@ -141,7 +163,9 @@ bool http_server::make_room() {
 void http_server::close() {
     closing_ = true;
     error_code ignored;
-    for (tcp::acceptor& each : acceptors_) each.close(ignored);
+    // Released first: to close it is not enough for the epoll set to forget it if another process has the same socket.
+    for (tcp::acceptor& each : acceptors_)
+        if (each.is_open()) ::close(each.release(ignored));
     while (!silent_.empty()) silent_.front()->close();
     while (!busy_.empty()) busy_.front()->close();
 }

@@ -33,6 +33,8 @@ public:
         std::function<boost::asio::awaitable<response>(const request&)> answer;
         /// OpenSSL's context for a connection that begins now; unset or null: in clear. Must not throw.
         std::function<std::shared_ptr<ssl_ctx_st>()> tls{};
+        /// A socket that listens on this address already, to be owned; unset or -1: to be bound.
+        std::function<int(const std::string& address)> inherited{};
     };
 
     /// What has come of the connections, since start.
@@ -54,6 +56,7 @@ public:
     /// Binds to every address of `host` ("*": all) and accepts from then on; what went wrong, or empty. May block.
     [[nodiscard]] std::string listen(const std::string& host, std::uint16_t port);
     [[nodiscard]] std::uint16_t port() const { return port_; }
+    [[nodiscard]] std::vector<int> sockets();
     /// Those who are there keep what they have; the next request goes by these.
     void set_limits(const http_limits& limits) { limits_ = limits; }
     [[nodiscard]] std::size_t open() const { return silent_.size() + busy_.size(); }

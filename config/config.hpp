@@ -97,6 +97,7 @@ struct listen_settings {
     std::string host = "127.0.0.1";
     std::uint16_t port = 6432;    // 0: the system picks one
     std::string unix_socket_dir;  // empty: no Unix socket
+    std::string takeover_socket;  // empty: nobody takes this process's place
     std::uint32_t backlog = 1024;
     client_tls_settings tls;
     keepalive_settings keepalive;
@@ -393,6 +394,7 @@ struct health_settings {
 
 struct shutdown_settings {
     milliseconds drain_timeout{30'000};
+    milliseconds takeover_timeout{3'600'000};
 
     bool operator==(const shutdown_settings&) const = default;
 };

@@ -93,6 +93,11 @@ constexpr std::array all_keys{
                                             "TCP port for clients. 0: the system picks a free one."),
     row<&s::listen, &listen_settings::unix_socket_dir>(
         "listen.unix_socket_dir", text(), "Directory for the Unix socket .s.PGSQL.<port>. Empty: no Unix socket."),
+    row<&s::listen, &listen_settings::takeover_socket>(
+        "listen.takeover_socket", text(),
+        "Path of a socket on which a new process takes this one's place without a refused connection: it is started "
+        "with the "
+        "same path, and the old one serves its clients until they leave. Empty: none."),
     row<&s::listen, &listen_settings::proxy_protocol>("listen.proxy_protocol", flag(),
                                                       "Every TCP client begins with a PROXY protocol header, version "
                                                       "2, and is who that says: for a load balancer that is "
@@ -476,6 +481,11 @@ constexpr std::array all_keys{
     row<&s::shutdown, &shutdown_settings::drain_timeout>(
         "shutdown.drain_timeout", duration(),
         "SIGTERM waits so long for open transactions; then clients get 57P01. 0: it does not wait."),
+    row<&s::shutdown, &shutdown_settings::takeover_timeout>(
+        "shutdown.takeover_timeout", duration(),
+        "A process whose place was taken (listen.takeover_socket) serves its clients for so long; then it drains as "
+        "above. 0: it "
+        "drains at once."),
     row<&s::hold, &hold_settings::max_clients>("hold.max_clients", count(0, 10'000'000),
                                                "So many clients may wait for a server to come back. 0: no limit."),
     row<&s::hold, &hold_settings::max_bytes>("hold.max_bytes", size(0, 1024 * gib),

@@ -7,6 +7,7 @@
 #include "proxy/tls_contexts.hpp"
 #include "proxy/worker/log.hpp"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -35,6 +36,9 @@ void application::follow_settings(const config::load_result& now) {
 
 std::vector<std::string> application::start() {
     const config::settings& settings = state_.settings();
+    net::inherited_sockets inherited;
+    if (std::string problem = before_.ask(settings.listen.takeover_socket, inherited); !problem.empty())
+        return {std::move(problem)};
     tls_context_set contexts = tls_contexts(settings);
     std::vector<std::string> problems = std::move(contexts.problems);
     state_.client_tls.put(std::move(contexts.clients));
@@ -60,18 +64,54 @@ std::vector<std::string> application::start() {
             const std::shared_ptr<const net::tls_context> now = state_.admin_tls.get();
             return std::shared_ptr<ssl_ctx_st>(now, now != nullptr ? now->native() : nullptr);
         };
+        hooks.inherited = [&inherited](const std::string& address) { return inherited.take(address).release(); };
         admin_ =
             std::make_unique<admin::admin_server>(settings.admin, std::move(hooks), admin::limits_of(settings.admin));
         if (std::string problem = admin_->start(); !problem.empty()) problems.push_back(std::move(problem));
     }
     // Last, so that whoever gets through here finds everything else there.
-    if (std::string problem = workers_.front()->listen(settings.listen); !problem.empty())
+    if (std::string problem = workers_.front()->listen(settings.listen, &inherited); !problem.empty())
         problems.push_back(std::move(problem));
     if (!problems.empty()) return problems;
+    if (before_.present())
+        state_.cancel_elsewhere = [this](std::int32_t pid, const std::string& key) { before_.cancel(pid, key); };
     start_console();
+    std::vector<net::unique_fd> sockets = sockets_to_hand_over();
     for (const auto& each : workers_) each->start();
     state_.start_monitor();
+    if (std::string problem = open_takeover(std::move(sockets)); !problem.empty()) return {std::move(problem)};
     return {};
+}
+
+std::vector<net::unique_fd> application::sockets_to_hand_over() const {
+    std::vector<net::unique_fd> all = workers_.front()->listening_sockets();
+    if (admin_ != nullptr)
+        for (const int fd : admin_->sockets()) all.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    return all;
+}
+
+/// Takes the place of the process before this one, and may itself be replaced from now on.
+std::string application::open_takeover(std::vector<net::unique_fd> sockets) {
+    const std::string& path = state_.settings().listen.takeover_socket;
+    if (path.empty()) return {};
+    if (before_.present() && !before_.replace()) log::warning("takeover: the process before this one has gone");
+    takeover_door::hooks to;
+    to.replaced = [this](std::int64_t successor) { give_way(successor); };
+    to.cancel = [this](std::int32_t pid, std::string key) { workers_.front()->route_cancel(pid, std::move(key)); };
+    return takeover_.open(path, std::move(sockets), std::move(to));
+}
+
+void application::give_way(std::int64_t successor) {
+    for (const auto& each : workers_) each->hand_over_listening();
+    if (admin_ != nullptr) admin_->stop();
+    replaced_ = true;
+    if (on_replaced) on_replaced(successor);
+}
+
+void application::serve_the_rest(const std::atomic<int>& hurry) {
+    const auto deadline = std::chrono::steady_clock::now() + state_.settings().shutdown.takeover_timeout;
+    while (hurry == 0 && clients_left() > 0 && std::chrono::steady_clock::now() < deadline)
+        std::this_thread::sleep_for(100ms);
 }
 
 /// Its thread waits for somebody to enter, unless somebody may (D37): then its averages begin now.
@@ -93,23 +133,26 @@ void application::start_console() {
 std::uint16_t application::port() const { return workers_.empty() ? std::uint16_t{0} : workers_.front()->port(); }
 std::uint16_t application::admin_port() const { return admin_ != nullptr ? admin_->port() : std::uint16_t{0}; }
 
+/// Clients and cancel requests; a worker that says nothing for a second has none to speak of.
+std::uint64_t application::clients_left() const {
+    std::uint64_t left = 0;
+    for (const auto& each : workers_) {
+        auto answer = each->ask_snapshot();
+        if (answer.wait_for(1s) != std::future_status::ready) continue;
+        const worker_snapshot said = answer.get();
+        left += said.clients + said.cancels;
+    }
+    return left;
+}
+
 void application::drain(const std::atomic<int>& hurry) {
     state_.draining = true;
+    if (!replaced_) takeover_.close();
     for (const auto& each : workers_) each->stop_listening();
     for (const auto& each : workers_) each->drain(false);
     const auto deadline = std::chrono::steady_clock::now() + state_.settings().shutdown.drain_timeout;
-    const auto work_left = [this] {
-        std::uint64_t left = 0;
-        for (const auto& each : workers_) {
-            auto answer = each->ask_snapshot();
-            if (answer.wait_for(1s) != std::future_status::ready) continue;
-            const worker_snapshot said = answer.get();
-            left += said.clients + said.cancels;
-        }
-        return left;
-    };
     bool forced = false;
-    while (work_left() > 0) {
+    while (clients_left() > 0) {
         const auto now = std::chrono::steady_clock::now();
         if (!forced && (now >= deadline || hurry > 1)) {
             forced = true;
@@ -122,6 +165,7 @@ void application::drain(const std::atomic<int>& hurry) {
 }
 
 void application::stop() {
+    takeover_.close();
     if (admin_ != nullptr) admin_->stop();
     if (console_ != nullptr) console_->stop();
     state_.stop_monitor();

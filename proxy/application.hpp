@@ -9,6 +9,7 @@
 #include "proxy/console_server.hpp"
 #include "proxy/operator_commands.hpp"
 #include "proxy/reload.hpp"
+#include "proxy/takeover.hpp"
 #include "proxy/worker/proxy_state.hpp"
 #include "proxy/worker/worker.hpp"
 
@@ -40,9 +41,16 @@ public:
     [[nodiscard]] std::vector<std::string> start();
 
     /// Stops accepting and lets clients finish, at most drain_timeout; returns when the last one has gone.
-    /// `hurry` is asked meanwhile: true ends it at once.
+    /// `hurry` is asked meanwhile: how often somebody asked for the end; more than once ends it at once.
     void drain(const std::atomic<int>& hurry);
+    /// Another process accepts clients in this one's place.
+    [[nodiscard]] bool replaced() const { return replaced_; }
+    /// Then: serves the clients that are left until they have gone, shutdown.takeover_timeout is over, or `hurry`.
+    void serve_the_rest(const std::atomic<int>& hurry);
     void stop();
+
+    /// Called once, on a thread of ours, when replaced() has come to be true. Set before start().
+    std::function<void(std::int64_t successor)> on_replaced;
 
     /// Loads the configuration again and follows it; what came of it is in the log. Thread-safe.
     void reload(const std::string& who) { (void)reload_.run(who); }
@@ -54,6 +62,10 @@ private:
     [[nodiscard]] admin::snapshot take_snapshot() const;
     [[nodiscard]] admin::readiness take_readiness() const;
     void start_console();
+    [[nodiscard]] std::vector<net::unique_fd> sockets_to_hand_over() const;
+    [[nodiscard]] std::string open_takeover(std::vector<net::unique_fd> sockets);
+    void give_way(std::int64_t successor);
+    [[nodiscard]] std::uint64_t clients_left() const;
 
     void follow_settings(const config::load_result& now);
     [[nodiscard]] std::vector<config::effective_value> explained() const {
@@ -69,6 +81,9 @@ private:
     std::vector<config::effective_value> explained_;
     std::unique_ptr<admin::admin_server> admin_;
     std::unique_ptr<console_server> console_;
+    predecessor before_;
+    takeover_door takeover_;
+    std::atomic<bool> replaced_{false};
     std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 };
 

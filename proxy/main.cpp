@@ -7,6 +7,7 @@
 #include "proxy/build_facts.hpp"
 #include "proxy/check_servers.hpp"
 #include "proxy/service_notify.hpp"
+#include "proxy/successor.hpp"
 #include "proxy/worker/log.hpp"
 
 #include <CLI/CLI.hpp>
@@ -26,6 +27,7 @@ using namespace pgsteady;
 
 std::atomic<int> stop_requests{0};
 std::atomic<bool> reload_requested{false};
+std::atomic<bool> successor_requested{false};
 std::atomic<unsigned> signals_taken{0};  // what run() sleeps on
 
 /// Signals are blocked in every thread and taken here, on one of their own.
@@ -34,6 +36,7 @@ void watch_signals(const sigset_t& set) {
         int number = 0;
         if (sigwait(&set, &number) != 0) continue;
         if (number == SIGHUP) reload_requested = true;
+        else if (number == SIGUSR2) successor_requested = true;
         else if (++stop_requests > 2) std::_Exit(1);  // a third one does not ask any more
         ++signals_taken;
         signals_taken.notify_all();
@@ -44,15 +47,21 @@ void print_problems(const config::load_result& loaded) {
     for (const config::problem& each : loaded.problems) fmt::print(stderr, "{}\n", config::describe(each));
 }
 
-void wait_for_stop(application& product) {
-    while (stop_requests == 0) {
+/// `again`: the command line of this process.
+void wait_for_stop(application& product, const config::settings& settings, const std::vector<std::string>& again) {
+    const std::string program = own_program();
+    while (stop_requests == 0 && !product.replaced()) {
         const unsigned seen = signals_taken;
         if (reload_requested.exchange(false)) {
             notify_service_manager("RELOADING=1");
             product.reload("SIGHUP");
             notify_service_manager("READY=1");
         }
-        if (stop_requests == 0) signals_taken.wait(seen);
+        if (successor_requested.exchange(false)) {
+            if (settings.listen.takeover_socket.empty()) log::warning("SIGUSR2: listen.takeover_socket is not set");
+            else start_successor(program, again);
+        }
+        if (stop_requests == 0 && !product.replaced()) signals_taken.wait(seen);
     }
 }
 
@@ -70,19 +79,25 @@ int import_pgbouncer(const std::string& path) {
     return made.ok ? 0 : 1;
 }
 
-int run(const config::load_result& loaded, const std::optional<std::filesystem::path>& file) {
+int run(const config::load_result& loaded, const std::optional<std::filesystem::path>& file,
+        const std::vector<std::string>& arguments) {
     auto settings = std::make_shared<const config::settings>(loaded.settings);
     log::set_up(settings->log);
     for (const config::problem& each : loaded.problems) log::warning("configuration: {}", config::describe(each));
 
     sigset_t set;
     sigemptyset(&set);
-    for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR2}) sigaddset(&set, number);
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
     std::signal(SIGPIPE, SIG_IGN);
 
     application product(settings, [file] { return config::load(file, config::process_environment()); });
     product.explain(config::effective(loaded));
+    product.on_replaced = [](std::int64_t successor) {
+        notify_service_manager(fmt::format("MAINPID={}\nREADY=1", successor));  // the service goes on
+        ++signals_taken;
+        signals_taken.notify_all();
+    };
     if (const std::vector<std::string> problems = product.start(); !problems.empty()) {
         for (const std::string& each : problems) log::error("cannot start: {}", each);
         return 1;
@@ -92,9 +107,14 @@ int run(const config::load_result& loaded, const std::optional<std::filesystem::
     notify_service_manager("READY=1");
 
     std::thread(watch_signals, set).detach();
-    wait_for_stop(product);
+    wait_for_stop(product, *settings, arguments);
+    if (product.replaced()) {
+        log::info("takeover: another process accepts clients; this one serves those it has until they leave");
+        product.serve_the_rest(stop_requests);
+    } else {
+        notify_service_manager("STOPPING=1");
+    }
     log::info("draining: no new clients; open transactions may finish");
-    notify_service_manager("STOPPING=1");
     product.drain(stop_requests);
     product.stop();
     log::info("stopped");
@@ -134,7 +154,7 @@ int main(int argc, char** argv) {
         }
         if (!loaded.ok()) return 1;
         if (check || print) return 0;
-        return run(loaded, chosen);
+        return run(loaded, chosen, {argv + 1, argv + argc});
     } catch (const std::exception& failure) {
         fmt::print(stderr, "pgsteady: {}\n", failure.what());
         return 1;

@@ -3,6 +3,7 @@
 
 #include "proxy/net/socket_address.hpp"
 
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -78,9 +79,10 @@ class listener::door final : public readiness_target {
 public:
     door(listener& owner, unique_fd fd, socket_address address)
         : owner_(owner), fd_(std::move(fd)), address_(address) {}
+    /// To close the descriptor is not enough for the epoll set to forget it: another process may have the same socket.
     ~door() {
-        owner_.loop_.unwatch(fd_.get(), *this, true);
-        if (address_.is_unix()) ::unlink(address_.to_string().c_str());
+        owner_.loop_.unwatch(fd_.get(), *this, false);
+        if (address_.is_unix() && !handed_over_) ::unlink(address_.to_string().c_str());
     }
     door(const door&) = delete;
     door& operator=(const door&) = delete;
@@ -89,6 +91,7 @@ public:
     void unwatch() { owner_.loop_.unwatch(fd_.get(), *this, false); }
     [[nodiscard]] int fd() const { return fd_.get(); }
     [[nodiscard]] const socket_address& address() const { return address_; }
+    void hand_over() { handed_over_ = true; }
 
 private:
     void on_ready(readiness /*what*/) override { owner_.accept_some(*this); }
@@ -96,6 +99,7 @@ private:
     listener& owner_;
     unique_fd fd_;
     socket_address address_;
+    bool handed_over_ = false;
 };
 
 listener::listener(event_loop& loop, const listen_settings& settings, callbacks to)
@@ -111,9 +115,15 @@ listener::opened listener::open(event_loop& loop, const listen_settings& setting
 }
 
 struct listener::bind_problem {
-    std::string text;  ///< empty: bound
+    std::string text{};  ///< empty: bound
     int error_number = 0;
 };
+
+/// That a call about `address` has just failed.
+listener::bind_problem listener::problem_of(const char* step, const socket_address& address) {
+    const int error_number = errno;
+    return {std::string("cannot ") + step + " " + address.to_string() + ": " + text_of(error_number), error_number};
+}
 
 std::string listener::bind_all() {
     candidates found = resolve(settings_.host, settings_.port);
@@ -129,11 +139,12 @@ std::string listener::bind_all() {
 }
 
 listener::bind_problem listener::bind_one(const socket_address& address) {
-    const auto failed = [&address](const char* step) {
-        const int error_number = errno;
-        return bind_problem{std::string("cannot ") + step + " " + address.to_string() + ": " + text_of(error_number),
-                            error_number};
-    };
+    const auto failed = [&address](const char* step) { return problem_of(step, address); };
+    if (settings_.inherited != nullptr)
+        if (unique_fd theirs = settings_.inherited->take(address.to_string())) {
+            if (!address.is_unix()) set_inherited_options(theirs.get(), settings_);
+            return open_door(std::move(theirs), address);
+        }
     unique_fd fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!fd) return failed("create a socket for");
     if (address.is_unix()) {
@@ -146,11 +157,15 @@ listener::bind_problem listener::bind_one(const socket_address& address) {
     }
     if (::bind(fd.get(), address.data(), address.size()) != 0) return failed("bind");
     if (address.is_unix()) ::chmod(address.to_string().c_str(), settings_.unix_permissions);
-    if (::listen(fd.get(), settings_.backlog) != 0) return failed("listen on");
+    return open_door(std::move(fd), address);
+}
+
+listener::bind_problem listener::open_door(unique_fd fd, const socket_address& address) {
+    if (::listen(fd.get(), settings_.backlog) != 0) return problem_of("listen on", address);
     const socket_address bound = address.is_unix() ? address : socket_address::local_of(fd.get());
     if (port_ == 0) port_ = bound.port();
     auto made = std::make_unique<door>(*this, std::move(fd), bound);
-    if (!made->watch()) return failed("watch");
+    if (!made->watch()) return problem_of("watch", address);
     doors_.push_back(std::move(made));
     return {};
 }
@@ -192,6 +207,17 @@ void listener::resume() {
 void listener::close() {
     loop_.cancel_timer(retry_);
     doors_.clear();
+}
+
+void listener::hand_over() {
+    for (const auto& each : doors_) each->hand_over();
+    close();
+}
+
+std::vector<unique_fd> listener::copies() const {
+    std::vector<unique_fd> result;
+    for (const auto& each : doors_) result.emplace_back(::fcntl(each->fd(), F_DUPFD_CLOEXEC, 0));
+    return result;
 }
 
 std::vector<std::string> listener::addresses() const {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "proxy/net/event_loop.hpp"
+#include "proxy/net/inherited_sockets.hpp"
 #include "proxy/net/keepalive.hpp"
 
 #include <chrono>
@@ -24,6 +25,8 @@ struct listen_settings {
     int accepts_per_turn = 64;
     std::chrono::milliseconds retry_after{100};  ///< pause after descriptors ran out
     keepalive_rules keepalive{std::chrono::seconds(30), std::chrono::seconds(10), 3};
+    inherited_sockets* inherited =
+        nullptr;  ///< taken instead of binding, where one has the address; used by open() alone
 };
 
 class socket_address;
@@ -47,6 +50,10 @@ public:
 
     /// Stops accepting and frees the addresses (drain). Idempotent.
     void close();
+    /// Stops accepting; another process goes on with the same sockets, so the file of a Unix socket stays.
+    void hand_over();
+    /// Copies of all its sockets, to be given to another process.
+    [[nodiscard]] std::vector<unique_fd> copies() const;
     [[nodiscard]] std::uint16_t port() const { return port_; }
     /// Every bound address, as text.
     [[nodiscard]] std::vector<std::string> addresses() const;
@@ -58,6 +65,8 @@ private:
 
     [[nodiscard]] std::string bind_all();
     [[nodiscard]] bind_problem bind_one(const socket_address& address);
+    [[nodiscard]] static bind_problem problem_of(const char* step, const socket_address& address);
+    [[nodiscard]] bind_problem open_door(unique_fd fd, const socket_address& address);
     void accept_some(door& at);
     void pause(int error_number);
     void resume();

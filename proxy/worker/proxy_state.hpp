@@ -197,6 +197,9 @@ public:
     database_marks marks;                           ///< what operators said about databases
     /// Takes clients of the console; thread-safe, set before the first worker starts. Empty: there is no console.
     std::function<void(console_arrival)> enter_console;
+    /// A cancel request for none of our clients: the process before this one may have its client (takeover.hpp).
+    /// Thread-safe, set before the first worker starts. Empty: there was none.
+    std::function<void(std::int32_t pid, const std::string& key)> cancel_elsewhere;
     std::atomic<bool> draining{false};
     current_tls client_tls;
     current_tls server_tls;

@@ -45,9 +45,10 @@ worker::~worker() {
     listeners_.clear();
 }
 
-std::string worker::listen(const config::listen_settings& settings) {
+std::string worker::listen(const config::listen_settings& settings, net::inherited_sockets* inherited) {
     const auto open = [&](net::listen_settings where) {
         where.backlog = static_cast<int>(settings.backlog);
+        where.inherited = inherited;
         net::listener::callbacks to;
         to.accepted = [this](int fd, std::string peer) { accept(fd, std::move(peer)); };
         to.exhausted = [](int number) { log::error("cannot accept clients: {}", std::strerror(number)); };
@@ -70,6 +71,19 @@ std::string worker::listen(const config::listen_settings& settings) {
     if (early || settings.unix_socket_dir.empty()) return {};
     local.port = port();
     return open(local);
+}
+
+std::vector<net::unique_fd> worker::listening_sockets() const {
+    std::vector<net::unique_fd> all;
+    for (const auto& each : listeners_)
+        for (net::unique_fd& copy : each->copies()) all.push_back(std::move(copy));
+    return all;
+}
+
+void worker::hand_over_listening() {
+    post([this] {
+        for (const auto& each : listeners_) each->hand_over();
+    });
 }
 
 std::uint16_t worker::port() const {
@@ -193,8 +207,10 @@ void worker::route_cancel(std::int32_t pid, std::string key) {
 
 void worker::cancel_here(std::int32_t pid, const std::string& key) {
     const auto at = by_pid_.find(pid);
-    if (at == by_pid_.end() || at->second->conversation() == nullptr) return;
-    if (constant_time_equal(at->second->conversation()->client_key(), key)) at->second->cancel();
+    const bool known = at != by_pid_.end() && at->second->conversation() != nullptr &&
+                       constant_time_equal(at->second->conversation()->client_key(), key);
+    if (known) at->second->cancel();
+    else if (shared_.cancel_elsewhere) shared_.cancel_elsewhere(pid, key);
 }
 
 void worker::cancel_on_server(server_connection& server) {

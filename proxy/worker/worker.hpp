@@ -39,7 +39,13 @@ public:
     /// Opens the listeners of the process; the problem, or empty. Before start(), on one worker: it accepts for all.
     /// One socket that is not shared is refused when another process has the port, and lets the least busy worker
     /// have each client, where the kernel's hash over one socket per worker does neither.
-    [[nodiscard]] std::string listen(const config::listen_settings& settings);
+    /// `inherited`: sockets that another process has opened; what fits is taken.
+    [[nodiscard]] std::string listen(const config::listen_settings& settings,
+                                     net::inherited_sockets* inherited = nullptr);
+    /// Copies of the sockets that clients are accepted from, for a process that takes over. Before start().
+    [[nodiscard]] std::vector<net::unique_fd> listening_sockets() const;
+    /// Another process accepts from now on.
+    void hand_over_listening();
     [[nodiscard]] std::uint16_t port() const;
     void start();
     // Thread-safe.

@@ -41,6 +41,7 @@ ROOMS = [
                                                                                                               False),
     Room("proxy/console/*",    "proxy/console protocol config admin/snapshot.hpp admin/commands.hpp admin/printable.hpp",
                                                                                           "fmt",              True),
+    Room("admin/http_server.*", "admin",                                                   "boost posix",     False),
     Room("admin/*",            "admin config protocol/error_response.hpp protocol/sqlstate.hpp",
                                                                                           "boost prometheus fmt libcrypto libssl",
                                                                                                               False),
