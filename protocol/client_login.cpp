@@ -191,15 +191,15 @@ void client_login::negotiate_version(std::string& out) {
     parameters.erase(first_option, parameters.end());
 }
 
+bool client_login::wants_replication() const {
+    const std::string_view value = startup_.parameter("replication");
+    return !value.empty() && !is_false(value);
+}
+
 std::optional<error_fields> client_login::objection_to_startup() const {
     if (startup_.parameter("user").empty()) {
         return fatal_error(sqlstate::invalid_authorization_specification,
                            "no PostgreSQL user name specified in startup packet");
-    }
-    const std::string_view replication = startup_.parameter("replication");
-    if (!replication.empty() && !is_false(replication)) {
-        return fatal_error(sqlstate::feature_not_supported, "replication connections are not supported", {},
-                           "Connect to the server directly.");
     }
     if (settings_.tls_required && !tls_in_use_) {
         return fatal_error(sqlstate::invalid_authorization_specification, "connection requires TLS for " + identity(),

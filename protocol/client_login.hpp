@@ -84,6 +84,8 @@ public:
     [[nodiscard]] step refuse(error_fields why, std::string& out);
 
     /// The packet that began the session, `_pq_.` options removed; or the CancelRequest.
+    /// It asks for a replication connection (protocol chapter 55.4). What the value means beyond that, the server knows.
+    [[nodiscard]] bool wants_replication() const;
     [[nodiscard]] const startup_packet& startup() const noexcept { return startup_; }
     [[nodiscard]] std::string user() const;
     /// Defaults to the user's name.

@@ -95,6 +95,7 @@ void client_connection::discard_input() {
 }
 
 void client_connection::take(std::string_view in) {
+    if (relaying_) return relay(in);
     if (session_ == nullptr) {
         const std::size_t used = sign_in(in);
         if (closed_) return;
@@ -321,6 +322,12 @@ void client_connection::notice(const error_fields& what) {
 
 void client_connection::server_bytes(std::string_view in, std::size_t& used) {
     last_activity_ = worker_.loop().now();
+    if (relaying_) {
+        used = in.size();
+        gather output;
+        output.view(in);
+        return write(output);
+    }
     if (first_byte_at_ == pool_time{}) first_byte_at_ = last_activity_;
     const bool slow = pool_->slow_after.count() > 0 && is_slow(last_activity_);
     if (slow) session_->remember_texts(true);
@@ -338,6 +345,7 @@ void client_connection::server_bytes_taken() {
 
 void client_connection::server_lost(std::string_view words) {
     const auto self = shared_from_this();
+    if (relaying_) return close_when_flushed(end_reason::server_lost);  // what it said last has been passed on
     role_is_lost();
     if (server_ == nullptr) return;
     const server_connection* const lost = server_;
@@ -523,7 +531,8 @@ void client_connection::cancel() {
 void client_connection::drain(bool by_force) {
     draining_ = true;
     if (closed_) return;
-    const bool idle = session_ == nullptr || (session_->ready() && session_->idle() && pending_in_.empty());
+    const bool idle = (session_ == nullptr && !relaying_) ||
+                      (session_ != nullptr && session_->ready() && session_->idle() && pending_in_.empty());
     if (idle || by_force) kill(client_errors::shutting_down(), end_reason::shutdown);
 }
 
@@ -603,6 +612,7 @@ void client_connection::give_up_server() {
     if (pool_ == nullptr) return;
     if (queued) pool_->leave_queue(*this);
     worker_.withdraw_grant(*this);
+    if (std::exchange(relaying_, false)) return pool_->end_replication(*detach_server());
     const bool may_commit = session_ != nullptr && session_->may_be_committing();
     if (session_ != nullptr) session_->on_client_gone();
     const session_actions asked = session_ != nullptr ? session_->take_actions() : session_actions{};

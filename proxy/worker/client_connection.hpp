@@ -12,6 +12,7 @@
 #include "proxy/worker/fence_list.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -43,6 +44,12 @@ public:
     /// Only while it waits.
     void notice(const error_fields& what);
     void password_verdict(bool ok, const error_fields* why);
+    /// Its own server for replication is there, or cannot be had (client_replication.cpp).
+    void replication_opened(server_connection& server, const parameter_list& reported);
+    void replication_refused(const error_fields& why);
+    [[nodiscard]] bool asks_for_replication() const { return replication_.has_value(); }
+    /// Bytes pass between it and its server as they are.
+    [[nodiscard]] bool relays() const { return relaying_; }
 
     // From the server connection.
     /// `in` may lie in the worker's scratch buffer, so nothing is read from the client's socket here. The caller
@@ -99,6 +106,8 @@ private:
     [[nodiscard]] bool peer_is_unix() const { return peer_ == "unix" || peer_.starts_with('/'); }
     void end_check();
     void finish_login(std::string& out);
+    void begin_replication(const std::string& greeting);
+    void relay(std::string_view in);
     // client_console.cpp
     void look_up_operator(std::string& out);
     void enter_console(const std::string& out);
@@ -204,6 +213,8 @@ private:
     bool lingering_ = false;  ///< its farewell is said; it may read it in peace
     bool closed_ = false;
     bool checking_ = false;  ///< a password is being tried on the server
+    bool relaying_ = false;
+    std::optional<std::string> replication_;  ///< its AuthenticationOk, while its server for replication is opened
     bool statement_cancelled_ = false;
 };
 

@@ -218,6 +218,7 @@ void client_connection::end_check() {
 void client_connection::password_verdict(bool ok, const error_fields* why) {
     const auto self = shared_from_this();
     if (closed_) return;
+    if (asks_for_replication()) return replication_refused(*why);
     end_check();
     if (ok) pool_->shared->remember_verified(tried_password_, worker_.loop().now());
     tried_password_.clear();
@@ -253,6 +254,7 @@ void client_connection::finish_login(std::string& out) {
     worker_.shared().unauthenticated.give_back();
     counted_unauthenticated_ = false;
     last_activity_ = worker_.loop().now();
+    if (login_->wants_replication()) return begin_replication(out);
     const std::int32_t pid = worker_.new_client_pid();
     session_ = std::make_unique<session>(worker_.tables(), pool_->facts, pid, random_bytes(4));
     worker_.register_cancel(pid, *this);

@@ -84,6 +84,12 @@ public:
     /// From server_connection: a connection outside of the pool was accepted.
     void trial_passed(server_connection& server);
 
+    // One server for one client, outside of the pool (client_replication.cpp).
+    /// The client hears replication_opened() or replication_refused(); it waits as for the trial of a password.
+    void open_replication(client_connection& client, parameter_list wanted);
+    /// The client, or the server, has left.
+    void end_replication(server_connection& server);
+
     // After an outage (local_pool_replays.cpp, D30).
     /// This client's transaction was interrupted, or its COMMIT is in doubt: it is waited for, and served first.
     void enter_barrier(client_connection& client);
@@ -198,6 +204,8 @@ private:
         client_connection* client = nullptr;  ///< null: it has left
         std::string password;
         pool_time since{};
+        /// Start-up parameters of a replication connection that it wants instead; null: a password is tried.
+        std::shared_ptr<const parameter_list> replication{};
     };
 
     [[nodiscard]] group& group_of(server_need need) { return need == server_need::primary ? primaries_ : standbys_; }
@@ -262,6 +270,7 @@ private:
     void give_up_tries(pool_time now);
     password_try end_trial(server_connection& server);
     void trial_failed(server_connection& server, const open_failure& why);
+    void replication_ready(server_connection& server, client_connection* client);
     [[nodiscard]] static bool refuses_credentials(const open_failure& why);
     void credentials_refused();
 

@@ -166,13 +166,13 @@ bool local_pool::start_try(password_try& next) {
     ramp& pace = worker_.ramp_of(shared->backends_of.get());
     if (pace.may_start(worker_.loop().now()) == 0) return false;
     const bool serves_later = !standby && shared->plan.server_user == shared->plan.user;
-    const bool pooled = serves_later && of.core.may_dial_extra();
+    const bool pooled = serves_later && next.replication == nullptr && of.core.may_dial_extra();
     if (!pooled && !worker_.shared().checks.try_take()) return false;
     pace.started(worker_.loop().now());
     server_connection& server = add_server(of.serves);
-    std::string password = next.password;
+    server_connection::trial trying{next.password, pooled, next.replication, {}};
     verifying_.emplace(&server, std::move(next));
-    server.open(server_connection::trial{std::move(password), pooled}, *where);
+    server.open(std::move(trying), *where);
     return true;
 }
 
@@ -190,9 +190,8 @@ void local_pool::give_up_tries(pool_time now) {
         worker_.counters().wait_timeouts.add();
         const std::string missing = what_is_missing();
         const error_fields why = client_errors::unavailable(
-            missing,
-            worker_.tell_incident("client {} waited in vain for its password to be tried at a server of {}: {}",
-                                  client->serial(), shared->plan.label(), missing));
+            missing, worker_.tell_incident("client {} waited in vain for a server connection of its own to {}: {}",
+                                           client->serial(), shared->plan.label(), missing));
         client->password_verdict(false, &why);
     }
 }
@@ -204,7 +203,8 @@ local_pool::password_try local_pool::end_trial(server_connection& server) {
     password_try ended = std::move(at->second);
     verifying_.erase(at);
     if (!server.tried().pooled) worker_.shared().checks.give_back();
-    if (server.now() != server_connection::phase::closed && shared->plan.password_from_client)
+    if (server.now() != server_connection::phase::closed && shared->plan.password_from_client &&
+        ended.replication == nullptr)
         shared->learn_password(server.tried().password);
     return ended;
 }
@@ -213,6 +213,7 @@ void local_pool::trial_passed(server_connection& server) {
     group_of(server).core.dial_now();
     if (shared->plan.server_user == shared->plan.user) shared->fuse.let_in(worker_.loop().now());
     client_connection* client = end_trial(server).client;
+    if (server.tried().replication != nullptr) return replication_ready(server, client);
     server.close();
     forget(server, false);
     warming_refused_ = false;

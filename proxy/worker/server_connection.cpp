@@ -126,15 +126,17 @@ void server_connection::on_dialled(net::dial_result result) {
     const config::settings& all = worker_->shared().settings();
     const shared_pool::secrets secrets = pool_->shared->current_secrets();
     server_login::settings how;
-    how.user = trial_ ? pool_->shared->plan.user : pool_->shared->plan.server_user;
+    const bool as_client = trial_ && trial_->replication == nullptr;
+    how.user = as_client ? pool_->shared->plan.user : pool_->shared->plan.server_user;
     how.database = pool_->shared->plan.server_database;
     how.tls =
         host_.host.starts_with('/') ? tls_mode::disable : tls_override_.value_or(tls_mode_of(all.backends.tls.sslmode));
     how.binding = binding_of(all.backends.tls.binding);
     how.peer_is_loopback_or_unix = stream_->peer_is_local();
-    how.password = trial_ ? trial_->password : secrets.password;
-    if (!trial_) how.secret = secrets.scram;
-    if (!trial_) how.md5_hash = pool_->shared->plan.server_verifier;
+    how.password = as_client ? trial_->password : secrets.password;
+    if (!as_client) how.secret = secrets.scram;
+    if (!as_client) how.md5_hash = pool_->shared->plan.server_verifier;
+    if (trial_ && trial_->replication != nullptr) how.extra_startup = *trial_->replication;
     how.nonce_material = random_bytes(24);
     login_ = std::make_unique<server_login>(std::move(how));
     phase_ = phase::signing_in;
@@ -266,6 +268,7 @@ void server_connection::begin_setup() {
     if (trial_ && !trial_->pooled) {
         worker_->loop().cancel_timer(open_timer_);
         phase_ = phase::idle;
+        if (trial_->replication != nullptr) trial_->reported = login_->parameters();
         login_.reset();
         return pool_->trial_passed(*this);
     }
@@ -496,6 +499,7 @@ void server_connection::on_lost(std::string_view what, failure_kind kind) {
     if (!link.verdict) link.verdict = judge(kind, doing());  // else the server has said why
     if (phase_ == phase::closed) return;
     if (phase_ == phase::leaving) return pool_->left(*this);
+    if (client_ != nullptr && client_->relays()) return client_->server_lost(what);  // perhaps as it was told to
     const std::string words = link.last_words.empty() ? std::string(what) : link.last_words;
     if (opening()) return try_next_host(cannot_connect(link.backend_name + ": " + words, link.verdict));
     pool_->report({.host = link.host, .seen = host_report::what::lost, .verdict = link.verdict, .words = words});

@@ -75,6 +75,9 @@ public:
     struct trial {
         std::string password;
         bool pooled = false;  ///< has a permit: becomes a server of the pool if it is right
+        /// Not a trial, but a replication connection with these start-up parameters and the pool's own account.
+        std::shared_ptr<const parameter_list> replication{};
+        parameter_list reported{};  ///< then: what the server has reported
     };
 
     /// Dials, signs in, looks around; the pool hears opened() or open_failed(), or trial_passed() if it is a trial

@@ -125,7 +125,9 @@ session_snapshot worker::describe(client_connection& client) const {
     row.tls = client.tls();
     const session* talk = client.conversation();
     if (talk == nullptr) {
-        row.state = "signing_in";
+        row.state = client.relays() ? "replication" : "signing_in";
+        if (client.relays()) row.server = client.server()->link.backend_name;
+        if (client.relays()) row.server_pid = client.server()->link.backend_pid;
         return row;
     }
     const bool waits = client.queued;

@@ -1,7 +1,7 @@
 """A private PostgreSQL 15 cluster on a free loopback port, run by an unprivileged user.
 
 Users (superuser `postgres` only through the Unix socket): app (SCRAM), app_md5 (md5), app_trust (no password),
-watcher (SCRAM, in pg_monitor: what a proxy's monitor signs in with).
+watcher (SCRAM, in pg_monitor: what a proxy's monitor signs in with), replicator (SCRAM, may replicate).
 Durability is off: the data lives as long as one suite. `Cluster(workspace, copy_of=primary)` is a streaming standby,
 which `promote()` makes the primary and `rejoin(new_primary)` makes a standby again.
 """
@@ -42,6 +42,7 @@ HBA = """
 local all postgres               trust
 local replication postgres       trust
 local all all                    scram-sha-256
+host  replication replicator 127.0.0.1/32 scram-sha-256
 host  all app_trust 127.0.0.1/32 trust
 host  all app_md5   127.0.0.1/32 md5
 host  all all       127.0.0.1/32 scram-sha-256
@@ -50,6 +51,7 @@ host  all all       127.0.0.1/32 scram-sha-256
 USERS = """
 create role app login password '{password}';
 create role app_trust login;
+create role replicator login replication password '{password}';
 create role watcher login password '{password}' in role pg_monitor;
 create role other nologin;
 grant other to app;

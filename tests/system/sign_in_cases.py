@@ -230,11 +230,6 @@ def unix_socket(bench):
         assert _who(client) == "app"
 
 
-def replication_is_refused(bench):
-    with bench.proxy() as proxy:
-        assert proxy.refused(DATABASE, replication="database")["C"] == "0A000"
-
-
 def unlisted_database_without_automatic_pools(bench):
     with bench.proxy(auto_pools={"enabled": False}, databases={DATABASE: {}}) as proxy:
         proxy.connect(DATABASE).close()
@@ -365,6 +360,6 @@ def tries_at_once_are_counted(bench):
 
 CASES = [scram, failures_look_alike, md5, trust_only_when_configured, passthrough, verifier_pass_through,
          tls_required, tls_verified_by_the_client, tls_without_asking, proxy_protocol, tls_to_servers, channel_binding_on_both_sides, server_user_of_the_database, unix_socket,
-         replication_is_refused, unlisted_database_without_automatic_pools,
+         unlisted_database_without_automatic_pools,
          client_certificate_names_the_user, sslmode_prefer_goes_on_in_clear, sslmode_allow_goes_on_with_tls,
          tries_per_source_are_counted, tries_at_once_are_counted]
