@@ -26,7 +26,7 @@ constexpr std::int32_t auth_sasl = 10;
 constexpr std::int32_t auth_sasl_continue = 11;
 constexpr std::int32_t auth_sasl_final = 12;
 
-constexpr std::uint32_t served_version = 3U << 16;  // 3.0
+constexpr std::uint32_t served_major = 3;
 constexpr char negotiate_protocol_version = 'v';
 
 constexpr std::size_t random_bytes_min = 32;
@@ -63,7 +63,7 @@ error_fields protocol_failure(std::string message, std::string_view detail = {})
 
 error_fields unsupported_version(std::uint16_t major, std::uint16_t minor) {
     return fatal_error(sqlstate::feature_not_supported, "unsupported frontend protocol " + std::to_string(major) + "." +
-                                                            std::to_string(minor) + ": server supports 3.0 to 3.0");
+                                                            std::to_string(minor) + ": server supports 3.0 to 3.2");
 }
 
 std::string_view sqlstate_of(scram_failure failure) {
@@ -181,10 +181,10 @@ void client_login::negotiate_version(std::string& out) {
     auto& parameters = startup_.parameters;
     const auto first_option = std::stable_partition(parameters.begin(), parameters.end(),
                                                     [](const auto& entry) { return !is_protocol_option(entry.first); });
-    if (startup_.minor == 0 && first_option == parameters.end()) return;
+    if (startup_.minor <= newest_minor && first_option == parameters.end()) return;
     {
         const frame_builder frame(out, negotiate_protocol_version);
-        put_u32(out, served_version);
+        put_u32(out, (served_major << 16) | protocol_minor());
         put_i32(out, static_cast<std::int32_t>(parameters.end() - first_option));
         for (auto option = first_option; option != parameters.end(); ++option) put_cstring(out, option->first);
     }

@@ -9,6 +9,7 @@
 #include "protocol/scram_server.hpp"
 #include "protocol/startup.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -84,14 +85,17 @@ public:
     [[nodiscard]] step refuse(error_fields why, std::string& out);
 
     /// The packet that began the session, `_pq_.` options removed; or the CancelRequest.
+    [[nodiscard]] const startup_packet& startup() const noexcept { return startup_; }
     /// It asks for a replication connection (protocol chapter 55.4). What the value means beyond that, the server knows.
     [[nodiscard]] bool wants_replication() const;
-    [[nodiscard]] const startup_packet& startup() const noexcept { return startup_; }
     [[nodiscard]] std::string user() const;
     /// Defaults to the user's name.
     [[nodiscard]] std::string database() const;
-    /// Minor version of protocol 3 that the session speaks: 0, whatever was asked for (P38).
-    [[nodiscard]] static constexpr std::uint16_t protocol_minor() noexcept { return 0; }
+    /// Minor version of protocol 3 that the session speaks: what was asked for, or the newest that we know (P38).
+    [[nodiscard]] std::uint16_t protocol_minor() const noexcept { return std::min(startup_.minor, newest_minor); }
+    /// Keys of cancel requests have 4 bytes before 3.2, and up to 256 since (P39).
+    [[nodiscard]] std::size_t cancel_key_bytes() const noexcept { return protocol_minor() >= 2 ? 32 : 4; }
+    static constexpr std::uint16_t newest_minor = 2;
     [[nodiscard]] bool tls_in_use() const noexcept { return tls_in_use_; }
 
     /// Hands over the cleartext password (passthrough only). Empty when there is none or it was taken before.

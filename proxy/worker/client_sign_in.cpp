@@ -256,7 +256,7 @@ void client_connection::finish_login(std::string& out) {
     last_activity_ = worker_.loop().now();
     if (login_->wants_replication()) return begin_replication(out);
     const std::int32_t pid = worker_.new_client_pid();
-    session_ = std::make_unique<session>(worker_.tables(), pool_->facts, pid, random_bytes(4));
+    session_ = std::make_unique<session>(worker_.tables(), pool_->facts, pid, random_bytes(login_->cancel_key_bytes()));
     worker_.register_cancel(pid, *this);
     worker_.tables().to_client.copy(out);  // AuthenticationOk leaves in one write with what follows
     session_->begin(login_->startup().parameters);

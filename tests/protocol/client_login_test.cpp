@@ -262,10 +262,10 @@ TEST_CASE("what cannot be a startup packet is refused with FATAL") {
          "invalid startup packet layout: expected terminator as last byte"},
         {raw_startup("\x04\xd2\x16\x2e\0\0\0\1key"sv), "08P01", "invalid length of cancel request packet"},
         {raw_startup("\x04\xd2\x16\x2fx"sv), "08P01", "invalid length of encryption request"},
-        {raw_startup("\0\2\0\0"sv), "0A000", "unsupported frontend protocol 2.0: server supports 3.0 to 3.0"},
-        {raw_startup("\0\4\0\1"sv), "0A000", "unsupported frontend protocol 4.1: server supports 3.0 to 3.0"},
+        {raw_startup("\0\2\0\0"sv), "0A000", "unsupported frontend protocol 2.0: server supports 3.0 to 3.2"},
+        {raw_startup("\0\4\0\1"sv), "0A000", "unsupported frontend protocol 4.1: server supports 3.0 to 3.2"},
         {raw_startup("\x04\xd2\x16\x31"sv), "0A000",
-         "unsupported frontend protocol 1234.5681: server supports 3.0 to 3.0"},
+         "unsupported frontend protocol 1234.5681: server supports 3.0 to 3.2"},
         {startup_bytes({}), "28000", "no PostgreSQL user name specified in startup packet"},
         {startup_bytes({{"user", ""}}), "28000", "no PostgreSQL user name specified in startup packet"},
     };
@@ -287,19 +287,30 @@ TEST_CASE("replication switched off is an ordinary session") {
     }
 }
 
-TEST_CASE("P38: a newer minor or a _pq_ option is negotiated exactly once and goes on as 3.0") {
+TEST_CASE("P39: protocol 3.2 has long keys for cancel requests, and nothing else that is new") {
+    for (const auto minor : std::initializer_list<std::uint16_t>{0, 1, 2}) {
+        both_ways(over_loopback(), [minor](conversation& client) {
+            CHECK(client.send(startup_bytes({{"user", "alice"}}, minor)) == step::lookup_user);
+            CHECK(client.written().empty());
+            CHECK(client.login.protocol_minor() == minor);
+            CHECK(client.login.cancel_key_bytes() == (minor == 2 ? 32 : 4));
+        });
+    }
+}
+
+TEST_CASE("P38: a newer minor or a _pq_ option is negotiated exactly once") {
     both_ways(over_loopback(), [](conversation& client) {
-        CHECK(client.send(startup_bytes({{"user", "alice"}}, 2)) == step::lookup_user);
-        CHECK(client.written() == frame('v', "\0\3\0\0\0\0\0\0"sv));
-        CHECK(client.login.startup().minor == 2);
-        CHECK(client.login.protocol_minor() == 0);
+        CHECK(client.send(startup_bytes({{"user", "alice"}}, 3)) == step::lookup_user);
+        CHECK(client.written() == frame('v', "\0\3\0\2\0\0\0\0"sv));
+        CHECK(client.login.startup().minor == 3);
+        CHECK(client.login.protocol_minor() == 2);
         CHECK(client.answer(trusted()) == step::authenticated);
         CHECK(client.written() == auth_ok);
     });
     both_ways(over_loopback(), [](conversation& client) {
         const parameter_list asked{{"_pq_.one", "1"}, {"user", "alice"}, {"_pq_.two", "2"}, {"datestyle", "iso"}};
         CHECK(client.send(startup_bytes(asked, 9999)) == step::lookup_user);
-        CHECK(client.written() == frame('v', "\0\3\0\0\0\0\0\2_pq_.one\0_pq_.two\0"sv));
+        CHECK(client.written() == frame('v', "\0\3\0\2\0\0\0\2_pq_.one\0_pq_.two\0"sv));
         CHECK(client.login.startup().parameters == parameter_list{{"user", "alice"}, {"datestyle", "iso"}});
     });
     both_ways(over_loopback(), [](conversation& client) {
@@ -389,8 +400,8 @@ TEST_CASE("SSLRequest and GSSENCRequest are answered once each, in either order"
 }
 
 TEST_CASE("a second request for encryption is refused") {
-    const std::string_view twice_ssl = "unsupported frontend protocol 1234.5679: server supports 3.0 to 3.0";
-    const std::string_view twice_gss = "unsupported frontend protocol 1234.5680: server supports 3.0 to 3.0";
+    const std::string_view twice_ssl = "unsupported frontend protocol 1234.5679: server supports 3.0 to 3.2";
+    const std::string_view twice_gss = "unsupported frontend protocol 1234.5680: server supports 3.0 to 3.2";
     both_ways(over_loopback(), [&](conversation& client) {
         CHECK(client.send(ssl_request()) == step::need_more);
         CHECK(client.written() == "N");

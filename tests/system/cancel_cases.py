@@ -6,6 +6,7 @@ from itertools import count
 
 from bench import DATABASE, ONE_SERVER
 from lib import messages as msg
+from lib.cluster import PASSWORD
 from lib.deadline import eventually
 from lib.wire_client import WireClient, send_cancel
 
@@ -21,6 +22,20 @@ def running(bench):
         result = client.read_result()
         assert (result.sqlstate, result.status) == ("57014", "I"), result.error
         assert client.value("select 1") == "1"
+
+
+def long_keys(bench):
+    """P39: protocol 3.2 has keys of up to 256 bytes; a part of one cancels nothing."""
+    with bench.proxy(pool=ONE_SERVER) as proxy, WireClient(proxy.address) as client:
+        client.login("app", DATABASE, PASSWORD, version=msg.PROTOCOL_3 + 2)
+        assert len(client.key) == 32, client.key
+        client.send(msg.query("select pg_sleep(60) /* a long key */"))
+        bench.wait_running("/* a long key */")
+        for wrong in (client.key[:4], client.key[:31], client.key[:31] + b"?", client.key + b"?"):
+            send_cancel(proxy.address, client.pid, wrong)
+        assert client.is_silent()
+        send_cancel(proxy.address, client.pid, client.key)
+        assert client.read_result().sqlstate == "57014"
 
 
 def running_in_transaction(bench):
@@ -166,5 +181,5 @@ def of_a_vanished_client(bench):
             assert other.value("select 'not affected'") == "not affected"
 
 
-CASES = [running, running_in_transaction, queued, queued_segment, never_the_next_client, after_the_end, wrong_key,
+CASES = [running, long_keys, running_in_transaction, queued, queued_segment, never_the_next_client, after_the_end, wrong_key,
          odd_requests, over_tls, during_copy_in, of_a_vanished_client]
