@@ -98,7 +98,10 @@ std::string application::open_takeover(std::vector<net::unique_fd> sockets) {
     takeover_door::hooks to;
     to.replaced = [this](std::int64_t successor) { give_way(successor); };
     to.cancel = [this](std::int32_t pid, std::string key) { workers_.front()->route_cancel(pid, std::move(key)); };
-    return takeover_.open(path, std::move(sockets), std::move(to));
+    std::string problem = takeover_.open(path, std::move(sockets), std::move(to));
+    if (problem.empty() || !before_.present()) return problem;
+    log::error("takeover: {}; nobody can take this process's place", problem);  // clients come to it already
+    return {};
 }
 
 void application::give_way(std::int64_t successor) {

@@ -147,6 +147,15 @@ def a_successor_that_fails_has_changed_nothing(bench):
         new.stop()
 
 
+def a_place_to_meet_that_cannot_be_made_is_told(bench):
+    config = _configuration(bench)
+    config["listen"]["takeover_socket"] += "/nowhere/door"
+    proxy = bench.proxy_with(config).start(wait=False)
+    assert proxy.wait() == 1
+    proxy.process = None
+    assert "listen.takeover_socket" in proxy.log_text() and "No such file" in proxy.log_text(), proxy.log_text()
+
+
 def a_signal_starts_the_successor(bench):
     """SIGUSR2: the program as it is on disk now."""
     config = _configuration(bench)
@@ -198,4 +207,5 @@ def unix_sockets_as_well(bench):
 
 
 CASES = [nobody_notices, requests_to_cancel_find_their_clients, a_successor_that_fails_has_changed_nothing,
+         a_place_to_meet_that_cannot_be_made_is_told,
          a_signal_starts_the_successor, who_stays_for_too_long_is_told, unix_sockets_as_well]
