@@ -98,6 +98,7 @@ struct listen_settings {
     std::uint16_t port = 6432;    // 0: the system picks one
     std::string unix_socket_dir;  // empty: no Unix socket
     std::string takeover_socket;  // empty: nobody takes this process's place
+    std::vector<host_port> peers;
     std::uint32_t backlog = 1024;
     client_tls_settings tls;
     keepalive_settings keepalive;

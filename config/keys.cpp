@@ -98,6 +98,10 @@ constexpr std::array all_keys{
         "Path of a socket on which a new process takes this one's place without a refused connection: it is started "
         "with the "
         "same path, and the old one serves its clients until they leave. Empty: none."),
+    row<&s::listen, &listen_settings::peers>("listen.peers", {.kind = value_kind::hosts},
+                                             "Other instances behind the same address, as host or host:port. A cancel "
+                                             "request that none of our clients can be meant by goes "
+                                             "on to them, in clear. This instance may be in the list."),
     row<&s::listen, &listen_settings::proxy_protocol>("listen.proxy_protocol", flag(),
                                                       "Every TCP client begins with a PROXY protocol header, version "
                                                       "2, and is who that says: for a load balancer that is "

@@ -139,6 +139,7 @@ private:
     void report_waiting();
     void reconsider_waiting();
     void cancel_here(std::int32_t pid, const std::string& key);
+    void ask_peers(std::int32_t pid, const std::string& key);
     void start_cancel(lost_backend whom, std::function<void(cancel_dial&)> over);
     void end_cancel(cancel_dial& done);
     void cancel_next_lost();

@@ -8,6 +8,7 @@ from bench import DATABASE, ONE_SERVER
 from lib import messages as msg
 from lib.cluster import PASSWORD
 from lib.deadline import eventually
+from lib.processes import free_port
 from lib.wire_client import WireClient, send_cancel
 
 ROUNDS = 30
@@ -36,6 +37,25 @@ def long_keys(bench):
         assert client.is_silent()
         send_cancel(proxy.address, client.pid, client.key)
         assert client.read_result().sqlstate == "57014"
+
+
+def of_another_instance(bench):
+    """Behind a load balancer a request to cancel may arrive anywhere: instances pass on what they cannot place, once."""
+    ports = [free_port(), free_port()]
+    peers = [f"127.0.0.1:{port}" for port in ports] + ["127.0.0.1:1"]
+    with bench.proxy(listen={"port": ports[0], "peers": peers}) as first, \
+            bench.proxy(listen={"port": ports[1], "peers": peers}) as second:
+        for home, other in ((first, second), (second, first)):
+            for version in (msg.PROTOCOL_3, msg.PROTOCOL_3 + 2):
+                with WireClient(home.address) as client:
+                    client.login("app", DATABASE, PASSWORD, version=version)
+                    client.send(msg.query("select pg_sleep(60) /* elsewhere */"))
+                    bench.wait_running("/* elsewhere */")
+                    send_cancel(other.address, client.pid, bytes(len(client.key)))
+                    assert client.is_silent()
+                    send_cancel(other.address, client.pid, client.key)
+                    assert client.read_result().sqlstate == "57014"
+                    client.close()
 
 
 def running_in_transaction(bench):
@@ -181,5 +201,5 @@ def of_a_vanished_client(bench):
             assert other.value("select 'not affected'") == "not affected"
 
 
-CASES = [running, long_keys, running_in_transaction, queued, queued_segment, never_the_next_client, after_the_end, wrong_key,
+CASES = [running, long_keys, of_another_instance, running_in_transaction, queued, queued_segment, never_the_next_client, after_the_end, wrong_key,
          odd_requests, over_tls, during_copy_in, of_a_vanished_client]
