@@ -10,15 +10,28 @@ replay_barrier::number replay_barrier::enter(number again, duration limit, time_
     look(now);
     const number which = again != 0 ? again : ++last_;
     if (step_ == step::none) {
-        step_ = step::restoring;
         outage_ = false;
         most_ = 0;
-        since_ = {};
+        begin_restoring();
+    } else if (inside_.contains(which)) {
+        begin_restoring();
     }
     limit_ = limit;
     inside_.insert_or_assign(which, false);
     most_ = std::max(most_, inside_.size());
     return which;
+}
+
+void replay_barrier::note_outage() {
+    if (step_ == step::none) return;
+    outage_ = true;
+    begin_restoring();
+}
+
+/// The time of what was interrupted by another outage is none of this one's.
+void replay_barrier::begin_restoring() {
+    step_ = step::restoring;
+    since_ = {};
 }
 
 void replay_barrier::restored(number which, time_point now) {

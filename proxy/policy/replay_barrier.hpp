@@ -18,14 +18,15 @@ public:
     using duration = std::chrono::steady_clock::duration;
     using number = std::uint64_t;  ///< of one interrupted transaction; 0: of none
 
-    /// A transaction was interrupted; `again`: what it got when that happened before, if that was never left.
+    /// A transaction was interrupted; `again`: what it got when that happened before, if that was never left: then all begins
+    /// anew.
     [[nodiscard]] number enter(number again, duration limit, time_point now);
     /// What had been answered in it is done again.
     void restored(number which, time_point now);
     /// What was under way in it is answered, or it is given up, or its client has left.
     void leave(number which, time_point now);
-    /// Nobody could be served at the time: new work is not let in before the replays, however few there are.
-    void note_outage() { outage_ = step_ != step::none; }
+    /// Nobody can be served now: new work is not let in before the replays, however few there are. Begins anew, too.
+    void note_outage();
     /// There is a server for new work, or a replay has got one: time counts from now on.
     void work_is_possible(time_point now);
     /// A step may be over by time alone.
@@ -43,6 +44,7 @@ public:
 private:
     enum class step : unsigned char { none, restoring, going_on };
     void settle(time_point now);
+    void begin_restoring();
     void begin_going_on(time_point now);
 
     step step_ = step::none;

@@ -124,6 +124,25 @@ TEST_CASE("D30: who is interrupted again begins again; who comes late is waited 
     CHECK_FALSE(at.barrier.any());
 }
 
+TEST_CASE("D30: another outage begins anew, with time of its own") {
+    story at;
+    const auto a = at.enter();
+    const auto b = at.enter();
+    at.restored(a);
+    at.restored(b);
+    REQUIRE(at.barrier.lets_go_on());
+    SUBCASE("since who went on is interrupted again") { CHECK(at.enter(a) == a); }
+    SUBCASE("since nobody can be served") { at.barrier.note_outage(); }
+    CHECK_FALSE(at.barrier.lets_go_on());
+    at.pass(1h);
+    CHECK(at.barrier.closed());
+    at.restored(a);
+    at.restored(b);
+    CHECK(at.barrier.lets_go_on());
+    at.pass(limit - 1ms);
+    CHECK(at.barrier.closed());
+}
+
 TEST_CASE("D30: a slow one of the last outage does not open the barrier of the next") {
     story at;
     const auto slow = at.enter();
