@@ -218,7 +218,8 @@ public:
     void on_server_lost(std::string_view last_words, std::string_view incident);
     /// It gives an interrupted transaction again, or waits to do so.
     [[nodiscard]] bool replaying() const { return replaying_; }
-    /// What was under way in an interrupted transaction may be sent. What was not taken is then offered again.
+    /// What was under way in an interrupted transaction, or has been asked in it since, may be sent. What was not taken is
+    /// then offered again.
     void pass_barrier() { behind_barrier_ = false; }
     /// It waits for that, or will have to.
     [[nodiscard]] bool behind_barrier() const { return behind_barrier_; }

@@ -109,6 +109,7 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
     if (touched_ && !uncertain_) more().chosen = desired_;
     if (touched_ || uncertain_) desired_ = committed_;
     if (link.committed_locally) append_notice_response(more().late_notice, client_errors::committed_locally(incident));
+    if (!replaying_) behind_barrier_ = false;
     if (replaying_) replay_anew(words, incident);
     else if (!recover_requests(notes.empty(), words, incident)) answer_bluntly(words, incident);
     discard_result();

@@ -207,7 +207,6 @@ void session::finish_replayed_request() {
     if (++replay.next < replay.answers.size()) return;
     extra_->replay.reset();
     replaying_ = muted_ = false;
-    behind_barrier_ &= redoing_;
     actions_.restored = true;
     if (given_again) ++seldom().replays;
     sync_reported();

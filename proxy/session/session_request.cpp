@@ -100,7 +100,7 @@ session::taken session::take_frame(const client_frame& frame) {
         return taken::yes;
     }
     if (resuming_ && holds_back_behind_resume()) return taken::wait;
-    if (redoing_ || guarding_ || replaying_) {
+    if (redoing_ || guarding_ || replaying_ || behind_barrier_) {
         bool decided = false;
         const taken done = take_again(frame, decided);
         if (decided) return done;

@@ -159,6 +159,8 @@ session::taken session::take_again(const client_frame& frame, bool& decided) {
     }
     if (replaying_ && (front == nullptr || (front->decided && front->fate != request_fate::replay)))
         return taken::wait;  // for the last answer of its transaction
+    // What its client says meanwhile would meet locks that others held together with it, and have not got back yet (D30).
+    if (front == nullptr && behind_barrier_) return taken::wait;
     if (front == nullptr || front->decided) {
         decided = false;
         if (front == nullptr && guarding_ && !end_guard()) {

@@ -51,6 +51,7 @@ void client_connection::pass_barrier() {
     const auto self = shared_from_this();
     session_->pass_barrier();
     offer_pending();
+    if (!closed_ && barrier_number != 0) look_at_barrier({});  // unless its client has asked for something, all is done
 }
 
 void client_connection::await_fence(lost_backend whom, fence_need how, std::string incident) {
