@@ -51,6 +51,7 @@ public:
         world_.outsiders = chance.one_in(2);
         if (chance.one_in(3)) world_.facts.retry.result_hold = 0;
         world_.facts.replays = chance.one_in(2);
+        world_.facts.replays_together = chance.one_in(2);
         world_.facts.resolves = !chance.one_in(4);
         if (!chance.one_in(3)) {
             fault_time_ = long_fault_time;
@@ -60,6 +61,21 @@ public:
         for (std::uint32_t i = 1; i <= apps; ++i)
             apps_.push_back(std::make_unique<simulated_app>(world_, i, 3 + static_cast<std::uint32_t>(chance.below(10)),
                                                             for_long_));
+    }
+
+    /// Instead of what was drawn: see run_outages().
+    void be_outages(bool barrier) {
+        kinds_ = {fault::crash, fault::immediate_restart, fault::clean_restart};
+        world_.primary().waits_for_standby = world_.primary().lazy_flush = false;
+        world_.sabotage_dials = false;
+        world_.fences = world_.facts.replays = world_.facts.resolves = true;
+        world_.facts.replays_together = barrier;
+        fault_time_ = long_fault_time;
+        shortest_outage_ = 100'000;
+        while (apps_.size() < 4)
+            apps_.push_back(
+                std::make_unique<simulated_app>(world_, static_cast<std::uint32_t>(apps_.size()) + 1, 10, for_long_));
+        for (const auto& app : apps_) app->transfers_among = 3;
     }
 
     seed_result run() {
@@ -108,7 +124,7 @@ private:
         if (ends_life && world_.facts.resolves && !world_.settled_in(world_.primary())) return;
         ++faults_;
         simulated_server* const victim = world_.any_server(!chance.one_in(4));
-        const micros outage = chance.between(1'000, chance.one_in(3) ? 5 * second : 100'000);
+        const micros outage = shortest_outage_ + chance.between(1'000, chance.one_in(3) ? 5 * second : 100'000);
         switch (kind) {
             case fault::terminate: return victim != nullptr ? world_.terminate_backend(*victim) : void();
             case fault::crash: return victim != nullptr ? world_.crash_backend(*victim, outage) : void();
@@ -169,6 +185,7 @@ private:
     std::size_t faults_ = 0;
     micros fault_time_ = short_fault_time;
     micros for_long_ = 0;
+    micros shortest_outage_ = 0;
 };
 
 }  // namespace
@@ -186,5 +203,11 @@ void seed_result::add(const seed_result& other) {
 }
 
 seed_result run_seed(std::uint64_t seed, bool tell) { return seeded_world(seed, tell).run(); }
+
+seed_result run_outages(std::uint64_t seed, bool barrier, bool tell) {
+    seeded_world world(seed, tell);
+    world.be_outages(barrier);
+    return world.run();
+}
 
 }  // namespace pgsteady::simulation

@@ -29,4 +29,8 @@ struct seed_result {
 
 [[nodiscard]] seed_result run_seed(std::uint64_t seed, bool tell = false);
 
+/// Nothing but transfers between few accounts, and nothing but outages of the whole server that lose nothing that was
+/// acknowledged: all that was interrupted held its rows together. `barrier`: replays come before new work (D30).
+[[nodiscard]] seed_result run_outages(std::uint64_t seed, bool barrier, bool tell = false);
+
 }  // namespace pgsteady::simulation

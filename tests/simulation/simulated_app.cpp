@@ -69,6 +69,7 @@ std::string simulated_app::new_row() { return fmt::format("c{}.{}", number_, ++r
 
 void simulated_app::draw_task() {
     const auto query = [](const std::string& sql) { return client_message::query(sql); };
+    if (transfers_among > 0) return draw_transfer(false);
     switch (chance_.below(18)) {
         case 0:
         case 1: {
@@ -134,8 +135,9 @@ void simulated_app::draw_task() {
 }
 
 void simulated_app::draw_transfer(bool pipelined) {
-    const std::uint64_t from = 1 + chance_.below(8);
-    const std::uint64_t to = 1 + (from + chance_.below(7)) % 8;
+    const std::uint64_t all = transfers_among > 0 ? transfers_among : 8;
+    const std::uint64_t from = 1 + chance_.below(all);
+    const std::uint64_t to = 1 + (from + chance_.below(all - 1)) % all;
     const std::int64_t amount = chance_.between(1, 20);
     const std::string row = fmt::format("t{}.{} {} {} {}", number_, ++rows_, from, to, amount);
     const std::string take = fmt::format("update accounts set balance = balance - {} where id = {}", amount, from);

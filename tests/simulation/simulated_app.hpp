@@ -45,6 +45,7 @@ public:
     /// Given instead of drawn tasks.
     std::deque<std::vector<planned>> script;
     std::unique_ptr<simulated_client> client;
+    std::uint32_t transfers_among = 0;  ///< set: only transfers, between so many accounts
 
 private:
     void connect();

@@ -41,7 +41,7 @@ void simulated_client::converse(std::string_view in) {
         if (closed) return;
         if (in.empty() || (used == 0 && !went_on) || conversation.waiting()) break;
     }
-    note_requests();
+    (void)note_requests();
     pending_ += in;
 }
 
@@ -65,6 +65,7 @@ bool simulated_client::act() {
         world_.trace(fmt::format("client {} takes back, attempt {}{}", conversation.client_pid(), asked.attempt,
                                  asked.needs_fence ? ", needs a fence" : ""));
     if (asked.take_back) take_requests_back(asked);
+    if (asked.restored) restored();
     if (asked.asks_role && server != nullptr) ask_role();
     if (asked.give_back != session_actions::release::no && server != nullptr) {
         simulated_server& given = *std::exchange(server, nullptr);
@@ -102,6 +103,7 @@ bool simulated_client::act() {
 void simulated_client::take_requests_back(const session_actions& asked) {
     pending_.insert(0, conversation.take_requests_back());
     if (failed_since_ == pool_time{}) failed_since_ = world_.clock();
+    if (asked.replays) begin_replay();
     if (asked.needs_fence) wait_for_fence();
     if (asked.attempt < 2 && !asked.conflict) return;
     const std::uint32_t attempt = asked.conflict ? asked.attempt : asked.attempt - 1;
@@ -114,13 +116,34 @@ void simulated_client::take_requests_back(const session_actions& asked) {
     });
 }
 
+void simulated_client::begin_replay() {
+    world_.enter_barrier(*this);
+    if (!conversation.replaying()) restored();  // what was under way is all there is
+}
+
+void simulated_client::restored() {
+    world_.restored(*this, [this, alive = alive_] {
+        if (*alive) pass_barrier();
+    });
+}
+
+void simulated_client::pass_barrier() {
+    if (closed || !conversation.behind_barrier()) return;
+    conversation.pass_barrier();
+    offer_pending();
+    look_at_barrier({});
+}
+
 void simulated_client::wait_for_fence() {
     fencing_ = true;
     world_.end_of_backend(*server, [this, alive = alive_](bool confirmed) {
         if (!*alive || closed || !fencing_) return;
         fencing_ = false;
         world_.trace(fmt::format("client {}: fence {}", conversation.client_pid(), confirmed ? "confirmed" : "denied"));
-        if (!confirmed) conversation.give_up_replay("the end of its server process could not be confirmed");
+        if (!confirmed) {
+            conversation.give_up_replay("the end of its server process could not be confirmed");
+            world_.leave_barrier(*this);
+        }
         flush();
         (void)act();
         offer_pending();
@@ -185,17 +208,26 @@ void simulated_client::server_bytes() {
     flush();
     from.arrived.insert(0, in, used, std::string::npos);
     watch_result();
-    note_requests();
+    (void)note_requests();
     (void)act();
     offer_pending();
 }
 
-void simulated_client::note_requests() {
+void simulated_client::look_at_barrier(const request_report& done) {
+    if (barrier_number == 0 || conversation.replaying() || conversation.behind_barrier()) return;
+    if (done.requests > 0 || (!conversation.redoing() && !conversation.busy())) world_.leave_barrier(*this);
+}
+
+request_report simulated_client::note_requests() {
     const request_report done = conversation.take_report();
     if (done.requests > 0) failed_since_ = {};
     world_.replays += done.replays;
     world_.replays_different += done.replays_different;
     world_.resumes += done.resumes;
+    if (done.replays_different > 0)
+        world_.trace(fmt::format("client {}: its replay was answered otherwise", conversation.client_pid()));
+    look_at_barrier(done);
+    return done;
 }
 
 void simulated_client::server_lost(std::string_view words) {
@@ -210,7 +242,7 @@ void simulated_client::server_lost(std::string_view words) {
     conversation.on_server_lost(words, "sim-" + std::to_string(world_.losses));
     flush();
     watch_result();
-    note_requests();
+    if (note_requests().commits_pending > 0) world_.enter_barrier(*this);
     (void)act();
     if (server == lost && server != nullptr) {  // the session had ended already
         server = nullptr;
@@ -226,6 +258,7 @@ void simulated_client::vanish() {
 void simulated_client::close(bool flushed) {
     closed = true;
     if (queued) pool::leave(*this);
+    world_.leave_barrier(*this);
     conversation.on_client_gone();
     const session_actions asked = conversation.take_actions();
     world_.tables.to_client.clear();

@@ -2,6 +2,7 @@
 // whatever server the pool gives it; pauses, the result hold and the wait for a role happen in virtual time. For tests.
 #pragma once
 
+#include "proxy/policy/replay_barrier.hpp"
 #include "proxy/pool/pool.hpp"
 #include "proxy/session/session.hpp"
 
@@ -46,12 +47,15 @@ public:
     void server_lost(std::string_view words);
     void grant(simulated_server& server);
     void refuse(const error_fields& why);
+    /// What was under way in its transaction may be sent (D30).
+    void pass_barrier();
 
     std::unique_ptr<byte_line> to_app;
     std::unique_ptr<byte_line> from_app;
     bool closed = false;
     session conversation;
     simulated_server* server = nullptr;
+    replay_barrier::number barrier_number = 0;
 
 private:
     void offer_pending();
@@ -61,7 +65,10 @@ private:
     void wait_for_fence();
     void watch_result();
     void ask_role();
-    void note_requests();
+    request_report note_requests();
+    void look_at_barrier(const request_report& done);
+    void begin_replay();
+    void restored();
     void attach(simulated_server& given);
     void flush();
     void close(bool flushed);

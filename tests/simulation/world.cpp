@@ -68,7 +68,8 @@ void world::trace(const std::string& line) {
 // ------------------------------------------------------------------------------------------ pool
 
 simulated_server* world::request(simulated_client& who, pool_time since) {
-    const pool::checkout found = core_.waiting() == 0 ? core_.take_idle(clock()) : pool::checkout{};
+    const bool first = core_.serves_only_replays() ? who.replays : core_.waiting() == 0;
+    const pool::checkout found = first ? core_.take_idle(clock()) : pool::checkout{};
     if (found.server != nullptr) return static_cast<simulated_server*>(found.server);
     core_.enqueue(who, since == pool_time{} ? clock() : since);
     return nullptr;
@@ -76,11 +77,12 @@ simulated_server* world::request(simulated_client& who, pool_time since) {
 
 /// After an event: free servers go to those who wait, and what is missing is dialled.
 void world::settle() {
-    while (core_.first_waiter() != nullptr) {
+    while (core_.first_to_serve() != nullptr) {
         const pool::checkout found = core_.take_idle(clock());
         if (found.server == nullptr) break;
         static_cast<simulated_client*>(core_.next_waiter())->grant(*static_cast<simulated_server*>(found.server));
     }
+    look_at_barrier();
     while (core_.may_dial(clock(), false) == pool::dial_answer::yes) start_dial();
 }
 
@@ -90,7 +92,8 @@ void world::tick() {
             client_errors::no_server("the statement", std::chrono::seconds(30), "", "sim"));
     replicate();
     monitor.tick();
-    if (chance.one_in(8)) primary().storage.flush_all();  // the WAL writer
+    if (primary().now_is != model_host::state::up) note_outage();  // by now the monitor has told
+    if (chance.one_in(8)) primary().storage.flush_all();           // the WAL writer
     time.in(tick_pause, [this] { tick(); });
 }
 
@@ -354,6 +357,7 @@ void world::standby_away(bool away) {
 
 void world::life_over(const model_host& host) {
     ++receiver;
+    if (&host == &primary()) note_outage();
     const auto at = std::find_if(hosts.begin(), hosts.end(), [&](const auto& each) { return each.get() == &host; });
     monitor.life_ended(static_cast<std::size_t>(at - hosts.begin()));
 }

@@ -3,6 +3,7 @@
 // For tests.
 #pragma once
 
+#include "proxy/policy/replay_barrier.hpp"
 #include "proxy/pool/pool.hpp"
 #include "proxy/session/session.hpp"
 
@@ -60,6 +61,15 @@ public:
     /// The backend of a lost connection is brought to its end; `told`: whether that is certain (D24).
     void end_of_backend(simulated_server& whom, std::function<void(bool)> told);
     void to_backend(simulated_server& server, std::string_view bytes);
+
+    // Of the barrier of replays (D30), if facts.replays_together is on: world_replays.cpp.
+    void enter_barrier(simulated_client& who);
+    /// `pass`: called once what was under way may be sent, if it has to wait for that.
+    void restored(simulated_client& who, std::function<void()> pass);
+    void leave_barrier(simulated_client& who);
+    [[nodiscard]] const replay_barrier& barrier() const { return barrier_; }
+    replay_barrier::duration barrier_time = std::chrono::milliseconds(500);
+
     [[nodiscard]] model_host& primary() { return *hosts.back(); }
     /// The standby is connected to the primary.
     [[nodiscard]] bool streams() const { return !standby_is_away && hosts.back()->now_is == model_host::state::up; }
@@ -111,6 +121,11 @@ private:
     void life_over(const model_host& host);
     void came_up(model_host& host);
     void write_as_outsider(model_storage& at);
+    template <typename Change>
+    void change_barrier(Change&& what);
+    void note_outage();
+    void look_at_barrier();
+    void follow_barrier();
 
     std::vector<std::function<void()>> ambushes_;
     micros unreachable_until_ = 0;
@@ -119,6 +134,8 @@ private:
     permit_counter permits_;
     permit_counter process_;
     pool core_;
+    replay_barrier barrier_;
+    std::vector<std::function<void()>> at_barrier_;
 };
 
 }  // namespace pgsteady::simulation
