@@ -276,10 +276,18 @@ struct read_only_settings {
     bool operator==(const read_only_settings&) const = default;
 };
 
+/// Whether a write outside of any transaction says its number before it commits (D33).
+enum class autocommit_guard : std::uint8_t {
+    off,
+    automatic,  ///< asked in the same write as its Sync: no round trip
+    always,     ///< its Sync is held until the number is here
+};
+
 struct replay_settings {
     bool enabled = true;
     bool in_doubt = true;
     milliseconds indoubt_timeout{15'000};
+    autocommit_guard guard_autocommit = autocommit_guard::automatic;
     std::uint32_t attempts = 5;
     milliseconds timeout{30'000};  // from the loss to the end of the replay
     milliseconds barrier{500};     // of each step, once work is possible (D30); 0: off

@@ -16,6 +16,7 @@ constexpr std::array<std::string_view, 3> channel_bindings{"disable", "prefer", 
 constexpr std::array<std::string_view, 5> auth_methods{"auto", "trust", "md5", "scram-sha-256", "passthrough"};
 constexpr std::array<std::string_view, 3> pool_modes{"session", "transaction", "statement"};
 constexpr std::array<std::string_view, 2> opaque_choices{"trust", "pin"};
+constexpr std::array<std::string_view, 3> autocommit_guards{"off", "auto", "always"};
 constexpr std::array<std::string_view, 3> retry_strategies{"exponential_backoff", "linear_backoff", "fixed_delay"};
 constexpr std::array<std::string_view, 4> log_levels{"debug", "info", "warning", "error"};
 constexpr std::array<std::string_view, 2> log_formats{"text", "json"};
@@ -376,6 +377,11 @@ constexpr std::array all_keys{
         "replay.indoubt_timeout", duration(0 * ms, hour),
         "So long a client waits for that once there is a primary; then it "
         "hears 08007 with the transaction's number."),
+    row<&p::replay, &replay_settings::guard_autocommit>(
+        "replay.guard_autocommit", choice(autocommit_guards),
+        "The same of INSERT, UPDATE, DELETE and MERGE outside of any transaction. auto: the number is asked for in the "
+        "same write, and said before the server commits. always: the commit waits until it is here, which costs a "
+        "round trip. off: a lost answer is 40003. Needs replay.in_doubt."),
     row<&p::replay, &replay_settings::attempts>("replay.attempts", count(1, 100), "Attempts of one replay."),
     row<&p::replay, &replay_settings::timeout>("replay.timeout", duration(100 * ms, hour),
                                                "So long after the loss a replay is given up: 40001."),

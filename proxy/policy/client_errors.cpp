@@ -104,11 +104,13 @@ error_fields committed_locally(std::string_view incident) {
     return warning;
 }
 
-error_fields statement_unknown(std::string_view last_words, std::string_view incident) {
+error_fields statement_unknown(std::string_view last_words, std::string_view incident, std::string_view transaction) {
+    const std::string which = transaction.empty() ? std::string() : " transaction " + std::string(transaction);
     return plain_error(
         sqlstate::statement_completion_unknown,
         "connection lost while a statement was executing outside a transaction block; completion is unknown",
-        detail(statement_outcome::unknown, incident, last_words), "Verify effects before retrying.");
+        detail(statement_outcome::unknown, std::string(incident) + which, last_words),
+        which.empty() ? "Verify effects before retrying." : "Check" + which + " before retrying.");
 }
 
 error_fields copy_lost(std::uint64_t bytes, bool over, std::string_view last_words, std::string_view incident) {

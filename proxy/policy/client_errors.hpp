@@ -40,7 +40,8 @@ namespace client_errors {
 /// WARNING beside the answer of a COMMIT whose wait for a synchronous standby was cut short [E3a].
 [[nodiscard]] error_fields committed_locally(std::string_view incident);
 /// R08: a statement outside a transaction block was in progress.
-[[nodiscard]] error_fields statement_unknown(std::string_view last_words, std::string_view incident);
+[[nodiscard]] error_fields statement_unknown(std::string_view last_words, std::string_view incident,
+                                             std::string_view transaction = {});
 /// R09: COPY FROM STDIN was in progress. `over`: CopyDone had been sent, so the rows may be there.
 [[nodiscard]] error_fields copy_lost(std::uint64_t bytes, bool over, std::string_view last_words,
                                      std::string_view incident);

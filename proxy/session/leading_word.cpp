@@ -57,4 +57,14 @@ bool contains_commit(std::string_view sql) {
     return first == "COMMIT" || first == "END" || text.find(';') < text.find_last_not_of("; \t\r\n");
 }
 
+bool writes_by_form(std::string_view sql) {
+    const std::size_t first = sql.find_first_not_of(" \t\r\n;");
+    if (first == std::string_view::npos || std::string_view("iIuUdDmMwW-/").find(sql[first]) == std::string_view::npos)
+        return false;
+    const std::string word = leading_word(sql);
+    const auto stands_in = [&](std::string_view verb) { return mentions(sql, verb); };
+    if (word == "WITH") return stands_in("insert") || stands_in("update") || stands_in("delete") || stands_in("merge");
+    return word == "INSERT" || word == "UPDATE" || word == "DELETE" || word == "MERGE";
+}
+
 }  // namespace pgsteady

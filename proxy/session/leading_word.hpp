@@ -17,4 +17,8 @@ namespace pgsteady {
 /// The text may commit: COMMIT or END stands anywhere in it as a first word.
 [[nodiscard]] bool contains_commit(std::string_view sql);
 
+/// The text begins with INSERT, UPDATE, DELETE or MERGE, or with a WITH in which one of these words stands: a hint, not a
+/// judgement. Cheap for whatever begins otherwise.
+[[nodiscard]] bool writes_by_form(std::string_view sql);
+
 }  // namespace pgsteady

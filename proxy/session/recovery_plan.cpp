@@ -190,6 +190,19 @@ bool controls_transaction(const sent_request& request) {
     });
 }
 
+/// A request of which its Sync commits everything: one number stands for all of it (D33).
+bool commits_itself(const sent_request& request) {
+    if (!request.whole || request.opaque || request.texts.empty()) return false;
+    return std::all_of(request.texts.begin(), request.texts.end(), [](const std::string& text) {
+        const token_hits hits = scan_tokens(text);
+        if (hits.has(needs_parser_mask | transaction_mask | token_hit::call | token_hit::notify)) return false;
+        const statement_class seen = classify_statements(text, hits);
+        return seen.parsed && std::all_of(seen.statements.begin(), seen.statements.end(), [](statement_kind each) {
+                   return each == statement_kind::reads || each == statement_kind::writes;
+               });
+    });
+}
+
 /// A text that looks at the guard itself would see it.
 bool mentions_guard(std::string_view text) { return mentions(text, "read_only"); }
 
@@ -200,6 +213,7 @@ public:
     recovery_plan plan() {
         plan_.obstacle = facts_.obstacle;
         plan_.may_replay = facts_.may_replay && facts_.status != 'I';
+        unreached_ = facts_.unreached && !sent_.empty() && commits_itself(sent_.front());
         if (facts_.status != 'I') in_block(facts_.status == 'E');
         while (at_ < sent_.size()) outside();
         return std::move(plan_);
@@ -299,10 +313,30 @@ private:
     std::string obstacle_of_commit(const sent_request& request) const {
         if (!facts_.may_replay) return facts_.obstacle.empty() ? "is not known well enough" : facts_.obstacle;
         if (facts_.delivered && !facts_.resumable) return "has an answer that was delivered in part";
+        return obstacle_of_texts(request, request.texts.size() - 1);
+    }
+
+    /// The same of what has no COMMIT.
+    std::string obstacle_of_all(const sent_request& request) const {
+        if (!facts_.may_replay) return facts_.obstacle.empty() ? "is not known well enough" : facts_.obstacle;
+        return obstacle_of_texts(request, request.texts.size());
+    }
+
+    static std::string obstacle_of_texts(const sent_request& request, std::size_t count) {
         replay_judge judge(true);
-        for (std::size_t i = 0; i + 1 < request.texts.size(); ++i)
+        for (std::size_t i = 0; i < count; ++i)
             if (!judge.take(request.texts[i])) return judge.obstacle();
         return {};
+    }
+
+    /// A write that its Sync commits; its capture, which is the last that it says before, has arrived.
+    void gated() {
+        if (facts_.committed) return add(request_fate::answered);
+        add(request_fate::commit_resolve);
+        planned_request& it = plan_.requests.back();
+        it.autocommit = true;
+        if (facts_.delivered) it.obstacle = "has an answer that was delivered in part";
+        else it.obstacle = obstacle_of_all(sent_[at_ - 1]);
     }
 
     void outside() {
@@ -317,6 +351,10 @@ private:
             // in doubt (T10).
             return in_block(false);
         }
+        // Nothing of it, and of what follows it, can have remained.
+        if (unreached_)
+            return add(facts_.may_retry && !delivered ? request_fate::again : request_fate::transaction_lost);
+        if (facts_.captured && at_ == 0 && facts_.may_retry && commits_itself(request)) return gated();
         if (begins_and_goes_on(request) && request.whole) return in_block(false);
         std::vector<statement_class> reads;
         const request_fate fate = judge(request, reads);
@@ -370,6 +408,7 @@ private:
     const std::vector<sent_request>& sent_;
     const loss_facts& facts_;
     std::size_t at_ = 0;
+    bool unreached_ = false;
     recovery_plan plan_;
 };
 

@@ -51,6 +51,7 @@ enum class request_fate : std::uint8_t {
     statement_unknown,  ///< R08, 40003
     result_lost,        ///< R06, 08006: rows were delivered
     replay,             ///< answered before: sent again, and its answer compared (recovery.md 2.5)
+    answered,           ///< a write outside of a block, known to be committed: its answer is here (D33)
     dropped,            ///< of a replay that has failed: taken, and forgotten
 };
 
@@ -62,8 +63,10 @@ struct planned_request {
     bool opens_lost_block = false;       ///< from its answer on the client is in a transaction that is gone
     std::vector<statement_class> reads;  ///< again_read, commit_read: what has to be proven
     bool answerable = false;             ///< commit_resolve: COMMIT is all that has to be answered
-    std::string obstacle{};  ///< the same: why its transaction is not given again if it turns out not to have been
-                             ///< carried out, to follow "it"; empty: it is
+    bool autocommit = false;             ///< commit_resolve: no COMMIT, but a request that commits by itself
+    std::string
+        obstacle{};  ///< commit_resolve: why its transaction is not given again if it turns out not to have been
+                     ///< carried out, to follow "it"; empty: it is
 };
 
 struct loss_facts {
@@ -77,8 +80,11 @@ struct loss_facts {
     bool revives = false;       ///< of a failed one: it has savepoints to go back to
     bool resumable = false;     ///< what was delivered can be recognised when it comes again, in its transaction
     bool continuable = false;   ///< the same of what was delivered outside of any (recovery.md 2.3)
-    bool captured = false;      ///< what became of the open transaction can be found out
-    bool committed = false;     ///< the server said that what the first request began, or ended, is committed [E3a]
+    /// What became of the open transaction can be found out; outside of any: of the first request, whose answer is all
+    /// here but for its ReadyForQuery (D33).
+    bool captured = false;
+    bool unreached = false;  ///< outside of any: the first request has not come to its commit, and will not any more
+    bool committed = false;  ///< the server said that what the first request began, or ended, is committed [E3a]
 };
 
 struct recovery_plan {

@@ -61,7 +61,9 @@ struct transaction_trace {
     bool asked = false;       ///< the capture has been sent
     bool flushed = false;     ///< and the server will say it without being sent more
     bool unassigned = false;  ///< the server said that it has no number
-    std::uint64_t xid = 0;    ///< 0: not captured
+    /// The first request without an answer is one that its Sync commits, and was asked for its number before (D33).
+    bool gated = false;
+    std::uint64_t xid = 0;  ///< 0: not captured
     std::uint64_t marker = 0;
 };
 
@@ -112,6 +114,7 @@ struct server_link {
     reported_ptr shown;
     recovery_verdict verdict;        ///< how the connection is ending, once it is
     bool committed_locally = false;  ///< cut short in its wait for a standby: what it was committing is committed
+    bool took_leave = false;         ///< its last words are PostgreSQL's own: nothing that it said before is missing
     std::string last_words;          ///< severity, SQLSTATE and message of a FATAL or a class 57 notice
 
     /// What it does for the client that has it.

@@ -130,6 +130,7 @@ void session::detach(session_actions::release how) {
     committed_within_ = false;
     if (schema_touched_) note_schema_change();
     resolving_ = resolving::no;
+    segment_writes_ = segment_gated_ = false;
     touched_ = uncertain_ = perhaps_kept_ = resets_ = ready_held_ = began_within_ = false;
     role_ = role_question::none;
     if (extra_ == nullptr) return;

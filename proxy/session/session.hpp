@@ -7,7 +7,8 @@
 // released. Pinned sessions keep their server.
 //
 // Bodies, session*.cpp: life; _request and _extended: client messages; _reply: server messages; _ledger: settings;
-// _loss: a lost server, failed transactions, our own errors; _retry: sending again; _doubt: COMMITs whose answer is lost;
+// _loss: a lost server, failed transactions, our own errors; _retry: sending again; _doubt: COMMITs whose answer is lost; _gate: the same of
+// writes outside of any transaction;
 // _routing: reads without a primary; _listen: LISTEN; _replay: transactions given again; _resume: answers continued.
 #pragma once
 
@@ -115,6 +116,7 @@ struct pool_facts {
     // COMMITs whose answer is lost (recovery.md 2.6).
     bool resolves = false;  ///< the switches `replay.enabled` and `replay.in_doubt`
     std::chrono::milliseconds in_doubt_timeout{15'000};
+    config::autocommit_guard guards_autocommit = config::autocommit_guard::off;  ///< off unless `resolves`
     /// Adds what the monitor has seen to what a server has said: inherited, two_primaries. Empty: nothing is known.
     std::function<void(in_doubt_facts& facts, const commit_capture& captured)> observe;
     std::function<void()> resolving;
@@ -245,8 +247,12 @@ public:
     [[nodiscard]] session_actions take_actions();
     /// Requests of the client that have to be offered again, before anything else.
     [[nodiscard]] std::string take_requests_back();
-    /// The unfinished result has been kept back for long enough (retry.result_hold_time): it goes to the client.
+    /// The unfinished result goes to the client.
     void release_result();
+    /// It has been kept back for long enough (retry.result_hold_time).
+    void end_result_hold() {
+        if (!awaits_only_commit()) release_result();
+    }
     /// After listen_later: the pause is over.
     void resume_listening() { want_listening(); }
     /// After ask_later: the pause is over. What was not taken is then offered again.
@@ -511,6 +517,13 @@ private:
     void on_resolved(outcome how);
     void give_up_resolving();
     void conclude_resolving(const in_doubt_facts& facts, const in_doubt_judgement& found);
+    // session_gate.cpp
+    [[nodiscard]] bool pass_gate();
+    [[nodiscard]] bool awaits_only_commit() const;
+    void keep_gated_answer();
+    void conclude_gated(redo& front, in_doubt_outcome found);
+    void answer_gated(const client_frame& frame);
+    void adopt_parse(const client_frame& frame);
 
     // session_loss.cpp
     bool recover_requests(bool settled, std::string_view words, std::string_view incident);
@@ -595,6 +608,9 @@ private:
     enum class resolving : std::uint8_t { no, asked, pausing };
     resolving resolving_ = resolving::no;  // a primary is asked what became of a COMMIT
     bool unnamed_commits_ = false;         // the client's unnamed statement is COMMIT
+    bool unnamed_writes_ = false;          // it is INSERT, UPDATE, DELETE or MERGE, and nothing else
+    bool segment_writes_ = false;          // one of these has been bound in the open segment
+    bool segment_gated_ = false;           // whose number has been asked for already (D33)
     server_need need_ = server_need::primary;
     bool needs_primary_ = false;  // the request at hand was refused by a standby, or by what has become one
     enum class role_question : std::uint8_t { none, asked, unchanged, changed };
@@ -650,6 +666,7 @@ private:
         bool answerable = false;  ///< commit_resolve
         std::string obstacle;     ///< the same
         bool ends_block = false;  ///< again_in_block: the COMMIT of its transaction
+        bool autocommit = false;  ///< commit_resolve: no COMMIT, but what commits by itself
     };
 
     struct channel_change {
@@ -732,6 +749,7 @@ private:
         std::string asked_sqlstate;  // of a capture or question that failed
         error_fields capture_error;  // goes instead of the 25P02 that the client's statement got for it
         doubtful_commit doubt;       // the first redo, while it is commit_resolve
+        std::string gated_answer;    // its answer, all but ReadyForQuery, as far as the client does not have it
     };
     extra& more();
     request_report& seldom();

@@ -207,6 +207,7 @@ void session::on_captured(const reply_note& note, outcome how) {
     if (how == outcome::done) {
         if (trace.xid != 0) return void(++seldom().captures);
         if (trace.unassigned) return void(trace = {});  // nothing is written yet
+        trace.gated = false;
         link_->may_capture = false;
         if (pool_.capture_failed) pool_.capture_failed({});
         return;
@@ -227,8 +228,8 @@ void session::on_captured(const reply_note& note, outcome how) {
 bool session::can_resolve() const {
     const server_link& link = *link_;
     const bool listens = extra_ != nullptr && !extra_->listening.changes.empty();
-    return pool_.resolves && link.trace.xid != 0 && link.transaction_status == 'T' && link.life.started_at != 0 &&
-           !uncertain_ && !listens;
+    const bool asked = link.transaction_status == 'T' || (link.transaction_status == 'I' && link.trace.gated);
+    return pool_.resolves && link.trace.xid != 0 && asked && link.life.started_at != 0 && !uncertain_ && !listens;
 }
 
 /// The first request in line is a COMMIT that a server is asked about.
@@ -247,7 +248,9 @@ void session::begin_resolving(redo& front, std::string_view words, std::string_v
         doubt.captured.server.system = pool_.system_of(link.host);
     doubt.words = words;
     doubt.incident = incident;
-    front.why = client_errors::commit_unknown(words, incident, std::to_string(link.trace.xid));
+    const std::string number = std::to_string(link.trace.xid);
+    front.why = front.autocommit ? client_errors::statement_unknown(words, incident, number)
+                                 : client_errors::commit_unknown(words, incident, number);
     ++seldom().commits_pending;
     if (pool_.resolving) pool_.resolving();
 }
@@ -304,6 +307,7 @@ void session::conclude_resolving(const in_doubt_facts& facts, const in_doubt_jud
     redo& front = e.redos.front();
     if (pool_.resolved) pool_.resolved({e.doubt.captured, facts, found, e.doubt.incident});
     resolving_ = resolving::no;
+    if (front.autocommit) return conclude_gated(front, found.what);
     switch (found.what) {
         case in_doubt_outcome::committed:
             front.fate = front.answerable ? request_fate::commit_done : request_fate::committed;

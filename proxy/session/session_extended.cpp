@@ -96,6 +96,7 @@ session::taken session::on_parse_unnamed(const client_frame& frame, std::string_
     echo(text);
     const token_hits hits = scan_tokens(text);
     const effects_ptr effects = note_hits(text, hits);
+    unnamed_writes_ = effects == nullptr && writes_by_form(text);
     unnamed_commits_ = hits.has(token_hit::transaction) && contains_commit(text);
     own_executed(effects);
     const bool noted = note_unnamed();
@@ -248,6 +249,7 @@ session::taken session::on_bind(const client_frame& frame) {
     if (statement != nullptr ? statement->commits : name.empty() && unnamed_commits_)
         capture_before_commit(segment_open_);
     segment_open_ = true;
+    segment_writes_ |= statement != nullptr ? statement->writes : name.empty() && unnamed_writes_;
     if (name.empty()) {
         own_executed(unnamed_effects_);
         ensure_unnamed();

@@ -193,6 +193,8 @@ recovery_plan session::make_plan(const std::vector<sent_request>& sent, char sta
     facts.continuable = following_ && !differs_ && wants_replay();
     judge_replay(facts);
     facts.captured = can_resolve();
+    facts.unreached =
+        status == 'I' && link_->trace.gated && link_->trace.xid == 0 && link_->took_leave && !link_->committed_locally;
     if (status == 'T' && !sent.empty()) facts.commit = judge_commit(sent.front());
     recovery_plan plan = plan_recovery(sent, facts);
     const bool repeats = std::any_of(plan.requests.begin(), plan.requests.end(), [](const planned_request& each) {
@@ -212,6 +214,7 @@ void session::finish_told_request(std::vector<sent_request>& sent) {
     else skip_to_sync_ = true;
     ++report_.requests;
     sent.erase(sent.begin());
+    link_->trace = {};
     delivered_ = error_in_request_ = false;
 }
 
@@ -247,6 +250,7 @@ bool session::finish_done_request(std::vector<sent_request>& sent) {
     emit_ready(chains ? 'T' : 'I');
     ++report_.requests;
     sent.erase(sent.begin());
+    link_->trace = {};
     delivered_ = false;
     last_tag_ = 0;
     if (extra_ != nullptr) forget_name_changes();
@@ -527,13 +531,7 @@ bool session::answer_lost_parse(const client_frame& frame) {
         (void)refuse(frame, client_errors::transaction_aborted());
         return false;
     }
-    if (name.empty()) {
-        unnamed_tail_ = tail;
-        unnamed_effects_ = nullptr;
-        unnamed_token_ = tables_.next_token++;
-    } else if (!names_.contains(name)) {
-        names_.emplace(name, make_statement(name, tail, nullptr));
-    }
+    adopt_parse(frame);
     emit_empty(backend_message::parse_complete);
     return true;
 }

@@ -50,6 +50,13 @@ bool may_change_schema(std::string_view tag) {
     return false;
 }
 
+/// By the function that said it: a FATAL of the backend itself, and of nobody in between.
+bool is_own_farewell(const error_fields& said) {
+    return std::any_of(said.others.begin(), said.others.end(), [](const auto& field) {
+        return field.first == 'R' && (field.second == "ProcessInterrupts" || field.second == "secure_read");
+    });
+}
+
 }  // namespace
 
 std::size_t session::on_server_bytes(std::string_view in) {
@@ -157,6 +164,7 @@ bool session::is_farewell(std::string_view body) {
     const recovery_verdict verdict = judge(signal_of(fields, link_->doing()));
     if (!verdict.connection_over) return false;
     link_->verdict = verdict;
+    link_->took_leave = true;
     link_->committed_locally |= verdict.name == verdict_name::committed_locally;
     link_->last_words = fields.severity + ' ' + fields.sqlstate + ' ' + fields.message;
     return true;
@@ -265,6 +273,7 @@ void session::on_error_reply(std::string_view frame, bool forward) {
     if (fields.is_fatal()) {  // the connection is ending: the loss is answered when it has (recovery.md 2.9)
         // Behind its complaint that the connection broke in the middle of COPY, "lost synchronization" is no client's doing.
         const bool cut = link_->last_words.starts_with(cut_in_copy);
+        link_->took_leave = !cut && is_own_farewell(fields);
         link_->verdict = cut ? judge(failure_kind::closed, link_->doing()) : judge(signal_of(fields, link_->doing()));
         link_->last_words = fields.severity + ' ' + fields.sqlstate + ' ' + fields.message;
         if (!forward || link_->verdict.name != verdict_name::client_violation) return;
@@ -398,6 +407,7 @@ void session::settle_transaction(char status) {
     const char before = link_->transaction_status;
     link_->transaction_status = status;
     if (status == 'I') link_->trace = {};
+    else link_->trace.gated = false;
     if (extra_ != nullptr) settle_channels(before, status);
     if (pins_of_transaction_ != 0 && (status == 'I' || committed_within_))
         settle_pins(last_tag_ != 'R' || committed_within_);

@@ -103,7 +103,11 @@ void session::schedule(const recovery_plan& plan, std::string_view words, std::s
         } else if (each.fate == request_fate::commit_resolve) {
             next.answerable = each.answerable;
             next.obstacle = each.obstacle;
+            next.autocommit = each.autocommit;
             begin_resolving(next, words, incident);
+            if (each.autocommit) keep_gated_answer();
+        } else if (each.fate == request_fate::answered) {
+            keep_gated_answer();
         } else if (each.fate != request_fate::again && each.fate != request_fate::again_in_block &&
                    each.fate != request_fate::in_lost_block && each.fate != request_fate::commit_done) {
             next.why = fate_error(each.fate, words, incident);
@@ -157,6 +161,10 @@ session::taken session::take_again(const client_frame& frame, bool& decided) {
         skip_rest_of(frame, false);
         return taken::yes;
     }
+    if (front != nullptr && front->fate == request_fate::answered && front->decided) {
+        answer_gated(frame);
+        return taken::yes;
+    }
     if (replaying_ && (front == nullptr || (front->decided && front->fate != request_fate::replay)))
         return taken::wait;  // for the last answer of its transaction
     // What its client says meanwhile would meet locks that others held together with it, and have not got back yet (D30).
@@ -205,6 +213,10 @@ session::taken session::take_again(const client_frame& frame, bool& decided) {
         return taken::yes;
     }
     if (owes) return taken::wait;  // the answers before it come first
+    if (front->fate == request_fate::answered) {
+        answer_gated(frame);
+        return taken::yes;
+    }
     front->decided = true;
     if (front->fate == request_fate::commit_done) {
         lost_transaction_ = lost_commits_ = true;

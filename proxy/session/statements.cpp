@@ -20,6 +20,7 @@ statement_ptr statement_store::intern(std::string_view planner_key, std::string_
     made->parse_tail = parse_tail;
     made->effects = effects;
     made->commits = contains_commit(made->text());
+    made->writes = effects == nullptr && writes_by_form(made->text());
     slot = made;
     if (known_.size() >= sweep_at_) {
         std::erase_if(known_, [](const auto& each) { return each.second.expired(); });

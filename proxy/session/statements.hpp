@@ -23,6 +23,7 @@ struct prepared_statement {
     bool shared = true;       ///< false: under the client's own name, on a server that it keeps
     effects_ptr effects;      ///< what executing it does to the session; null: nothing
     bool commits = false;     ///< COMMIT or END
+    bool writes = false;      ///< INSERT, UPDATE, DELETE or MERGE, and no effects
 
     [[nodiscard]] std::string_view text() const { return std::string_view(parse_tail.c_str()); }
     [[nodiscard]] std::size_t bytes() const { return server_name.size() + parse_tail.size() + 128; }

@@ -237,7 +237,7 @@ void client_connection::watch_result() {
             if (alive == nullptr || alive->closed_) return;
             alive->keeping_result_ = false;
             if (alive->awaiting_role_) return alive->watch_result();
-            alive->session_->release_result();
+            alive->session_->end_result_hold();
             alive->flush();
         });
 }

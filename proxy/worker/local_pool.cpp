@@ -69,6 +69,7 @@ void local_pool::follow_live_policies() {
     facts.retry = now->retry;
     facts.resolves = now->recovery.enabled && now->replay.enabled && now->replay.in_doubt;
     facts.in_doubt_timeout = now->replay.indoubt_timeout;
+    facts.guards_autocommit = facts.resolves ? now->replay.guard_autocommit : config::autocommit_guard::off;
     facts.hold_timeout = now->pool.hold_timeout;
     primaries_.core.set_hold_timeout(patience);
     standbys_.core.set_hold_timeout(patience);
