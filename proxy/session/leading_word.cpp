@@ -57,13 +57,36 @@ bool contains_commit(std::string_view sql) {
     return first == "COMMIT" || first == "END" || text.find(';') < text.find_last_not_of("; \t\r\n");
 }
 
+namespace {
+
+constexpr bool is_name_byte(char c) { return is_letter(c) || (c >= '0' && c <= '9') || c == '$' || c < 0; }
+
+/// INSERT, UPDATE, DELETE or MERGE stands in it as a word, but for FOR UPDATE and FOR NO KEY UPDATE.
+bool has_writing_word(std::string_view sql) {
+    std::string before;
+    for (std::size_t at = 0; at < sql.size();) {
+        if (!is_name_byte(sql[at])) {
+            ++at;
+            continue;
+        }
+        std::string word;
+        for (; at < sql.size() && is_name_byte(sql[at]); ++at)
+            word += sql[at] >= 'a' && sql[at] <= 'z' ? static_cast<char>(sql[at] - 'a' + 'A') : sql[at];
+        if (word == "INSERT" || word == "DELETE" || word == "MERGE") return true;
+        if (word == "UPDATE" && before != "FOR" && before != "KEY") return true;
+        before = std::move(word);
+    }
+    return false;
+}
+
+}  // namespace
+
 bool writes_by_form(std::string_view sql) {
     const std::size_t first = sql.find_first_not_of(" \t\r\n;");
     if (first == std::string_view::npos || std::string_view("iIuUdDmMwW-/").find(sql[first]) == std::string_view::npos)
         return false;
     const std::string word = leading_word(sql);
-    const auto stands_in = [&](std::string_view verb) { return mentions(sql, verb); };
-    if (word == "WITH") return stands_in("insert") || stands_in("update") || stands_in("delete") || stands_in("merge");
+    if (word == "WITH") return has_writing_word(sql);
     return word == "INSERT" || word == "UPDATE" || word == "DELETE" || word == "MERGE";
 }
 

@@ -84,6 +84,7 @@ struct server_link {
     incarnation life;                   ///< of a primary; a connection does not outlive it
     bool may_capture = false;           ///< the server can say and remember what a capture asks for
     std::string capture_problem;        ///< why not
+    bool may_rewrite = false;  ///< no rules stand behind its tables, so that a Query may be sent as Parse and Execute
 
     // conversation
     reply_tracker tracker;

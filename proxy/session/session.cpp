@@ -130,11 +130,12 @@ void session::detach(session_actions::release how) {
     committed_within_ = false;
     if (schema_touched_) note_schema_change();
     resolving_ = resolving::no;
-    segment_writes_ = segment_gated_ = false;
+    segment_writes_ = segment_gated_ = rewritten_ = sync_held_ = false;
     touched_ = uncertain_ = perhaps_kept_ = resets_ = ready_held_ = began_within_ = false;
     role_ = role_question::none;
     if (extra_ == nullptr) return;
     extra_->portals.clear();
+    extra_->held.clear();
     extra_->lent.clear();
     forget_name_changes();
     extra_->proof.reset();

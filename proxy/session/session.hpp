@@ -117,6 +117,7 @@ struct pool_facts {
     bool resolves = false;  ///< the switches `replay.enabled` and `replay.in_doubt`
     std::chrono::milliseconds in_doubt_timeout{15'000};
     config::autocommit_guard guards_autocommit = config::autocommit_guard::off;  ///< off unless `resolves`
+    bool rules_made = false;  ///< since its servers were asked for some (server_link::may_rewrite)
     /// Adds what the monitor has seen to what a server has said: inherited, two_primaries. Empty: nothing is known.
     std::function<void(in_doubt_facts& facts, const commit_capture& captured)> observe;
     std::function<void()> resolving;
@@ -518,7 +519,14 @@ private:
     void give_up_resolving();
     void conclude_resolving(const in_doubt_facts& facts, const in_doubt_judgement& found);
     // session_gate.cpp
+    [[nodiscard]] bool may_gate() const;
+    void ask_number();
     [[nodiscard]] bool pass_gate();
+    [[nodiscard]] bool gates_query(std::string_view text, token_hits hits) const;
+    taken send_gated_query(const client_frame& frame, std::string_view text);
+    void send_held_sync();
+    void hold_of_query(char type, std::string_view frame);
+    void show_held();
     [[nodiscard]] bool awaits_only_commit() const;
     void keep_gated_answer();
     void conclude_gated(redo& front, in_doubt_outcome found);
@@ -611,6 +619,8 @@ private:
     bool unnamed_writes_ = false;          // it is INSERT, UPDATE, DELETE or MERGE, and nothing else
     bool segment_writes_ = false;          // one of these has been bound in the open segment
     bool segment_gated_ = false;           // whose number has been asked for already (D33)
+    bool rewritten_ = false;               // the first request without an answer is a Query, sent as Parse and Execute
+    bool sync_held_ = false;               // whose Sync the server is to get once the number is here
     server_need need_ = server_need::primary;
     bool needs_primary_ = false;  // the request at hand was refused by a standby, or by what has become one
     enum class role_question : std::uint8_t { none, asked, unchanged, changed };
@@ -749,6 +759,7 @@ private:
         std::string asked_sqlstate;  // of a capture or question that failed
         error_fields capture_error;  // goes instead of the 25P02 that the client's statement got for it
         doubtful_commit doubt;       // the first redo, while it is commit_resolve
+        std::string held;            // of a rewritten_ Query: RowDescription until there is a row, or its tag
         std::string gated_answer;    // its answer, all but ReadyForQuery, as far as the client does not have it
     };
     extra& more();

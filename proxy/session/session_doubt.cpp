@@ -204,6 +204,7 @@ void session::take_captured(std::string_view body) {
 void session::on_captured(const reply_note& note, outcome how) {
     transaction_trace& trace = link_->trace;
     if (how == outcome::done && note.token == 0) return;  // Bind and Close
+    if (sync_held_) send_held_sync();
     if (how == outcome::done) {
         if (trace.xid != 0) return void(++seldom().captures);
         if (trace.unassigned) return void(trace = {});  // nothing is written yet

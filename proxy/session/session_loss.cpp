@@ -193,8 +193,8 @@ recovery_plan session::make_plan(const std::vector<sent_request>& sent, char sta
     facts.continuable = following_ && !differs_ && wants_replay();
     judge_replay(facts);
     facts.captured = can_resolve();
-    facts.unreached =
-        status == 'I' && link_->trace.gated && link_->trace.xid == 0 && link_->took_leave && !link_->committed_locally;
+    const bool in_words = link_->trace.xid == 0 && link_->took_leave && !link_->committed_locally;
+    facts.unreached = status == 'I' && link_->trace.gated && (in_words || sync_held_);
     if (status == 'T' && !sent.empty()) facts.commit = judge_commit(sent.front());
     recovery_plan plan = plan_recovery(sent, facts);
     const bool repeats = std::any_of(plan.requests.begin(), plan.requests.end(), [](const planned_request& each) {
@@ -243,6 +243,7 @@ bool session::is_done(const sent_request& first, bool followed) const {
 bool session::finish_done_request(std::vector<sent_request>& sent) {
     release_result();
     if (extra_ != nullptr) tables_.to_client.copy(std::exchange(extra_->late_notice, {}));
+    if (rewritten_) show_held();
     if (last_tag_ != 'R') keep_chosen_settings();
     link_->transaction_status = 'I';
     link_->committed_locally = false;

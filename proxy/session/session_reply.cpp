@@ -95,6 +95,7 @@ std::size_t session::on_server_bytes(std::string_view in) {
             }
             link_->frame_forward = meaning.what == reply_meaning::verdict::forward;
             if (link_->frame_forward) {
+                if (rewritten_) show_held();
                 show(frame);
                 ++rows_;
             } else {
@@ -147,11 +148,9 @@ void session::on_reply(char type, std::string_view frame) {
             [[fallthrough]];
         default:
             if (type == msg::copy_out_response || type == msg::copy_both_response) copying_out_ = true;
-            if (forward) {
-                show(frame);
-            } else {
-                on_injected_frame(type, body);
-            }
+            if (forward && rewritten_) hold_of_query(type, frame);
+            else if (forward) show(frame);
+            else on_injected_frame(type, body);
     }
     process_settled();
 }
@@ -207,6 +206,7 @@ void session::on_parameter_status(std::string_view frame, bool forward) {
     // What a RESET reports is the server's default; the client hears of its own startup value instead (D16).
     if (!forward || phase_ != phase::ready || muted_) return;
     if (base_->find(lower_case(*name)) != nullptr && request_resets()) return;
+    if (rewritten_) show_held();
     tables_.to_client.view(frame);
     believed_ = link_->standby ? tables_.reported.with(believed_, *name, *value) : link_->reported;
 }
@@ -227,6 +227,7 @@ bool session::request_resets() const {
 void session::on_notification(std::string_view frame) {
     if (frame.size() < frame_header_size + 4) return server_violation();
     if (muted_ && !resuming_) return;
+    if (rewritten_) show_held();
     const auto sender = static_cast<std::int32_t>(load_u32(frame.data() + frame_header_size));
     if (sender != link_->backend_pid) return tables_.to_client.view(frame);
     std::string out(frame.substr(0, frame_header_size));
@@ -260,7 +261,10 @@ void session::on_command_complete(std::string_view body) {
     // A block that began and ended within the request: which LISTEN stood in it is not followed.
     if (rollback && link_->transaction_status == 'I' && extra_ != nullptr && !extra_->listening.changes.empty())
         extra_->listening.unknown = true;
-    if (report_.what == request_report::operation::other && may_change_schema(tag)) schema_touched_ = true;
+    if (report_.what == request_report::operation::other && may_change_schema(tag)) {
+        schema_touched_ = true;
+        if (tag == "CREATE RULE") pool_.rules_made = true;
+    }
     if (!touched_) return;
     if (tag.starts_with("PREPARE TRANSACTION")) last_tag_ = 'C';
     if (rollback) uncertain_ = true;  // to a savepoint, perhaps; ReadyForQuery will tell
@@ -284,6 +288,7 @@ void session::on_error_reply(std::string_view frame, bool forward) {
         return detach(session_actions::release::discard);
     }
     error_in_request_ = true;
+    if (rewritten_ && extra_ != nullptr) extra_->held.clear();  // nothing was done
     if (fields.sqlstate == sqlstate::connection_failure) link_->last_words = cut_in_copy;
     if (!forward) {
         if (!link_->notes.empty() && link_->notes.front().what == reply_note::about::in_doubt)
@@ -374,7 +379,7 @@ void session::on_ready_frame(std::string_view frame, bool forward) {
     if (link_ == nullptr) return;
     settle_transaction(status);
     if (schema_touched_ && status == 'I') note_schema_change();
-    if (conflict_ && repeat_conflict(status)) return;
+    if (conflict_ && repeat_conflict(status)) return void(rewritten_ = false);
     if (resets_ && status == 'I') {
         resets_ = false;
         if (restore_needed() && link_->tracker.empty() && !uncertain_) {
@@ -384,6 +389,7 @@ void session::on_ready_frame(std::string_view frame, bool forward) {
         }
         sync_reported();
     }
+    if (std::exchange(rewritten_, false)) show_held();
     show(frame);
     complete_at_ = tables_.to_client.size();
     if (extra_ == nullptr) {

@@ -156,6 +156,7 @@ session::taken session::take_detached(const client_frame& frame) {
 }
 
 session::taken session::take_attached(const client_frame& frame) {
+    if (sync_held_) return taken::wait;
     if (is_copy_type(frame.type)) return on_copy(frame);
     // A session that keeps its server between requests: a standby does only as long as nothing else is to be had.
     if (link_->standby && !redoing_ && link_->at_rest() && !segment_open_ && pins_ == 0 && !restoring_ && !claimed_) {
@@ -221,6 +222,7 @@ session::taken session::on_query(const client_frame& frame) {
     const token_hits hits = scan_tokens(text);
     if (hits.has(token_hit::transaction) && contains_commit(text)) capture_before_commit(segment_open_);
     const effects_ptr effects = note_hits(text, hits);
+    if (effects == nullptr && gates_query(text, hits)) return send_gated_query(frame, text);
     if (effects == nullptr) {
         segment_open_ = segment_writes_ = segment_gated_ = false;
         const bool noted = note_plain_query();

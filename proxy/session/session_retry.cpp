@@ -393,7 +393,7 @@ bool session::waits_for_role(std::string_view frame) {
     if (role_ != role_question::none) return awaits_role();
     if (!pool_.recovers || phase_ != phase::ready || link_->standby || guarding_ || moved_ || refuses_writes_itself())
         return false;
-    if (link_->tracker.empty() || link_->tracker.front().injected || pins_ != 0) return false;
+    if (link_->tracker.empty() || (link_->tracker.front().injected && !rewritten_) || pins_ != 0) return false;
     error_fields fields;
     (void)parse_error_fields(frame.substr(frame_header_size), fields);
     if (fields.sqlstate != sqlstate::read_only_sql_transaction || fields.is_fatal()) return false;

@@ -39,7 +39,9 @@ constexpr std::string_view whole_query =
     "pg_catalog.text)'), "
     "pg_catalog.to_regprocedure('pg_catalog.pg_logical_emit_message(pg_catalog.bool, pg_catalog.text, pg_catalog.text, "
     "pg_catalog.bool)')), 'EXECUTE'), false) THEN 'pg_logical_emit_message may not be called' "
-    "ELSE 'works' END";
+    "ELSE 'works' END, "
+    // What a rule adds to a statement is shown to a Query alone.
+    "NOT EXISTS (SELECT FROM pg_catalog.pg_rewrite AS r WHERE r.ev_type <> '1' AND r.oid >= 16384)";
 constexpr std::string_view short_query =
     "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.pg_postmaster_start_time()::pg_catalog.text";
 
@@ -85,6 +87,7 @@ void take_setup_row(std::string_view body, server_link& link) {
     const std::string_view captures = next_column(row);
     link.may_capture = captures == "works" && link.life.started_at != 0 && !link.standby;
     link.capture_problem = link.may_capture || link.standby ? std::string_view() : captures;
+    link.may_rewrite = next_column(row) == "t";
     if (*columns < 10) link.capture_problem = "the account may not ask which life of the server it is";
 }
 

@@ -38,3 +38,16 @@ TEST_CASE("D23: texts that may commit, also as one of several statements") {
          {"", "select 1", "rollback", "rollback;", "begin", "select 'commit'", "select commit from t"})
         CHECK_MESSAGE(!contains_commit(text), text);
 }
+
+TEST_CASE("D33: texts that write by form, and those that only look like it") {
+    for (const char* text : {"insert into t values (1)", " INSERT INTO t DEFAULT VALUES", "-- x\nupdate t set a = 1",
+                             "/* x */ delete from t", "merge into t using s on true when matched then delete",
+                             "with x as (insert into t values (1) returning a) select * from x",
+                             "WITH x AS (SELECT 1) UPDATE t SET a = 2"})
+        CHECK_MESSAGE(writes_by_form(text), text);
+    for (const char* text :
+         {"", "select 1", "select insert from t", "inserted", "values (1)",
+          "with x as (select updated_at from t) select 1", "with x as (select 1) select * from t for update",
+          "with x as (select 1) select 1 for no key update", "with", "create table t (a int)", "/* insert */"})
+        CHECK_MESSAGE(!writes_by_form(text), text);
+}

@@ -133,7 +133,7 @@ void world::dial_done() {
     made.link.started_at = std::to_string(host.started);
     made.link.timeline = host.storage.timeline();
     made.link.life = host.life();
-    made.link.may_capture = true;
+    made.link.may_capture = made.link.may_rewrite = true;
     made.link.backend_started = made.backend->pid;
     made.link.host = hosts.size() - 1;
     made.link.applied = tables.settings.none();

@@ -24,7 +24,7 @@ void session_world::replace(world_server& server) {
     server.process = std::make_unique<scripted_server>(database);
     server.link.applied = tables.settings.none();
     server.link.life = life;
-    server.link.may_capture = true;
+    server.link.may_capture = server.link.may_rewrite = true;
     const auto reported = server.process->reported();
     server.link.reported = tables.reported.of({reported.begin(), reported.end()});
 }
