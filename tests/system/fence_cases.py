@@ -123,7 +123,7 @@ def who_waits_for_a_standby_is_spared(bench):
     bench.cluster.configure(synchronous_standby_names="nobody", synchronous_commit="on")
     try:
         eventually(lambda: bench.sql("show synchronous_standby_names") == [["nobody"]], "it is in force")
-        with gated(bench) as (gate, proxy), proxy.connect(DATABASE) as client:
+        with gated(bench, replay={"guard_autocommit": "off"}) as (gate, proxy), proxy.connect(DATABASE) as client:
             client.send(msg.query("insert into t values (7) /* sync */"))
 
             def waiting():
