@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """What a feature costs a writing transaction while all is well: pgbench tpcb-like with it and without it, in turns.
 
-    bench/feature_cost.py [--switch replay] [--rounds 9] [--seconds 4]
+    bench/feature_cost.py [--switch replay | --setting replay.guard_autocommit=off] [--workload insert-simple] [--rounds 9] [--seconds 4]
 
-Two pgsteady of the same binary stand in front of the same PostgreSQL, one with its defaults and one with `<switch>.enabled: false`.
+Two pgsteady of the same binary stand in front of the same PostgreSQL, one with its defaults and one with `<switch>.enabled: false`,
+or with the setting given.
 Rounds alternate, and which of the two goes first alternates too, so that a ratio compares runs of the same minute. Printed are the
 medians of the rounds' ratios of transactions per second and of the proxy's CPU time. Ends with 1 if the limit is missed.
 """
@@ -22,24 +23,34 @@ from lib.processes import Server, Workshop
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 LIMIT = 0.92            # of the transactions per second without the feature
-WORKLOAD = workloads.Workload("tpcb", "tpcb-like prepared", 16, ("-b", "tpcb-like", "-M", "prepared"), prepared=True, writes=True)
+INSERT = ("-f", str(workloads.SCRIPTS / "insert.sql"))
+WORKLOADS = {
+    "tpcb": workloads.Workload("tpcb", "tpcb-like prepared", 16, ("-b", "tpcb-like", "-M", "prepared"), prepared=True, writes=True),
+    "insert-simple": workloads.Workload("insert-simple", "single INSERT, simple", 16, INSERT, writes=True),
+    "insert-prepared": workloads.Workload("insert-prepared", "single INSERT, prepared", 16, ("-M", "prepared", *INSERT), prepared=True, writes=True),
+    "select-simple": workloads.Workload("select-simple", "SELECT simple", 16, ("-S",)),
+    "select-prepared": workloads.Workload("select-prepared", "SELECT prepared", 16, ("-S", "-M", "prepared"), prepared=True),
+}
 
 
 class Switched(peers.Pgsteady):
-    """pgsteady with one switch off."""
+    """pgsteady with one setting changed."""
 
-    def __init__(self, workshop: Workshop, cluster: postgres.Cluster, binary: pathlib.Path, switch: str) -> None:
+    def __init__(self, workshop: Workshop, cluster: postgres.Cluster, binary: pathlib.Path, setting: str) -> None:
         super().__init__(workshop, cluster, binary)
-        self.name = f"pgsteady-without-{switch}"
-        self.switch = switch
+        key, value = setting.split("=", 1)
+        self.name = f"pgsteady-{key.replace('.', '-')}"
+        self.variable = f"PGSTEADY_{key.replace('.', '__').upper()}={value}"
 
     def _start(self, variant: str, argv: list[str], port: int, trust: bool = True) -> Server:
-        return super()._start(variant, ["env", f"PGSTEADY_{self.switch.upper()}__ENABLED=false", *argv], port, trust)
+        return super()._start(variant, ["env", self.variable, *argv], port, trust)
 
 
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--switch", default="replay", help="a section of the configuration that has `enabled`")
+    parser.add_argument("--setting", metavar="KEY=VALUE", help="instead of a switch")
+    parser.add_argument("--workload", default="tpcb", choices=sorted(WORKLOADS))
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--pgsteady", type=pathlib.Path, default=REPOSITORY / "build" / "release" / "pgsteady", metavar="PATH")
@@ -48,8 +59,8 @@ def parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measured(runner: pgbench.Runner, peer: peers.Peer, at: int) -> pgbench.Sample:
-    sample = runner.measure(peer, WORKLOAD, at)
+def measured(runner: pgbench.Runner, peer: peers.Peer, workload: workloads.Workload, at: int) -> pgbench.Sample:
+    sample = runner.measure(peer, workload, at)
     if sample is None or sample.error:
         raise RuntimeError(f"{peer.name}: {sample.error if sample else 'cannot run this'}")
     return sample
@@ -58,14 +69,15 @@ def measured(runner: pgbench.Runner, peer: peers.Peer, at: int) -> pgbench.Sampl
 def main() -> int:
     options = parse_options()
     rates, costs = [], []
+    setting = options.setting or f"{options.switch}.enabled=false"
     with Workshop(options.user, False) as workshop:
         cluster = postgres.Cluster(workshop, options.pg_bin, postgres.make_certificate(workshop))
         runner = pgbench.Runner(cluster, options.seconds)
-        sides = [peers.Pgsteady(workshop, cluster, options.pgsteady), Switched(workshop, cluster, options.pgsteady, options.switch)]
-        print(f"| round | TPS | TPS without {options.switch} | ratio | CPU µs | without | ratio |\n|---|---|---|---|---|---|---|")
+        sides = [peers.Pgsteady(workshop, cluster, options.pgsteady), Switched(workshop, cluster, options.pgsteady, setting)]
+        print(f"| round | TPS | TPS with {setting} | ratio | CPU µs | with it | ratio |\n|---|---|---|---|---|---|---|")
         for at in range(options.rounds):
             order = sides if at % 2 == 0 else sides[::-1]
-            found = {peer.name: measured(runner, peer, at) for peer in order}
+            found = {peer.name: measured(runner, peer, WORKLOADS[options.workload], at) for peer in order}
             ours, other = (found[peer.name] for peer in sides)
             rates.append(ours.tps / other.tps)
             costs.append(ours.cpu_us / other.cpu_us)

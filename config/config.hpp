@@ -286,8 +286,8 @@ enum class autocommit_guard : std::uint8_t {
 struct replay_settings {
     bool enabled = true;
     bool in_doubt = true;
-    milliseconds indoubt_timeout{15'000};
     autocommit_guard guard_autocommit = autocommit_guard::automatic;
+    milliseconds indoubt_timeout{15'000};
     std::uint32_t attempts = 5;
     milliseconds timeout{30'000};  // from the loss to the end of the replay
     milliseconds barrier{500};     // of each step, once work is possible (D30); 0: off

@@ -373,15 +373,16 @@ constexpr std::array all_keys{
                                                 "Find out whether a COMMIT whose answer is lost was carried out. A "
                                                 "transaction that writes is asked for its number, "
                                                 "which makes 56 bytes of WAL; reads pay nothing."),
+    row<&p::replay, &replay_settings::guard_autocommit>(
+        "replay.guard_autocommit", choice(autocommit_guards),
+        "The same for INSERT, UPDATE, DELETE and MERGE outside of any transaction. auto: the number is asked for in "
+        "the "
+        "same write, and said before the server commits. always: the commit waits until it is here, which costs a "
+        "round trip. off: a lost answer is 40003."),
     row<&p::replay, &replay_settings::indoubt_timeout>(
         "replay.indoubt_timeout", duration(0 * ms, hour),
         "So long a client waits for that once there is a primary; then it "
         "hears 08007 with the transaction's number."),
-    row<&p::replay, &replay_settings::guard_autocommit>(
-        "replay.guard_autocommit", choice(autocommit_guards),
-        "The same of INSERT, UPDATE, DELETE and MERGE outside of any transaction. auto: the number is asked for in the "
-        "same write, and said before the server commits. always: the commit waits until it is here, which costs a "
-        "round trip. off: a lost answer is 40003. Needs replay.in_doubt."),
     row<&p::replay, &replay_settings::attempts>("replay.attempts", count(1, 100), "Attempts of one replay."),
     row<&p::replay, &replay_settings::timeout>("replay.timeout", duration(100 * ms, hour),
                                                "So long after the loss a replay is given up: 40001."),

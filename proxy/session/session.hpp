@@ -6,10 +6,9 @@
 // to the client's, messages flow both ways, every reply is accounted for -> ReadyForQuery at rest:
 // released. Pinned sessions keep their server.
 //
-// Bodies, session*.cpp: life; _request and _extended: client messages; _reply: server messages; _ledger: settings;
-// _loss: a lost server, failed transactions, our own errors; _retry: sending again; _doubt: COMMITs whose answer is lost; _gate: the same of
-// writes outside of any transaction;
-// _routing: reads without a primary; _listen: LISTEN; _replay: transactions given again; _resume: answers continued.
+// Bodies, session*.cpp: life; _request and _extended: client messages; _reply: server messages; _ledger: settings; _loss: a
+// lost server, failed transactions, our own errors; _retry: sending again; _doubt: COMMITs whose answer is lost; _gate: writes
+// outside of transactions, the same; _routing: reads without a primary; _listen: LISTEN; _replay; _resume: answers continued.
 #pragma once
 
 #include "protocol/error_response.hpp"

@@ -60,8 +60,8 @@ std::deque<task> everything() {
 
 enum class direction { to_server, from_server };
 
-/// Whether interrupted transactions are given again, and lost COMMITs looked up.
-enum class recovers { no, transactions };
+/// Whether interrupted transactions are given again, and lost COMMITs looked up; and the same of single writes (D33).
+enum class recovers { no, transactions, writes_too, writes_always };
 
 struct cut_result {
     std::size_t sent = 0;
@@ -73,7 +73,9 @@ struct cut_result {
 
 cut_result run_cut(direction which, loss how, recovers what, std::size_t after, bool tell = false) {
     world all(after, 1);
-    all.facts.replays = all.facts.resolves = what == recovers::transactions;
+    all.facts.replays = all.facts.resolves = what != recovers::no;
+    if (what == recovers::writes_too) all.facts.guards_autocommit = config::autocommit_guard::automatic;
+    if (what == recovers::writes_always) all.facts.guards_autocommit = config::autocommit_guard::always;
     if (tell) all.story.emplace();
     all.calm = true;
     all.primary().chance = nullptr;
@@ -177,4 +179,40 @@ TEST_CASE("cuts, recovered: I1-I3, I7: an end of stream after every byte that th
 }
 TEST_CASE("cuts, recovered: I1-I3, I7: silence after every byte that the server says") {
     cut_everywhere(direction::from_server, loss::silence, recovers::transactions);
+}
+TEST_CASE("cuts, D33 auto: I1-I3, I7: a reset after every byte that reaches the server") {
+    cut_everywhere(direction::to_server, loss::reset, recovers::writes_too);
+}
+TEST_CASE("cuts, D33 always: I1-I3, I7: a reset after every byte that reaches the server") {
+    cut_everywhere(direction::to_server, loss::reset, recovers::writes_always);
+}
+TEST_CASE("cuts, D33 auto: I1-I3, I7: an end of stream after every byte that reaches the server") {
+    cut_everywhere(direction::to_server, loss::orderly, recovers::writes_too);
+}
+TEST_CASE("cuts, D33 always: I1-I3, I7: an end of stream after every byte that reaches the server") {
+    cut_everywhere(direction::to_server, loss::orderly, recovers::writes_always);
+}
+TEST_CASE("cuts, D33 auto: I1-I3, I7: silence after every byte that reaches the server") {
+    cut_everywhere(direction::to_server, loss::silence, recovers::writes_too);
+}
+TEST_CASE("cuts, D33 always: I1-I3, I7: silence after every byte that reaches the server") {
+    cut_everywhere(direction::to_server, loss::silence, recovers::writes_always);
+}
+TEST_CASE("cuts, D33 auto: I1-I3, I7: a reset after every byte that the server says") {
+    cut_everywhere(direction::from_server, loss::reset, recovers::writes_too);
+}
+TEST_CASE("cuts, D33 always: I1-I3, I7: a reset after every byte that the server says") {
+    cut_everywhere(direction::from_server, loss::reset, recovers::writes_always);
+}
+TEST_CASE("cuts, D33 auto: I1-I3, I7: an end of stream after every byte that the server says") {
+    cut_everywhere(direction::from_server, loss::orderly, recovers::writes_too);
+}
+TEST_CASE("cuts, D33 always: I1-I3, I7: an end of stream after every byte that the server says") {
+    cut_everywhere(direction::from_server, loss::orderly, recovers::writes_always);
+}
+TEST_CASE("cuts, D33 auto: I1-I3, I7: silence after every byte that the server says") {
+    cut_everywhere(direction::from_server, loss::silence, recovers::writes_too);
+}
+TEST_CASE("cuts, D33 always: I1-I3, I7: silence after every byte that the server says") {
+    cut_everywhere(direction::from_server, loss::silence, recovers::writes_always);
 }

@@ -53,6 +53,8 @@ public:
         world_.facts.replays = chance.one_in(2);
         world_.facts.replays_together = chance.one_in(2);
         world_.facts.resolves = !chance.one_in(4);
+        if (world_.facts.resolves)
+            world_.facts.guards_autocommit = static_cast<config::autocommit_guard>(chance.below(3));
         if (!chance.one_in(3)) {
             fault_time_ = long_fault_time;
             for_long_ = long_pause;

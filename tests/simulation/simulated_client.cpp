@@ -162,7 +162,7 @@ void simulated_client::watch_result() {
         if (!*alive || closed || number != hold_) return;
         keeping_ = false;
         if (awaiting_role_) return watch_result();
-        conversation.release_result();
+        conversation.end_result_hold();
         flush();
     });
 }
