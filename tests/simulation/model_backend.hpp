@@ -5,6 +5,7 @@
 //
 // What it knows of SQL, beyond what split_sql and server_settings of tests/support know, is valid for PostgreSQL 15 too:
 //   INSERT INTO log VALUES ('x' | $1) · TABLE log · COPY log FROM STDIN · COPY log TO STDOUT
+//   NOTIFY channel, 'x'                     kept like a row, so that it can be held against what its sender believes
 //   INSERT INTO once VALUES ('x')           a deferrable unique constraint, initially deferred
 //   UPDATE accounts SET balance = balance + 5 WHERE id = 1 · SELECT balance FROM accounts WHERE id = 1 [FOR UPDATE]
 //   SELECT sum(balance) FROM accounts · SELECT generate_series(1, 10) · SELECT pg_sleep(0.5)

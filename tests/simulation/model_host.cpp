@@ -47,10 +47,10 @@ void model_host::lose_all_backends() {
 }
 
 void model_host::crash_storage() {
-    std::vector<std::string> before = storage.log();
+    std::vector<std::string> before = storage.effects();
     storage.crash();
     storage.origin = static_cast<std::uint64_t>(++stats_reset);
-    std::vector<std::string> after = storage.log();
+    std::vector<std::string> after = storage.effects();
     std::sort(before.begin(), before.end());
     std::sort(after.begin(), after.end());
     std::set_difference(before.begin(), before.end(), after.begin(), after.end(), std::back_inserter(forgotten));

@@ -125,7 +125,8 @@ std::optional<model_backend::answer> model_backend::run(const sql_statement& sta
         result.tag = verb == "listen" ? "LISTEN" : "UNLISTEN";
         return result;
     }
-    if (verb == "notify") {  // nobody is told here; the xid comes with the commit (E7)
+    if (verb == "notify") {  // nobody is told here
+        changes_.push_back({change::kind::note, statement.at(statement.size() - 1), 0, 0});
         result.tag = "NOTIFY";
         return result;
     }

@@ -58,6 +58,7 @@ void model_storage::apply(const std::vector<change>& changes) {
         switch (each.what) {
             case change::kind::log_row: log_.push_back(each.text); break;
             case change::kind::once_row: once_.push_back(each.text); break;
+            case change::kind::note: notes_.push_back(each.text); break;
             case change::kind::balance: balances_.at(each.account - 1) += each.by; break;
         }
     }
@@ -72,6 +73,7 @@ void model_storage::recover(lsn up_to) {
     status_.clear();
     log_.clear();
     once_.clear();
+    notes_.clear();
     std::fill(balances_.begin(), balances_.end(), initial_balance_);
     for (const record& each : wal_) {
         next_ = std::max({next_, each.next, each.bears + 1});
@@ -114,12 +116,18 @@ std::int64_t model_storage::total() const {
     return std::accumulate(balances_.begin(), balances_.end(), std::int64_t{0});
 }
 
-std::vector<std::string> model_storage::log_rows_behind(lsn position) const {
+std::vector<std::string> model_storage::effects() const {
+    std::vector<std::string> all = log_;
+    all.insert(all.end(), notes_.begin(), notes_.end());
+    return all;
+}
+
+std::vector<std::string> model_storage::effects_behind(lsn position) const {
     std::vector<std::string> rows;
     for (const record& each : wal_) {
         if (each.end <= position || each.what != record::kind::commit) continue;
         for (const change& one : each.changes)
-            if (one.what == change::kind::log_row) rows.push_back(one.text);
+            if (one.what == change::kind::log_row || one.what == change::kind::note) rows.push_back(one.text);
     }
     return rows;
 }

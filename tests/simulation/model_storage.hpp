@@ -20,8 +20,8 @@ using lsn = std::uint64_t;
 
 /// What one statement did to a table.
 struct change {
-    enum class kind : std::uint8_t { log_row, once_row, balance } what = kind::log_row;
-    std::string text;           ///< of a row
+    enum class kind : std::uint8_t { log_row, once_row, balance, note } what = kind::log_row;
+    std::string text;           ///< of a row, or of what listeners are told
     std::uint32_t account = 0;  ///< of balance, whose amount changes by
     std::int64_t by = 0;
 };
@@ -71,11 +71,15 @@ public:
 
     [[nodiscard]] const std::vector<std::string>& log() const { return log_; }
     [[nodiscard]] const std::vector<std::string>& once() const { return once_; }
+    /// Notifications of the transactions that are in force. (PostgreSQL forgets what a crash has kept from its listeners.)
+    [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
+    /// All rows of the log, and all notifications: what an application has beliefs about.
+    [[nodiscard]] std::vector<std::string> effects() const;
     [[nodiscard]] std::int64_t balance(std::uint32_t account) const { return balances_.at(account - 1); }
     [[nodiscard]] std::size_t accounts() const { return balances_.size(); }
     [[nodiscard]] std::int64_t total() const;
-    /// Rows of the log whose commit stands behind `position` and is visible: what an asynchronous promotion loses.
-    [[nodiscard]] std::vector<std::string> log_rows_behind(lsn position) const;
+    /// Of those, what was committed behind `position` and is visible: what an asynchronous promotion loses.
+    [[nodiscard]] std::vector<std::string> effects_behind(lsn position) const;
 
 private:
     struct record {
@@ -101,6 +105,7 @@ private:
     std::map<xid, xact_status> status_;
     std::vector<std::string> log_;
     std::vector<std::string> once_;
+    std::vector<std::string> notes_;
     std::int64_t initial_balance_;
     std::vector<std::int64_t> balances_;
 };

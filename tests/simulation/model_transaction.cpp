@@ -91,6 +91,8 @@ void model_backend::check_deferred() const {
 bool model_backend::commit() {
     if (commit_.phase == commit_phase::none) {
         check_deferred();
+        const auto is_note = [](const change& each) { return each.what == change::kind::note; };
+        if (std::any_of(changes_.begin(), changes_.end(), is_note)) need_xid();  // not before (E7)
         if (xid_ == 0) {
             channels_ = wanted_;
             end_transaction();

@@ -21,8 +21,9 @@ public:
         testing::app_request what;
         bool in_block = false;   ///< makes sense only in the transaction that is open
         bool with_next = false;  ///< the next one is sent without waiting for the answer
-        std::string wanted;      ///< the first column of the first row
+        std::string wanted;      ///< the first column of the first row; "series": of all of them
         std::string sets;        ///< work_mem, from now on
+        std::string fails{};     ///< with this SQLSTATE, unless its transaction is lost
     };
 
     /// `tasks`: how many it does before it is finished; `idles`: for so long at most between requests, now and then.
@@ -54,9 +55,13 @@ private:
     void draw_transfer(bool pipelined);
     void draw_savepoints();
     void draw_pipeline();
+    void draw_chain();
+    void draw_notes();
+    void draw_series();
     void send(planned next);
     void hear(std::string_view bytes);
     void hear_reply(const testing::app_reply& got);
+    void check_series(const testing::app_reply& got);
     void hear_end();
     void fail(const std::string& what);
     void plan(std::string bytes, std::vector<std::string> rows = {}, bool in_block = false, bool with_next = false);

@@ -434,7 +434,7 @@ void world::fail_over(micros down) {
     life_over(old);
     poke(old);
     time.in(down, [this, &old, received] {
-        for (std::string& row : old.storage.log_rows_behind(received)) lost_by_failover.push_back(std::move(row));
+        for (std::string& row : old.storage.effects_behind(received)) lost_by_failover.push_back(std::move(row));
         auto next = std::make_unique<model_host>();
         next->chance = &chance;
         next->waits_for_standby = old.waits_for_standby;

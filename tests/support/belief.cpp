@@ -67,7 +67,7 @@ void application::hear(const app_request& asked, const app_reply& got) {
     } else if (got.error() != nullptr || status_ == 'E') {  // rolled back, by the server or with it
         believe(at_stake, belief::absent);
         open_.clear();
-    } else if (got.status == 'T') {
+    } else if (got.status == 'T' && !asked.chains) {
         open_ = at_stake;
     } else {  // a commit, explicit or not; or the transaction ended otherwise
         believe(at_stake, got.has_tag("ROLLBACK") ? belief::absent : belief::present);

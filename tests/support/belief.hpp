@@ -15,6 +15,7 @@ struct app_request {
     std::string bytes;
     std::vector<std::string> rows;  ///< what it inserts; each row of a conversation is another
     bool reads = false;             ///< shown to read only, and small enough to be held: repeated, never failed
+    bool chains = false;            ///< ends one transaction and begins the next
 };
 
 /// What one request was answered with, up to its ReadyForQuery.
