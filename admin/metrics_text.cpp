@@ -345,6 +345,13 @@ void add_recovery(exposition& to, const snapshot& now) {
     for (const outcome_total& each : port.refused) to.add(label("limit", each.outcome), each.count);
     to.gauge("pgsteady_console_clients", "Clients of the psql console.", static_cast<double>(now.console_clients));
     to.count("pgsteady_console_refused_total", "Clients beyond admin.max_console_clients.", now.console_refused_total);
+    add_outcomes(to, "pgsteady_user_lookups_total",
+                 "auth.query: what servers said of users (found, unknown), and sign-ins that needed no question "
+                 "(remembered), or could ask nobody (kept, failed).",
+                 now.user_lookups);
+    to.begin(kind::Gauge, "pgsteady_users_remembered", "auth.query: names whose answer is remembered.");
+    for (const word_count& each : now.users_remembered)
+        to.add(label("kind", each.word), static_cast<double>(each.count));
     add_outcomes(to, "pgsteady_webhook_messages_total", "Messages about alerts, by what became of them.", now.webhook);
     to.begin(kind::Histogram, "pgsteady_recovery_seconds",
              "From the loss of a server to the full answer of the request that it had.");

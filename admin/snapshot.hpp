@@ -348,6 +348,9 @@ struct snapshot {
     admin_port_status admin_port;  ///< filled by the admin port itself
     std::uint64_t console_clients = 0;
     std::uint64_t console_refused_total = 0;  ///< beyond admin.max_console_clients
+    std::vector<outcome_total>
+        user_lookups;  ///< auth.query: sign-ins remembered, kept, failed; questions found, unknown
+    std::vector<word_count> users_remembered;  ///< auth.query: roles, and names that are none
 };
 
 /// What /readyz and a supervisor ask. Cheap to take: no worker is asked.

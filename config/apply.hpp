@@ -27,6 +27,12 @@ void apply_file_entries(const yaml_node& root, const std::string& file, load_res
 /// What follows from the rest: the same fitting for entries, ports, secrets from files and variables, users, automatic values.
 void derive(const environment& variables, load_result& out);
 
+/// The files of users, rules and maps that `auth` names.
+void apply_auth_files(load_result& out);
+
+/// It is what pg_authid stores, and not the password itself.
+[[nodiscard]] bool is_stored_form(std::string_view secret);
+
 /// A problem at a key, placed where its value came from.
 void report(load_result& out, severity level, std::string key, std::string message, std::string suggestion = {});
 

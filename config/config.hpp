@@ -213,10 +213,79 @@ struct passthrough_settings {
     bool operator==(const passthrough_settings&) const = default;
 };
 
+/// PgBouncer's query for what a server has stored of a role's password, without its operators being anybody else's (P4), and
+/// as PostgreSQL itself would let the role in (P5).
+inline constexpr const char* usual_auth_query =
+    "SELECT rolname, CASE WHEN rolvaliduntil OPERATOR(pg_catalog.<) pg_catalog.now() THEN NULL ELSE rolpassword END "
+    "FROM pg_catalog.pg_authid WHERE rolname OPERATOR(pg_catalog.=) $1 AND rolcanlogin";
+
+/// Looking up on the server who is not under users (D38).
+struct auth_query_settings {
+    std::string user;  // empty: nobody is looked up
+    std::string password;
+    std::string password_file;
+    std::string database;  // never the client's; empty: backends.database, else "postgres"
+    std::string sql = usual_auth_query;
+    milliseconds max_age{1'000};   // so long an answer needs no question
+    milliseconds keep{3'600'000};  // and so long it stands in for one while nobody can be asked
+    std::uint32_t max_names = 10'000;
+    milliseconds timeout{5'000};
+
+    [[nodiscard]] bool enabled() const { return !user.empty(); }
+    bool operator==(const auth_query_settings&) const = default;
+};
+
+/// A name as a line of auth.hba_file has it.
+struct hba_name {
+    std::string text;
+    bool quoted = false;  // no keyword, whatever it says
+
+    bool operator==(const hba_name&) const = default;
+};
+
+/// One line of auth.hba_file: whom it is about, and how they sign in.
+struct hba_rule {
+    enum class connection : std::uint8_t { local, host, hostssl, hostnossl };
+    enum class method : std::uint8_t { reject, trust, md5, scram_sha_256, password, cert };
+    enum class certificate : std::uint8_t { none, verify_ca, verify_full };  // of clientcert=
+
+    connection by = connection::host;
+    std::vector<hba_name> databases;
+    std::vector<hba_name> users;
+    bool any_address = false;
+    std::vector<std::uint8_t> network;  // 4 or 16 bytes, of the network; empty: any_address, or local
+    std::uint32_t prefix = 0;           // bits of it
+    method how = method::reject;
+    certificate shows = certificate::none;
+    std::string map;  // of auth.ident_file; empty: the certificate has the user's own name
+    int line = 0;
+
+    bool operator==(const hba_rule&) const = default;
+};
+
+/// One line of auth.ident_file: whom the owner of a certificate may be.
+struct ident_line {
+    std::string map;
+    std::string certified;  // common name; a pattern, if it begins with '/'
+    std::string user;       // \1 is what the pattern's first group has matched; "all" is everybody
+    int line = 0;
+
+    bool operator==(const ident_line&) const = default;
+};
+
 struct auth_settings {
     auth_method method = auth_method::automatic;
+    std::string users_file;  // after load(): its users are among `users`
+    std::string hba_file;
+    std::string ident_file;
+    std::vector<hba_rule> hba;  // after load(): what hba_file says
+    std::vector<ident_line> ident;
     bool allow_remote_trust = false;
     passthrough_settings passthrough;
+    auth_query_settings query;
+
+    /// Rules decide how a client signs in, and `method` does not.
+    [[nodiscard]] bool by_rules() const { return !hba_file.empty(); }
 
     bool operator==(const auth_settings&) const = default;
 };
@@ -347,6 +416,7 @@ struct user_settings {
     std::string password_file;
     std::string password_env;
     std::string verifier;           // SCRAM-SHA-256$… or md5…, as in pg_authid.rolpassword
+    bool listed = true;             // false: known from auth.users_file alone, so no pool is kept warm for it
     std::uint32_t max_clients = 0;  // 0: limits.max_clients_per_user
     // These beat the database's and the global value.
     std::optional<pool_mode> mode;

@@ -94,6 +94,7 @@ public:
 
     void run() {
         read_secrets();
+        apply_auth_files(out_);
         add_pair_to_users();
         for (auto& [name, database] : all().databases)
             default_fitter(out_).fit_policies(database, entry_path("databases", name) + '.');
@@ -113,10 +114,14 @@ private:
     void read_secrets() {
         take_file(all().backends.password, all().backends.password_file, "backends.password");
         take_file(all().monitor.password, all().monitor.password_file, "monitor.password");
+        take_file(all().auth.query.password, all().auth.query.password_file, "auth.query.password");
         take_file(all().admin.operate_token, all().admin.operate_token_file, "admin.operate_token");
         take_file(all().admin.read_token, all().admin.read_token_file, "admin.read_token");
         for (auto& [name, database] : all().databases) take_one(database, entry_path("databases", name));
-        for (auto& [name, user] : all().users) take_one(user, entry_path("users", name));
+        for (auto& [name, user] : all().users) {
+            take_one(user, entry_path("users", name));
+            sort_out(user, entry_path("users", name));
+        }
     }
 
     /// A secret that may stand in the settings or in a file. The more specific source wins, as for
@@ -168,6 +173,16 @@ private:
         derived(path + ".password", "env " + name);
     }
 
+    /// A file or variable may hold what pg_authid has, in place of the password.
+    void sort_out(user_settings& user, const std::string& path) {
+        if (user.password_file.empty() && user.password_env.empty()) return;
+        if (!user.verifier.empty() || !is_stored_form(user.password)) return;
+        user.verifier = std::move(user.password);
+        user.password.clear();
+        derived(path + ".verifier", user.password_file.empty() ? "env " + user.password_env : path + ".password_file");
+        out_.sources.erase(path + ".password");
+    }
+
     /// With DB_USER and DB_PASS clients sign in with that pair too. An entry of that name wins.
     void add_pair_to_users() {
         const auto& pair = all().backends;
@@ -205,7 +220,10 @@ private:
         auth_method& method = all().auth.method;
         if (method != auth_method::automatic) return;
         const auto has_md5 = [](const auto& user) { return user.second.verifier.starts_with("md5"); };
-        if (all().users.empty()) {
+        if (all().auth.query.enabled()) {
+            method = auth_method::scram_sha_256;
+            derived("auth.method", "auth.query.user");
+        } else if (all().users.empty()) {
             method = auth_method::passthrough;
             derived("auth.method", "no users being configured");
         } else if (std::ranges::all_of(all().users, has_md5)) {

@@ -83,6 +83,7 @@ using client_tls = client_tls_settings;
 using server_tls = server_tls_settings;
 using keepalive = keepalive_settings;
 using backoff = connect_backoff_settings;
+using auth_query = auth_query_settings;
 
 constexpr std::array all_keys{
     row<&s::workers>("workers", count(0, 1'024), "Worker threads, each with its own event loop. 0: one per core."),
@@ -171,8 +172,20 @@ constexpr std::array all_keys{
 
     row<&s::auth, &auth_settings::method>(
         "auth.method", choice(auth_methods),
-        "How clients sign in. auto: scram-sha-256 when users are known (md5 when all have md5 verifiers), else "
+        "How clients sign in. auto: scram-sha-256 when users are known or looked up (md5 when all have md5 verifiers), "
+        "else "
         "passthrough: the client's password is tried on the server, for loopback and TLS clients."),
+    row<&s::auth, &auth_settings::users_file>(
+        "auth.users_file", text(),
+        "File of users in the form of PgBouncer's userlist.txt: \"name\" \"password or verifier\" per line. What is "
+        "under users beats it."),
+    row<&s::auth, &auth_settings::hba_file>("auth.hba_file", text(),
+                                            "File in the form of pg_hba.conf that says who may sign in from where and "
+                                            "how: the first line that fits counts, "
+                                            "and who fits none is refused. Empty: auth.method is for all."),
+    row<&s::auth, &auth_settings::ident_file>(
+        "auth.ident_file", text(),
+        "File in the form of pg_ident.conf: for rules with map=, which users the owner of a certificate may be."),
     row<&s::auth, &auth_settings::allow_remote_trust>(
         "auth.allow_remote_trust", flag(),
         "Allows trust on a listener that other machines can reach. Anyone there is then any user."),
@@ -185,6 +198,36 @@ constexpr std::array all_keys{
     row<&s::auth, &auth_settings::passthrough, &passthrough_settings::reverify>(
         "auth.passthrough.reverify", duration(sec, day),
         "How long an accepted password is remembered before it is tried on the server again. 0: not at all."),
+
+    row<&s::auth, &auth_settings::query, &auth_query::user>(
+        "auth.query.user", text(),
+        "Server account that looks up passwords of users who are not under users, as auth_user of PgBouncer. It must "
+        "be "
+        "allowed to run auth.query.sql. Empty: nobody is looked up."),
+    row<&s::auth, &auth_settings::query, &auth_query::password>("auth.query.password", secret(),
+                                                                "Password of auth.query.user. Better: password_file."),
+    row<&s::auth, &auth_settings::query, &auth_query::password_file>("auth.query.password_file", text(),
+                                                                     "File that holds it and nothing else."),
+    row<&s::auth, &auth_settings::query, &auth_query::database>(
+        "auth.query.database", text(),
+        "Database that is asked, whichever one the client wants. Empty: backends.database, else postgres."),
+    row<&s::auth, &auth_settings::query, &auth_query::sql>(
+        "auth.query.sql", text(1),
+        "One statement: for the name $1, its name and its password as in pg_authid, or no row. It runs with "
+        "search_path = pg_catalog, so a function of yours is called by its full name."),
+    row<&s::auth, &auth_settings::query, &auth_query::max_age>(
+        "auth.query.max_age", duration(1 * ms, hour),
+        "An answer so young is used again, names that do not exist included; after a failed sign-in it is not. 0: each "
+        "sign-in asks."),
+    row<&s::auth, &auth_settings::query, &auth_query::keep>(
+        "auth.query.keep", duration(sec, day),
+        "While no server can be asked, what was known so long ago still signs in. 0: nothing does."),
+    row<&s::auth, &auth_settings::query, &auth_query::max_names>(
+        "auth.query.max_names", count(1, 1'000'000),
+        "Roles that are remembered, as many names that are none, and as many sign-ins that wait for an answer."),
+    row<&s::auth, &auth_settings::query, &auth_query::timeout>(
+        "auth.query.timeout", duration(10 * ms, min),
+        "For a connection and its answer; then another is tried, until pool.hold_timeout."),
 
     row<&s::limits, &limit_settings::max_clients>("limits.max_clients", count(0, 1'000'000),
                                                   "Clients in all. 0: no limit."),
@@ -572,8 +615,8 @@ constexpr std::array all_database_keys{
 
 constexpr std::array all_user_keys{
     user_row<&u::password>("password", secret(), "Password, as text."),
-    user_row<&u::password_file>("password_file", text(), "File that holds it and nothing else."),
-    user_row<&u::password_env>("password_env", text(), "Environment variable that holds it."),
+    user_row<&u::password_file>("password_file", text(), "File that holds it, or a verifier, and nothing else."),
+    user_row<&u::password_env>("password_env", text(), "Environment variable that holds it, or a verifier."),
     user_row<&u::verifier>("verifier", secret(),
                            "SCRAM-SHA-256$… or md5…, as in pg_authid.rolpassword; no password is stored then."),
     user_row<&u::max_clients>("max_clients", count(0, 1'000'000),
@@ -595,6 +638,7 @@ constexpr std::array all_sections{
     section{"backends.tls", "TLS towards servers."},
     section{"auth", "Who may sign in, and how."},
     section{"auth.passthrough", "Limits of trying passwords on the server."},
+    section{"auth.query", "Looking up passwords on the server."},
     section{"limits", "Caps, so that overload is a planned state."},
     section{"pool", "Server connections per database and user. An entry of databases may differ."},
     section{"auto_pools", "Databases that no entry names."},

@@ -2,6 +2,7 @@
 // once as a configuration of ours, so that what cannot be said here is said before it is used.
 #include "config/pgbouncer_import.hpp"
 
+#include "config/apply.hpp"
 #include "config/load.hpp"
 #include "config/value.hpp"
 
@@ -112,11 +113,10 @@ constexpr std::array global_settings{
     carried{"application_name_add_host", form::lost, "application_name stays as the client gives it"},
     carried{"unix_socket_mode", form::lost, "the socket is made under the umask of the service"},
     carried{"unix_socket_group", form::lost, "the socket belongs to the group of the service"},
-    carried{"auth_user", form::lost, "passwords are not looked up on the server; see auth.method: passthrough"},
-    carried{"auth_query", form::lost, "passwords are not looked up on the server; see auth.method: passthrough"},
-    carried{"auth_dbname", form::lost, "passwords are not looked up on the server; see auth.method: passthrough"},
-    carried{"auth_hba_file", form::lost, "there are no rules by address; restrict listen.host or the network"},
-    carried{"auth_ident_file", form::lost, "there are no user maps"},
+    carried{"auth_query", form::as_it_is, "auth.query.sql"},
+    carried{"auth_dbname", form::as_it_is, "auth.query.database"},
+    carried{"auth_hba_file", form::as_it_is, "auth.hba_file"},
+    carried{"auth_ident_file", form::as_it_is, "auth.ident_file"},
     carried{"auth_ldap_options", form::lost, "there is no LDAP; see auth.method: passthrough"},
     carried{"scram_iterations", form::lost, "verifiers keep the iterations that they were made with"},
     carried{"client_tls_ciphers", form::lost, "OpenSSL's own choice is used"},
@@ -144,9 +144,9 @@ constexpr std::array database_settings_of_theirs{
     carried{"datestyle", form::lost, "use ALTER ROLE … IN DATABASE … SET on the server"},
     carried{"timezone", form::lost, "use ALTER ROLE … IN DATABASE … SET on the server"},
     carried{"application_name", form::lost, "application_name stays as the client gives it"},
-    carried{"auth_user", form::lost, "passwords are not looked up on the server; see auth.method: passthrough"},
-    carried{"auth_query", form::lost, "passwords are not looked up on the server; see auth.method: passthrough"},
-    carried{"auth_dbname", form::lost, "passwords are not looked up on the server; see auth.method: passthrough"},
+    carried{"auth_user", form::lost, "one account looks up users, for all databases: auth.query.user"},
+    carried{"auth_query", form::lost, "one query looks up users, for all databases: auth.query.sql"},
+    carried{"auth_dbname", form::lost, "one database is asked, for all databases: auth.query.database"},
     carried{"load_balance_hosts", form::lost, "statements go to the primary, whichever of the hosts that is"},
 };
 
@@ -223,6 +223,7 @@ public:
 
     void finish() {
         add_users();
+        add_asker();
         if (!mode_given_) root_.path("pool.mode").value = "session";  // PgBouncer's default
         for (const std::string_view key : {"pool.min_size", "pool.max_overflow"})
             if (entry& value = root_.path(key); value.value.empty()) value.value = "0";  // likewise
@@ -261,6 +262,11 @@ private:
         if (each.key == "listen_addr") return take_address(each);
         if (each.key == "auth_type") return take_auth_type(each);
         if (each.key == "auth_file") return take_auth_file(each);
+        if (each.key == "auth_user") {
+            asker_ = value;
+            return;
+        }
+        if (each.key == "auth_query") query_at_ = each.where;
         if (each.key == "client_tls_sslmode") return take_client_tls(each);
         if (each.key.ends_with("_tls_protocols")) return take_protocols(each);
         if (each.key == "admin_users" || each.key == "stats_users") {
@@ -287,11 +293,12 @@ private:
         std::string& method = root_.path("auth.method").value;
         if (each.value == "trust" || each.value == "any") method = "trust";
         else if (each.value == "md5" || each.value == "scram-sha-256") method = "auto";  // see add_users()
+        else if (each.value == "hba") method = "auto";                                   // see auth_hba_file
         else {
             method = "auto";
             note(each.where, "auth_type: " + each.value + " is not offered; users sign in with passwords");
         }
-        md5_allowed_ = each.value == "md5";
+        md5_allowed_ = each.value == "md5" || each.value == "hba";
         if (each.value == "any") note(each.where, "auth_type: any: the user that a client names is the one it gets");
     }
 
@@ -366,6 +373,22 @@ private:
         for (const auto& [key, value] : *pairs) carry(user_settings_of_theirs, to, each.where, key, value);
     }
 
+    /// The account that looks users up has its password in auth_file, as all have.
+    void add_asker() {
+        if (asker_.empty()) {
+            if (!query_at_.empty()) note(query_at_, "auth_query: there is no auth_user for it, so nobody is looked up");
+            return;
+        }
+        root_.path("auth.query.user").value = quote_yaml(asker_);
+        const auto secret = passwords_.find(asker_);
+        if (secret == passwords_.end() || is_stored_form(secret->second))
+            note("auth_user", "auth.query.password has to be added: it is not in auth_file, or not as text");
+        else root_.path("auth.query.password").value = quote_yaml(secret->second);
+        if (md5_allowed_) root_.path("auth.method").value = "md5";  // and SCRAM: whatever the server has stored
+        if (query_at_.empty()) return;
+        note(query_at_, "auth_query: it runs with search_path = pg_catalog; a function of yours needs its full name");
+    }
+
     /// All sign in by one method here; in PgBouncer, each by what is known of them.
     void add_users() {
         bool md5 = false;
@@ -386,6 +409,8 @@ private:
     const file_reader& read_;
     std::map<std::string, std::string> passwords_;
     bool md5_allowed_ = true;  // PgBouncer's default
+    std::string asker_;        // auth_user
+    std::string query_at_;     // where auth_query is given
     bool mode_given_ = false;
     bool fallback_ = false;
 };

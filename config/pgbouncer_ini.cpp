@@ -110,15 +110,16 @@ std::optional<std::vector<std::pair<std::string, std::string>>> read_pairs(std::
     return found;
 }
 
-std::vector<std::pair<std::string, std::string>> read_userlist(std::string_view text) {
+std::vector<std::pair<std::string, std::string>> read_userlist(std::string_view text, std::vector<int>* unreadable) {
     std::vector<std::pair<std::string, std::string>> users;
-    while (!text.empty()) {
+    for (int number = 1; !text.empty(); ++number) {
         std::string_view line = trimmed(take_line(text));
-        if (!line.starts_with('"')) continue;
-        auto name = take_quoted(line, '"');
+        if (line.empty() || line.front() == ';' || line.front() == '#') continue;
+        auto name = line.front() == '"' ? take_quoted(line, '"') : std::nullopt;
         line = trimmed(line);
-        if (!name || !line.starts_with('"')) continue;
-        if (auto password = take_quoted(line, '"')) users.emplace_back(std::move(*name), std::move(*password));
+        auto password = name && line.starts_with('"') ? take_quoted(line, '"') : std::nullopt;
+        if (password && !name->empty()) users.emplace_back(std::move(*name), std::move(*password));
+        else if (unreadable != nullptr) unreadable->push_back(number);
     }
     return users;
 }

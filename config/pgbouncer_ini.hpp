@@ -35,7 +35,9 @@ struct ini_file {
 /// host=… port=… dbname='it''s': as in the sections [databases] and [users]. Nothing if it is not well-formed.
 [[nodiscard]] std::optional<std::vector<std::pair<std::string, std::string>>> read_pairs(std::string_view text);
 
-/// "user" "password" per line; what follows is left out, as PgBouncer does.
-[[nodiscard]] std::vector<std::pair<std::string, std::string>> read_userlist(std::string_view text);
+/// "user" "password" per line; what follows is left out, as PgBouncer does. Lines that say something else, but for comments
+/// behind ; and #, are counted from 1 in `unreadable`.
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> read_userlist(std::string_view text,
+                                                                             std::vector<int>* unreadable = nullptr);
 
 }  // namespace pgsteady::config

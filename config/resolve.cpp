@@ -20,6 +20,7 @@ void overlay_user(route& made, const user_settings& user) {
     overlay(made.rules.timeouts.idle_in_transaction, user.idle_in_transaction_timeout);
     overlay(made.rules.timeouts.client_idle, user.client_idle_timeout);
     if (user.max_clients != 0) made.max_clients_of_user = user.max_clients;
+    if (!user.listed) made.rules.pool.min_size = 0;  // a file may name thousands
     made.rules.pool.min_size = std::min(made.rules.pool.min_size, made.rules.pool.size);
 }
 

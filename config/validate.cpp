@@ -185,13 +185,18 @@ private:
     void check_auth() {
         const auth_method method = all_.auth.method;
         const bool is_open = !is_loopback(all_.listen.host);
+        if (!all_.auth.ident_file.empty() && !all_.auth.by_rules())
+            warn("auth.ident_file", "is not used: only rules of auth.hba_file name its maps");
+        check_auth_query();
+        if (all_.auth.by_rules()) return;  // their lines have been judged
         if (method == auth_method::trust && is_open && !all_.auth.allow_remote_trust)
             error("auth.method", "trust on an address that other machines can reach lets anyone in as anyone",
                   "use scram-sha-256, or say auth.allow_remote_trust: true");
         if (method == auth_method::passthrough && is_open && !all_.listen.tls.offered())
             warn("listen.tls.cert_file",
                  "is missing: passthrough needs TLS beyond this machine, so all other clients will be refused");
-        if ((method == auth_method::md5 || method == auth_method::scram_sha_256) && all_.users.empty())
+        if ((method == auth_method::md5 || method == auth_method::scram_sha_256) && all_.users.empty() &&
+            !all_.auth.query.enabled())
             error("auth.method", "needs users, and none are configured", "list them under users, or use passthrough");
         const auto is_operator = [this](const auto& entry) {
             const auto& admin = all_.admin;
@@ -201,6 +206,22 @@ private:
         };
         if (method == auth_method::passthrough && !std::ranges::all_of(all_.users, is_operator))
             warn("auth.method", "passthrough asks the server: passwords and verifiers under users are not used");
+    }
+
+    void check_auth_query() {
+        const auth_query_settings& query = all_.auth.query;
+        if (!query.enabled()) {
+            if (!query.password.empty()) error("auth.query.user", "is missing: there is a password but no user");
+            return;
+        }
+        if (query.sql.find("$1") == std::string::npos)
+            error("auth.query.sql", "asks for nobody: $1 is the name of the user");
+        if (query.timeout.count() == 0)
+            error("auth.query.timeout", "cannot be off: a server that never answers would keep all that follow");
+        const bool unused = all_.auth.method == auth_method::trust || all_.auth.method == auth_method::passthrough;
+        if (unused && !all_.auth.by_rules())
+            warn("auth.query.user", "is not used: auth.method asks for no stored password",
+                 "set auth.method: scram-sha-256, or auto");
     }
 
     void check_limits() {
@@ -263,18 +284,18 @@ private:
     /// A file or variable that could not be read has been reported by then.
     [[nodiscard]] bool needs_secret(const user_settings& user) const {
         const bool asks_us = all_.auth.method == auth_method::md5 || all_.auth.method == auth_method::scram_sha_256;
-        return asks_us && user.password_file.empty() && user.password_env.empty();
+        const bool may_lack = all_.auth.by_rules() || all_.auth.query.enabled();
+        return asks_us && !may_lack && user.password_file.empty() && user.password_env.empty();
     }
 
     void check_verifier(const std::string& path, const user_settings& user) {
         const std::string key = path + ".verifier";
-        if (!user.password.empty() || !user.password_file.empty() || !user.password_env.empty())
-            error(key, "is given beside a password", "keep one of them");
+        if (!user.password.empty()) error(key, "is given beside a password", "keep one of them");
         const bool is_md5 = is_md5_verifier(user.verifier);
         if (!is_md5 && !is_scram_verifier(user.verifier))
             error(key, "is neither SCRAM-SHA-256$iterations:salt$stored:server nor md5 with 32 digits",
                   "copy it from pg_authid.rolpassword");
-        else if (is_md5 && all_.auth.method == auth_method::scram_sha_256)
+        else if (is_md5 && all_.auth.method == auth_method::scram_sha_256 && !all_.auth.by_rules())
             error(key, "is an md5 verifier, with which nobody can sign in by SCRAM",
                   "set a new password on the server with password_encryption = scram-sha-256, or auth.method: md5");
     }

@@ -43,7 +43,8 @@ struct demand {
 std::map<std::pair<std::string, std::uint16_t>, demand> demand_by_host(const config::settings& all) {
     std::map<std::pair<std::string, std::uint16_t>, demand> found;
     std::set<std::string> users;
-    for (const auto& [name, user] : all.users) users.insert(name);
+    for (const auto& [name, user] : all.users)
+        if (user.listed) users.insert(name);
     if (!all.backends.user.empty()) users.insert(all.backends.user);
     const std::string fallback = all.backends.database.empty() ? "postgres" : all.backends.database;
     std::set<std::string> databases;

@@ -76,6 +76,7 @@ public:
     reload_plan run() {
         for (const config::key& row : config::keys())
             compare(std::string(row.path), row.rule, row.find(before_), row.find(plan_.next), needs_restart(row.path));
+        compare_files();
         compare_entries("databases", before_.databases, plan_.next.databases,
                         [this](const std::string& name, config::database_settings& was, config::database_settings& is) {
                             compare_rows("databases", name, config::database_keys(), was, is, kept_of_databases);
@@ -109,6 +110,15 @@ private:
             if (known == was.end()) note(config::entry_path(title, name), "not there", "added");
             else compare_one(name, known->second, entry);
         }
+    }
+
+    /// The same files with other lines.
+    void compare_files() {
+        const auto lines = [](std::size_t number) { return std::to_string(number) + " lines"; };
+        const config::auth_settings& was = before_.auth;
+        const config::auth_settings& is = plan_.next.auth;
+        if (was.hba != is.hba) note("auth.hba_file", lines(was.hba.size()), lines(is.hba.size()));
+        if (was.ident != is.ident) note("auth.ident_file", lines(was.ident.size()), lines(is.ident.size()));
     }
 
     void note(std::string path, std::string was, std::string is) {

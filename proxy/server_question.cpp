@@ -22,9 +22,10 @@ constexpr std::uint32_t most_frame = 1024 * 1024;
 constexpr std::size_t most_answer = 16 * 1024 * 1024;
 constexpr std::size_t most_columns = 32;
 constexpr std::size_t most_text = 1024;
+constexpr std::string_view terminate("X\0\0\0\4", 5);
 
 /// The unnamed statement and portal: the extended protocol takes one statement, not several.
-void put_single_statement(std::string& out, std::string_view sql) {
+void put_single_statement(std::string& out, std::string_view sql, const std::optional<std::string>& parameter) {
     {
         const frame_builder frame(out, frontend::parse);
         put_cstring(out, "");
@@ -35,7 +36,13 @@ void put_single_statement(std::string& out, std::string_view sql) {
         const frame_builder frame(out, frontend::bind);
         put_cstring(out, "");
         put_cstring(out, "");
-        for (int part = 0; part < 3; ++part) put_u16(out, 0);
+        put_u16(out, 0);  // parameters as text
+        put_u16(out, parameter ? 1 : 0);
+        if (parameter) {
+            put_i32(out, static_cast<std::int32_t>(parameter->size()));
+            out.append(*parameter);
+        }
+        put_u16(out, 0);  // results likewise
     }
     {
         const frame_builder frame(out, frontend::execute);
@@ -51,14 +58,22 @@ server_question::server_question(net::event_loop& loop, const config::settings& 
                                  std::shared_ptr<const net::tls_context> tls, settings what)
     : loop_(loop), all_(all), tls_(std::move(tls)), what_(std::move(what)) {}
 
-server_question::~server_question() { loop_.cancel_timer(patience_timer_); }
+server_question::~server_question() {
+    loop_.cancel_timer(patience_timer_);
+    if (reusable()) (void)stream_->write(terminate);
+}
 
 void server_question::begin() {
     begun_at_ = signed_in_at_ = ended_at_ = net::clock::now();
-    patience_timer_ = loop_.add_timer(begun_at_ + what_.patience, [this] {
+    arm_patience();
+    dial({});
+}
+
+void server_question::arm_patience() {
+    loop_.cancel_timer(patience_timer_);
+    patience_timer_ = loop_.add_timer(net::clock::now() + what_.patience, [this] {
         if (!over_) fail(sqlstate::sqlclient_unable_to_establish_connection, "no answer in time");
     });
-    dial({});
 }
 
 void server_question::dial(std::optional<tls_mode> tls) {
@@ -77,9 +92,36 @@ void server_question::end(std::optional<error_fields> problem) {
     over_ = true;
     problem_ = std::move(problem);
     ended_at_ = net::clock::now();
-    if (stream_ == nullptr) return;
-    if (!problem_) (void)stream_->write(std::string_view("X\0\0\0\4", 5));
-    stream_->close(problem_.has_value());
+    gone_ = true;
+    if (stream_ != nullptr) {
+        if (!problem_) (void)stream_->write(terminate);
+        stream_->close(problem_.has_value());
+    }
+    if (what_.ended) what_.ended();
+}
+
+/// Answered, or refused by a server that goes on.
+void server_question::rest() {
+    if (!what_.stays) return end(std::move(problem_));
+    over_ = true;
+    ended_at_ = net::clock::now();
+    loop_.cancel_timer(patience_timer_);
+    if (what_.ended) what_.ended();
+}
+
+void server_question::ask_again(std::string parameter) {
+    what_.parameter = std::move(parameter);
+    over_ = false;
+    reused_ = true;
+    problem_.reset();
+    row_.clear();
+    rows_ = bytes_taken_ = 0;
+    in_.clear();
+    arm_patience();
+    answers_due_ = 1;
+    std::string out;
+    put_single_statement(out, what_.query, what_.parameter);
+    (void)stream_->write(out);
 }
 
 void server_question::fail(std::string_view sqlstate, std::string message) {
@@ -109,7 +151,12 @@ void server_question::on_dialled(const net::dial_result& result) {
 }
 
 void server_question::on_readable() {
-    if (over_ || stream_ == nullptr || (handshaking_ && !shake_hands())) return;
+    if (stream_ == nullptr || gone_) return;
+    if (over_) {  // who speaks without being asked takes its leave, or its settings have changed: the next one is new
+        gone_ = true;
+        return stream_->close(true);
+    }
+    if (handshaking_ && !shake_hands()) return;
     std::array<char, 16 * 1024> chunk{};
     while (!over_ && !handshaking_ && stream_ != nullptr) {
         const net::io_result got = stream_->read(chunk);
@@ -183,7 +230,11 @@ void server_question::ask() {
     login_.reset();
     signed_in_at_ = net::clock::now();
     std::string out;
-    if (!what_.untrusted) {
+    if (!what_.preparation.empty() || what_.parameter) {
+        answers_due_ = what_.preparation.empty() ? 1 : 2;
+        if (!what_.preparation.empty()) put_query(out, what_.preparation);
+        put_single_statement(out, what_.query, what_.parameter);
+    } else if (!what_.untrusted) {
         answers_due_ = 1;
         put_query(out, what_.query);
     } else if (parameter("is_superuser") != "off") {
@@ -191,7 +242,7 @@ void server_question::ask() {
     } else {
         answers_due_ = 2;
         put_query(out, fmt::format("BEGIN READ ONLY; SET LOCAL statement_timeout = {}", what_.patience.count()));
-        put_single_statement(out, what_.query);
+        put_single_statement(out, what_.query, {});
     }
     (void)stream_->write(out);
 }
@@ -212,25 +263,26 @@ void server_question::read_answer() {
 void server_question::take_frame(char type, std::string_view body) {
     switch (type) {
         case backend_message::data_row:
-            if (!row_taken_) take_row(body);
+            if (rows_++ == 0) take_row(body);
             return;
         case backend_message::error_response: {
             error_fields why;
             (void)parse_error_fields(body, why);
-            return end(std::move(why));
+            if (!what_.stays || why.is_fatal() || answers_due_ > 1) return end(std::move(why));
+            problem_ = std::move(why);  // its ReadyForQuery follows
+            return;
         }
         case backend_message::copy_in_response:
         case backend_message::copy_both_response:
             return fail(sqlstate::feature_not_supported, "the query asks for data");
         case backend_message::ready_for_query:
-            if (--answers_due_ == 0) end({});
+            if (--answers_due_ == 0) rest();
             return;
         default: return;
     }
 }
 
 void server_question::take_row(std::string_view body) {
-    row_taken_ = true;
     wire_reader row(body);
     const std::size_t columns = row.u16().value_or(0);
     for (std::size_t at = 0; at < columns && at < most_columns; ++at) {

@@ -1,5 +1,5 @@
-// Asks one server one question on a connection of its own: dial, sign in, query, close. For --check and
-// test-connection; never on a hot thread, for sign-in may cost a PBKDF2 and a handshake here.
+// Asks one server one question on a connection of its own: dial, sign in, query, close; or several, one after the other. For
+// --check, test-connection and auth.query; never on a hot thread, for sign-in may cost a PBKDF2 and a handshake here.
 // What the server sends is bounded. Lives on the thread that runs its loop; owned by whoever asks.
 #pragma once
 
@@ -12,6 +12,7 @@
 #include "proxy/net/tls_context.hpp"
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,7 +39,12 @@ public:
         /// The query is somebody's own: one statement, in a READ ONLY transaction that is rolled back, and not as a
         /// superuser (D36).
         bool untrusted = false;
-        std::chrono::milliseconds patience{3'000};  ///< for all of it
+        std::chrono::milliseconds patience{3'000};  ///< for all of it, and for each further question
+        std::string preparation{};                  ///< asked first; what it answers is not looked at. Empty: nothing
+        std::optional<std::string> parameter{};     ///< $1 of the query, as text of a type that the server infers
+        /// The connection is kept for ask_again(), also when the server refuses a question.
+        bool stays = false;
+        std::function<void()> ended{};  ///< told when it is over; from within: it must not be destroyed there
     };
 
     server_question(net::event_loop& loop, const config::settings& all, std::shared_ptr<const net::tls_context> tls,
@@ -49,11 +55,19 @@ public:
     void begin();
     [[nodiscard]] bool over() const { return over_; }
 
+    /// Of one that stays: a further question may be asked, as far as is known.
+    [[nodiscard]] bool reusable() const { return over_ && stream_ != nullptr && !gone_; }
+    /// The same query for another $1. Only if reusable().
+    void ask_again(std::string parameter);
+    /// It has answered a question before the one that is over.
+    [[nodiscard]] bool reused() const { return reused_; }
+
     [[nodiscard]] const config::host_port& host() const { return what_.host; }
     /// Nothing: it was answered.
     [[nodiscard]] const std::optional<error_fields>& problem() const { return problem_; }
     /// Of the first row; as text.
     [[nodiscard]] const std::vector<std::optional<std::string>>& row() const { return row_; }
+    [[nodiscard]] std::size_t rows() const { return rows_; }
     /// A ParameterStatus, or empty.
     [[nodiscard]] std::string parameter(std::string_view name) const;
     /// From dialling to the end of the sign-in, and from the query to its last answer.
@@ -65,7 +79,9 @@ public:
 
 private:
     void dial(std::optional<server_login::tls_mode> tls);
+    void arm_patience();
     void end(std::optional<error_fields> problem);
+    void rest();
     void fail(std::string_view sqlstate, std::string message);
     void on_dialled(const net::dial_result& result);
     void sign_in();
@@ -94,7 +110,9 @@ private:
     net::time_point signed_in_at_{};
     net::time_point ended_at_{};
     int answers_due_ = 0;  // ReadyForQuery
-    bool row_taken_ = false;
+    std::size_t rows_ = 0;
+    bool gone_ = false;  // the connection has ended while it rested
+    bool reused_ = false;
     bool handshaking_ = false;
     bool over_ = false;
 };

@@ -383,6 +383,15 @@ void add_incidents(admin::snapshot& all, const worker_snapshot& of) {
         all.incidents.push_back({each->when, each->number, of.index, each->serial, each->what});
 }
 
+void add_lookups(admin::snapshot& all, const credential_lookup::status& seen) {
+    all.user_lookups = {{"found", seen.found},
+                        {"unknown", seen.unknown},
+                        {"remembered", seen.remembered},
+                        {"kept", seen.kept},
+                        {"failed", seen.failed}};
+    all.users_remembered = {{"role", seen.known_roles}, {"unknown", seen.unknown_names}};
+}
+
 }  // namespace
 
 admin::snapshot build_snapshot(const snapshot_sources& from) {
@@ -420,6 +429,7 @@ admin::snapshot build_snapshot(const snapshot_sources& from) {
     add_failures(all, from.workers);
     all.memory_resident_bytes = resident_bytes();
     all.console_clients = from.state.console_clients.used();
+    add_lookups(all, from.state.lookups().now());
     all.console_refused_total = from.state.console_refused.load(std::memory_order_relaxed);
     all.memory = {{"analysed_statements", statement_cache},
                   {"waiting_clients_input", from.state.waiting_bytes.load(std::memory_order_relaxed)}};

@@ -42,7 +42,7 @@ struct target {
     if (!pool.has_credentials()) return std::nullopt;
     shared_pool::secrets secrets = pool.current_secrets();
     return server_account{pool.plan.server_user, pool.plan.server_database, std::move(secrets.password),
-                          std::move(secrets.scram), pool.plan.server_verifier};
+                          std::move(secrets.scram), std::move(secrets.md5_hash)};
 }
 
 [[nodiscard]] target target_of(const shared_pool& pool) {

@@ -1,6 +1,7 @@
 // See tls_contexts.hpp.
 #include "proxy/tls_contexts.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace pgsteady {
@@ -13,13 +14,15 @@ net::tls_version version_of(config::tls_version version) {
 
 }  // namespace
 
-net::tls_context_result client_tls_context(const config::client_tls_settings& from) {
+/// `asks`: some rule wants to see a certificate; whoever has none may be let in by another.
+net::tls_context_result client_tls_context(const config::client_tls_settings& from, bool asks) {
     if (!from.offered()) return {};
     net::tls_server_settings how;
     how.postgresql = true;
     how.certificate_file = from.cert_file;
     how.key_file = from.key_file;
     how.ca_file = from.ca_file;
+    if (asks) how.clients = net::tls_server_settings::client_certificate::optional;
     if (from.mode == config::client_tls_mode::verify_full)
         how.clients = net::tls_server_settings::client_certificate::required;
     how.min_version = version_of(from.min_version);
@@ -47,7 +50,9 @@ net::tls_context_result admin_tls_context(const config::admin_settings& from) {
 }
 
 tls_context_set tls_contexts(const config::settings& from) {
-    net::tls_context_result clients = client_tls_context(from.listen.tls);
+    const bool asks = std::ranges::any_of(
+        from.auth.hba, [](const auto& each) { return each.shows != config::hba_rule::certificate::none; });
+    net::tls_context_result clients = client_tls_context(from.listen.tls, asks);
     net::tls_context_result servers = server_tls_context(from.backends.tls);
     net::tls_context_result admin = admin_tls_context(from.admin);
     tls_context_set result{std::move(clients.context), std::move(servers.context), std::move(admin.context),

@@ -7,8 +7,8 @@
 
 namespace pgsteady {
 
-/// For clients. Without context and problems: TLS is not offered.
-[[nodiscard]] net::tls_context_result client_tls_context(const config::client_tls_settings& from);
+/// For clients. `asks` them for a certificate, which they need not have. Without context and problems: TLS is not offered.
+[[nodiscard]] net::tls_context_result client_tls_context(const config::client_tls_settings& from, bool asks);
 /// For servers. Without context and problems: sslmode is disable.
 [[nodiscard]] net::tls_context_result server_tls_context(const config::server_tls_settings& from);
 

@@ -194,6 +194,14 @@ error_fields no_transactions_in_statement_mode() {
                        "Use a pool with mode: transaction.");
 }
 
+error_fields not_admitted(std::string_view host, std::string_view user, std::string_view database, bool with_tls,
+                          bool rejects) {
+    std::string message = rejects ? "pg_hba.conf rejects connection for host \"" : "no pg_hba.conf entry for host \"";
+    message.append(host).append("\", user \"").append(user).append("\", database \"").append(database);
+    message += with_tls ? "\", SSL encryption" : "\", no encryption";
+    return fatal_error(sqlstate::invalid_authorization_specification, std::move(message));
+}
+
 error_fields too_many_clients(std::string_view which) {
     return fatal_error(sqlstate::too_many_connections, "sorry, too many clients already (" + std::string(which) + ")");
 }

@@ -75,6 +75,9 @@ namespace client_errors {
 [[nodiscard]] error_fields protocol_violation(std::string message);
 /// 0A000 FATAL: a transaction block in statement mode.
 [[nodiscard]] error_fields no_transactions_in_statement_mode();
+/// 28000 FATAL, as PostgreSQL words it: no rule of auth.hba_file admits this client, or one `rejects` it.
+[[nodiscard]] error_fields not_admitted(std::string_view host, std::string_view user, std::string_view database,
+                                        bool with_tls, bool rejects);
 /// 53300 FATAL: a cap on clients is reached; `which` names it.
 [[nodiscard]] error_fields too_many_clients(std::string_view which);
 /// 53400 FATAL: too many passwords from one source (D38); `which` names the limit.

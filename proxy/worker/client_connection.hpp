@@ -9,6 +9,7 @@
 #include "proxy/pool/pool.hpp"
 #include "proxy/session/session.hpp"
 #include "proxy/worker/counters.hpp"
+#include "proxy/worker/credential_lookup.hpp"
 #include "proxy/worker/fence_list.hpp"
 
 #include <memory>
@@ -101,6 +102,16 @@ private:
     std::size_t sign_in(std::string_view in);
     void login_step(client_login::step step, std::string& out);
     void look_up_user(std::string& out);
+    // client_access.cpp
+    [[nodiscard]] std::optional<error_fields> objection_to_entry();
+    [[nodiscard]] std::optional<error_fields> objection_by_rules();
+    [[nodiscard]] bool certificate_fits(const config::hba_rule* rule) const;
+    // client_lookup.cpp
+    void look_up_role(std::string& out);
+    void role_found(const role_answer& answer);
+    void use_role(const role_answer& answer, std::string& out);
+    void note_failed_lookup();
+    void offer_secrets();
     void check_password(std::string& out);
     [[nodiscard]] bool find_pool(error_fields& why);
     [[nodiscard]] bool peer_is_unix() const { return peer_ == "unix" || peer_.starts_with('/'); }
@@ -212,7 +223,11 @@ private:
     bool draining_ = false;
     bool lingering_ = false;  ///< its farewell is said; it may read it in peace
     bool closed_ = false;
-    bool checking_ = false;  ///< a password is being tried on the server
+    bool checking_ = false;                                            ///< a password is being tried on the server
+    config::auth_method method_ = config::auth_method::scram_sha_256;  ///< how this client signs in
+    bool looking_up_ = false;      ///< a server is being asked what it has stored of the user's password
+    bool remembered_ = false;      ///< it was known without asking
+    role_cache::secret_ptr role_;  ///< what the server has stored; null: the user is not looked up
     bool relaying_ = false;
     std::optional<std::string> replication_;  ///< its AuthenticationOk, while its server for replication is opened
     bool statement_cancelled_ = false;

@@ -67,7 +67,7 @@ bool client_connection::take_proxy_header(std::string_view in, std::size_t& used
 std::size_t client_connection::sign_in(std::string_view in) {
     std::size_t used = 0;
     if (awaits_header_ && !take_proxy_header(in, used)) return used;
-    while (!closed_ && login_ != nullptr && !handshaking_ && !checking_) {
+    while (!closed_ && login_ != nullptr && !handshaking_ && !checking_ && !looking_up_) {
         std::string out;
         std::size_t consumed = 0;
         const client_login::step step = login_->feed(in.substr(used), consumed, out);
@@ -103,6 +103,7 @@ void client_connection::login_step(client_login::step step, std::string& out) {
         case client_login::step::failed:
             send(out);
             worker_.counters().logins_failed.add();
+            note_failed_lookup();
             log::info("client {} from {}: sign-in failed: {}", serial_, peer_,
                       login_->failure_cause().empty() ? login_->failure().message : login_->failure_cause());
             user_ = login_->user();
@@ -155,11 +156,10 @@ void client_connection::look_up_user(std::string& out) {
     user_ = login_->user();
     database_ = login_->database();
     const config::settings& all = worker_.shared().settings();
-    const bool certified = all.listen.tls.mode != config::client_tls_mode::verify_full || peer_is_unix() ||
-                           stream_->tls_peer_common_name() == user_;
-    if (!certified) return login_step(login_->refuse(client_errors::certificate_mismatch(user_), out), out);
+    if (const auto objection = objection_to_entry()) return login_step(login_->refuse(*objection, out), out);
     if (leads_to_console(all, database_)) return look_up_operator(out);
-    client_login::credentials found = credentials_of(all, user_);
+    if (is_looked_up(all, method_, user_)) return look_up_role(out);
+    client_login::credentials found = credentials_of(all, method_, user_);
     if (found.method == client_login::auth_method::scram && found.known_user && !found.verifier)
         found.verifier = worker_.shared().verifier_of(user_);
     const client_login::step next = login_->provide_credentials(std::move(found), random_bytes(32), out);
@@ -248,7 +248,7 @@ void client_connection::finish_login(std::string& out) {
         send(farewell);
         return close_when_flushed(end_reason::login_failed);
     }
-    if (login_->recovered_secret()) pool_->shared->offer_scram(*login_->recovered_secret());
+    offer_secrets();
     worker_.counters().logins_succeeded.add();
     worker_.loop().cancel_timer(login_timer_);
     worker_.shared().unauthenticated.give_back();

@@ -36,7 +36,7 @@ constexpr std::chrono::minutes settings_kept{10};
 /// Verifiers are expensive: those of passwords that have not changed are kept.
 proxy_state::verifier_map proxy_state::verifiers_for(const config::settings& next) const {
     verifier_map result;
-    const bool all_need_one = next.auth.method == config::auth_method::scram_sha_256;
+    const bool all_need_one = next.auth.by_rules() || next.auth.method == config::auth_method::scram_sha_256;
     const config::settings& now = settings();
     for (const auto& [name, user] : next.users) {
         if (!user.verifier.empty() || user.password.empty()) continue;
@@ -72,6 +72,7 @@ std::vector<std::string> proxy_state::replace_settings(std::shared_ptr<const con
     fences.set_limit(next->fence.max_cancels);
     console_clients.set_limit(next->admin.max_console_clients);
     waiting.set_limit(next->hold.max_clients);
+    lookups_->follow_settings();
     tell_clusters();
     for (worker* each : workers) each->post([each] { each->follow_settings(); });
     return stay_as_they_are;

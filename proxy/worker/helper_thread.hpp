@@ -32,6 +32,9 @@ public:
     /// Thread-safe. Runs `job` there.
     void run(std::function<void()> job) { loop_.post(std::move(job)); }
 
+    /// For what run() has brought there: that thread alone.
+    [[nodiscard]] net::event_loop& loop() { return loop_; }
+
     /// Thread-safe. Takes a stream for which start_tls_…() has been called and that has left its loop. A peer that
     /// takes longer than ten seconds, once it is its turn, fails.
     void shake_hands(std::unique_ptr<net::stream> with, handshake_done done);

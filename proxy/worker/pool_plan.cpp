@@ -5,6 +5,8 @@
 
 #include "config/resolve.hpp"
 
+#include <algorithm>
+
 namespace pgsteady {
 
 session_mode session_mode_of(config::pool_mode mode) {
@@ -18,12 +20,19 @@ session_mode session_mode_of(config::pool_mode mode) {
 
 namespace {
 
+/// Somebody may sign in with a password that only a server can judge.
+bool may_ask_server(const config::auth_settings& auth) {
+    if (!auth.by_rules()) return auth.method == config::auth_method::passthrough;
+    return std::ranges::count(auth.hba, config::hba_rule::method::password, &config::hba_rule::how) > 0;
+}
+
 void add_server_credentials(const config::settings& all, const config::route& way, pool_plan& plan) {
     plan.server_user = way.server_user.empty() ? plan.user : way.server_user;
     plan.server_password = way.server_password;
     if (!way.server_user.empty()) return;
-    const bool asks_server = all.auth.method == config::auth_method::passthrough;
-    if (const auto user = all.users.find(plan.user); user != all.users.end() && !asks_server) {
+    const bool asks_server = may_ask_server(all.auth);
+    const bool knows_users = all.auth.by_rules() || !asks_server;
+    if (const auto user = all.users.find(plan.user); user != all.users.end() && knows_users) {
         plan.server_password = user->second.password;
         if (user->second.verifier.starts_with("md5")) plan.server_verifier = user->second.verifier;
     }
@@ -82,8 +91,45 @@ client_login::credentials credentials_by(config::auth_method how, const config::
 
 }  // namespace
 
-client_login::credentials credentials_of(const config::settings& all, std::string_view user) {
-    return credentials_by(all.auth.method, all, user);
+config::auth_method method_of(const config::hba_rule& rule) {
+    switch (rule.how) {
+        case config::hba_rule::method::md5: return config::auth_method::md5;
+        case config::hba_rule::method::password: return config::auth_method::passthrough;
+        case config::hba_rule::method::trust:
+        case config::hba_rule::method::cert: return config::auth_method::trust;
+        case config::hba_rule::method::reject:
+        case config::hba_rule::method::scram_sha_256: break;
+    }
+    return config::auth_method::scram_sha_256;
+}
+
+client_login::credentials credentials_of(const config::settings& all, config::auth_method how, std::string_view user) {
+    return credentials_by(how, all, user);
+}
+
+bool is_looked_up(const config::settings& all, config::auth_method how, std::string_view user) {
+    const bool stored = how == config::auth_method::scram_sha_256 || how == config::auth_method::md5;
+    const auto known = all.users.find(user);
+    const bool here = known != all.users.end() && !(known->second.password.empty() && known->second.verifier.empty());
+    return all.auth.query.enabled() && stored && !here;
+}
+
+std::vector<config::host_port> lookup_hosts(const config::settings& all, std::string_view database,
+                                            std::string_view user) {
+    std::optional<config::route> way = config::resolve(all, database, user);
+    return way && !way->hosts.empty() ? std::move(way->hosts) : all.backends.hosts;
+}
+
+client_login::credentials credentials_of(config::auth_method how, std::string_view user, const role_secret& stored) {
+    using method = client_login::auth_method;
+    client_login::credentials found;
+    found.method = method::scram;  // also for names that do not exist: what most roles have
+    found.known_user = stored.known;
+    found.verifier = stored.verifier;
+    if (how != config::auth_method::md5 || stored.text.starts_with("SCRAM-SHA-256$") || !stored.known) return found;
+    found.method = method::md5;
+    found.md5_hash = is_md5_password_hash(stored.text) ? stored.text : md5_password_hash(user, stored.text);
+    return found;
 }
 
 client_login::credentials console_credentials_of(const config::settings& all, std::string_view user) {

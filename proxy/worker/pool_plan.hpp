@@ -8,6 +8,7 @@
 
 #include "proxy/pool/pool.hpp"
 #include "proxy/session/session.hpp"
+#include "proxy/worker/role_cache.hpp"
 
 #include <optional>
 #include <string>
@@ -38,8 +39,21 @@ struct pool_plan {
 [[nodiscard]] std::optional<pool_plan> plan_pool(const config::settings& all, std::string_view database,
                                                  std::string_view user);
 
-/// How `user` proves who he is.
-[[nodiscard]] client_login::credentials credentials_of(const config::settings& all, std::string_view user);
+/// What a rule of auth.hba_file asks of a client, as auth.method would say it. Not of `reject`; `cert` asks no question.
+[[nodiscard]] config::auth_method method_of(const config::hba_rule& rule);
+
+/// How `user` proves who he is, if that is to be done by `how`.
+[[nodiscard]] client_login::credentials credentials_of(const config::settings& all, config::auth_method how,
+                                                       std::string_view user);
+
+/// `user` is not configured here, and servers are to be asked what they have of it (auth.query).
+[[nodiscard]] bool is_looked_up(const config::settings& all, config::auth_method how, std::string_view user);
+/// Where: the hosts of the database, or the cluster's own if there is no such database, which is not to be told yet (P13).
+[[nodiscard]] std::vector<config::host_port> lookup_hosts(const config::settings& all, std::string_view database,
+                                                          std::string_view user);
+/// How `user` proves who he is by what a server has stored.
+[[nodiscard]] client_login::credentials credentials_of(config::auth_method how, std::string_view user,
+                                                       const role_secret& stored);
 
 /// The same for the console: always by what the configuration says of its own users, whatever auth.method is.
 [[nodiscard]] client_login::credentials console_credentials_of(const config::settings& all, std::string_view user);

@@ -2,6 +2,7 @@
 #include "proxy/worker/proxy_state.hpp"
 
 #include "protocol/constant_time.hpp"
+#include "protocol/md5_auth.hpp"
 
 #include "config/resolve.hpp"
 
@@ -70,6 +71,7 @@ shared_pool::shared_pool(pool_plan from, std::size_t workers, std::shared_ptr<cl
       fences(fence.max_pending, fence.timeout),
       counts(counters_for(workers)) {
     secrets_.password = plan.server_password;
+    secrets_.md5_hash = plan.server_verifier;
 }
 
 shared_pool::secrets shared_pool::current_secrets() const {
@@ -79,7 +81,7 @@ shared_pool::secrets shared_pool::current_secrets() const {
 
 bool shared_pool::has_credentials() const {
     const std::scoped_lock lock(mutex_);
-    return !secrets_.password.empty() || secrets_.scram || !plan.server_verifier.empty();
+    return !secrets_.password.empty() || secrets_.scram || !secrets_.md5_hash.empty();
 }
 
 void shared_pool::learn_password(std::string password) {
@@ -94,14 +96,29 @@ void shared_pool::learn_scram(const scram_secret& secret) {
     secrets_.scram = secret;
 }
 
-void shared_pool::offer_scram(const scram_secret& secret) {
+bool shared_pool::offer_scram(const scram_secret& secret) {
     const std::scoped_lock lock(mutex_);
-    if (secrets_.password.empty()) secrets_.scram = secret;
+    if (!secrets_.password.empty() || secrets_.scram == secret) return false;
+    secrets_.scram = secret;
+    return true;
+}
+
+bool shared_pool::offer_stored(const role_secret& secret) {
+    if (plan.server_user != plan.user || !plan.server_password.empty()) return false;
+    const bool is_md5 = is_md5_password_hash(secret.text);
+    if (!is_md5 && secret.text.starts_with("SCRAM-SHA-256$")) return false;  // the client's proof has the keys
+    const std::scoped_lock lock(mutex_);
+    std::string& kept = is_md5 ? secrets_.md5_hash : secrets_.password;
+    if (kept == secret.text) return false;
+    secrets_ = {};
+    kept = secret.text;
+    return true;
 }
 
 void shared_pool::forget_secrets() {
     const std::scoped_lock lock(mutex_);
     if (plan.password_from_client) secrets_.password.clear();
+    secrets_.md5_hash = plan.server_verifier;
     secrets_.scram.reset();
     verified_digest_.clear();
 }
@@ -133,6 +150,7 @@ proxy_state::proxy_state(std::shared_ptr<const config::settings> all, std::size_
       settings_(all.get()),
       settings_owner_(std::move(all)) {
     workers.reserve(workers_count);
+    lookups_ = std::make_unique<credential_lookup>(*this);
 }
 
 proxy_state::pool_answer proxy_state::pool_for(std::string_view database, std::string_view user) {
@@ -299,7 +317,7 @@ std::optional<monitor_login> proxy_state::login_for(const std::vector<config::ho
     const shared_pool& chosen = *able[refused % able.size()];
     const shared_pool::secrets secrets = chosen.current_secrets();
     return monitor_login{chosen.plan.server_user, secrets.password, chosen.plan.server_database, secrets.scram,
-                         chosen.plan.server_verifier};
+                         secrets.md5_hash};
 }
 
 void proxy_state::start_monitor() {

@@ -14,6 +14,7 @@
 #include "proxy/pool/permits.hpp"
 #include "proxy/worker/console_arrival.hpp"
 #include "proxy/worker/counters.hpp"
+#include "proxy/worker/credential_lookup.hpp"
 #include "proxy/worker/database_marks.hpp"
 #include "proxy/worker/fence_board.hpp"
 #include "proxy/worker/helper_thread.hpp"
@@ -88,14 +89,18 @@ public:
     struct secrets {
         std::string password;
         std::optional<scram_secret> scram;
+        std::string md5_hash;  ///< where there is no password
     };
     [[nodiscard]] secrets current_secrets() const;
     /// There is something to sign in with before any client has come.
     [[nodiscard]] bool has_credentials() const;
     void learn_password(std::string password);
     void learn_scram(const scram_secret& secret);
-    /// Keys recovered from a client's own sign-in: used where no password is known (verifier pass-through).
-    void offer_scram(const scram_secret& secret);
+    /// Keys recovered from a client's own sign-in: used where no password is known (verifier pass-through). True: they are
+    /// others than before, so servers that refused those may be tried at once.
+    bool offer_scram(const scram_secret& secret);
+    /// What a server has stored of the role (auth.query), after the client has proved that it knows the password. As above.
+    bool offer_stored(const role_secret& secret);
     void forget_secrets();
 
     /// passthrough (D38): this password was accepted by a server not longer ago than `reverify`.
@@ -176,6 +181,9 @@ public:
     /// Derives the verifiers of configured users that have plain passwords: a PBKDF2 each, so before listening (D40), and again
     /// with replace_settings().
     void derive_verifiers();
+    /// Users that only servers know (auth.query).
+    [[nodiscard]] credential_lookup& lookups() { return *lookups_; }
+    [[nodiscard]] const credential_lookup& lookups() const { return *lookups_; }
     /// Null: no such user, or none that could sign in by SCRAM.
     [[nodiscard]] std::optional<scram_verifier> verifier_of(std::string_view user) const;
 
@@ -232,7 +240,8 @@ private:
     verifier_map verifiers_;
     std::map<std::string, std::shared_ptr<cluster>> clusters_;        // by the hosts' addresses; guarded by mutex_
     std::map<std::string, std::vector<config::host_port>> hosts_of_;  // by the same
-    monitor monitor_;  // the last member: its thread ends before anything that it calls
+    monitor monitor_;                                                 // its thread ends before anything that it calls
+    std::unique_ptr<credential_lookup> lookups_;  // the last member: it ends the helper, and holds clusters
 };
 
 [[nodiscard]] net::keepalive_rules keepalive_of(const config::keepalive_settings& from);

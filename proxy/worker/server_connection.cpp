@@ -135,7 +135,7 @@ void server_connection::on_dialled(net::dial_result result) {
     how.peer_is_loopback_or_unix = stream_->peer_is_local();
     how.password = as_client ? trial_->password : secrets.password;
     if (!as_client) how.secret = secrets.scram;
-    if (!as_client) how.md5_hash = pool_->shared->plan.server_verifier;
+    if (!as_client) how.md5_hash = secrets.md5_hash;
     if (trial_ && trial_->replication != nullptr) how.extra_startup = *trial_->replication;
     how.nonce_material = random_bytes(24);
     login_ = std::make_unique<server_login>(std::move(how));

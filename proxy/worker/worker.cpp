@@ -191,7 +191,8 @@ std::size_t worker::incidents_to_keep() const { return shared_.settings().admin.
 void worker::warm_up() {
     const config::settings& all = shared_.settings();
     std::set<std::string> users;
-    for (const auto& [name, entry] : all.users) users.insert(name);
+    for (const auto& [name, entry] : all.users)
+        if (entry.listed) users.insert(name);
     if (!all.backends.user.empty()) users.insert(all.backends.user);
     for (const auto& [database, entry] : all.databases) {
         if (entry.pool.min_size == 0) continue;

@@ -2,9 +2,9 @@
 
 #include "config/load.hpp"
 
-#include <doctest/doctest.h>
+#include "tests/config/temporary_file.hpp"
 
-#include <unistd.h>
+#include <doctest/doctest.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -32,26 +32,6 @@ load_result from_environment(environment variables) {
     variables.try_emplace("DB_HOST", "127.0.0.1");
     return load(std::nullopt, variables);
 }
-
-/// A file with the given text, removed at the end of the test.
-class temporary_file {
-public:
-    explicit temporary_file(std::string_view text) {
-        std::string pattern = (std::filesystem::temp_directory_path() / "pgsteady-config-XXXXXX").string();
-        const int handle = mkstemp(pattern.data());
-        REQUIRE(handle >= 0);
-        close(handle);
-        path_ = pattern;
-        std::ofstream(path_, std::ios::binary) << text;
-    }
-    temporary_file(const temporary_file&) = delete;
-    temporary_file& operator=(const temporary_file&) = delete;
-    ~temporary_file() { std::remove(path_.c_str()); }
-    [[nodiscard]] const std::string& path() const { return path_; }
-
-private:
-    std::string path_;
-};
 
 }  // namespace
 

@@ -4,6 +4,8 @@
 
 #include "config/load.hpp"
 
+#include "tests/config/temporary_file.hpp"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -105,7 +107,7 @@ TEST_CASE("import: databases, pools, limits, users and times become ours") {
 
 TEST_CASE("import: what is lost is said, with its line; what nobody misses is not") {
     const pgbouncer_import made = imported(usual_files);
-    CHECK(notes(made, "more.ini:2: auth_query: passwords are not looked up"));
+    CHECK(notes(made, "more.ini:2: auth_query: there is no auth_user for it"));
     CHECK(notes(made, "user eve has no password"));
     CHECK_FALSE(notes(made, "ignore_startup_parameters"));
     CHECK_FALSE(notes(made, "p\"w"));  // secrets stay in the result
@@ -125,6 +127,24 @@ TEST_CASE("import: users who are known by md5 verifiers sign in by md5") {
     CHECK(settings_of(imported({{"pgbouncer.ini", ini}, {"u", md5}})).auth.method == auth_method::md5);
     CHECK(settings_of(imported({{"pgbouncer.ini", ini}, {"u", "\"bob\" \"text\"\n"}})).auth.method ==
           auth_method::scram_sha_256);
+}
+
+TEST_CASE("import: who looks users up, with its password, and rules of entry") {
+    const temporary_file rules("local all all md5\n");
+    const std::string ini =
+        "[databases]\nx = host=h\n[pgbouncer]\nauth_user = ann\nauth_dbname = y\nauth_file = u\n"
+        "auth_query = SELECT u, p FROM s.f($1)\nauth_hba_file = " +
+        rules.path() + '\n';
+    const pgbouncer_import made = imported({{"pgbouncer.ini", ini}, {"u", "\"ann\" \"text\"\n"}});
+    const settings got = settings_of(made);
+    CHECK(got.auth.query.user == "ann");
+    CHECK(got.auth.query.password == "text");
+    CHECK(got.auth.query.database == "y");
+    CHECK(got.auth.query.sql == "SELECT u, p FROM s.f($1)");
+    CHECK(got.auth.method == auth_method::md5);
+    CHECK(got.auth.hba_file == rules.path());
+    CHECK(got.auth.hba.size() == 1);
+    CHECK(notes(made, "auth_query: it runs with search_path = pg_catalog"));
 }
 
 TEST_CASE("import: odd files are told of, never guessed at") {
