@@ -131,8 +131,14 @@ const tiles = [
   ["Waiting", (all) => [count(all.connections.total.waiting), ""],
     (all) => { const wait = all.metrics.connection_metrics.wait; return wait.count ? `p95 of waits ${duration(wait.p95_ms)}` : "nobody waited in 10 min"; },
     (all) => (all.connections.total.waiting > 0 ? "warn" : "")],
-  ["Bridged", (all) => [count(all.status.retries.answered || 0), ""], () => "requests that outlived their server"],
+  ["Bridged", (all) => [count(all.status.retries.answered || 0), ""], bridgedMore],
 ];
+
+/** What more has outlived its server than single requests. */
+function bridgedMore({status: {replay: {replayed = 0, resume_continued: continued = 0}}}) {
+  const parts = [replayed && `${plural(replayed, "transaction")} replayed`, continued && `${plural(continued, "answer")} continued`].filter(Boolean);
+  return parts.join(", ") || "requests that outlived their server";
+}
 
 function setUpTiles() {
   for (const [name] of tiles)

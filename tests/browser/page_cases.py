@@ -6,6 +6,7 @@ import re
 import signal
 import time
 
+from lib import messages as msg
 from lib.deadline import eventually
 from lib.processes import REPOSITORY
 from lib.wire_client import Closed, ServerError
@@ -122,6 +123,25 @@ def outage_and_return(stage):
         page.shows("#events", "Recovery")
         page.eventually("document.querySelector('#charts .band')", "the curves show when it was")
         assert page.value("window.sameDocument"), "it was loaded again"
+        _is_quiet(page, proxy)
+
+
+def bridged(stage):
+    """What outlived its server is told apart: a transaction that was replayed, an answer that was continued."""
+    rows = 60000  # more than what sockets hold
+    with stage.proxy() as proxy, proxy.connect(DATABASE) as writer, proxy.connect(DATABASE) as reader:
+        page = stage.open(proxy)
+        _drawn(page, proxy)
+        page.shows("#tiles", "requests that outlived their server")
+        writer.query("begin")
+        writer.query("update items set price = price + 1 where id = 1")
+        reader.send(msg.query(f"select n, repeat('x', 500) from generate_series(1, {rows}) as n"))
+        running = "select pid from pg_stat_activity where query like 'select n, repeat%' and wait_event = 'ClientWrite'"
+        eventually(lambda: stage.primary.sql(running), "it waits for its reader")
+        os.kill(int(stage.primary.sql(running)[0][0]), signal.SIGKILL)
+        assert [row[0] for row in reader.read_result(60).rows] == [str(n) for n in range(1, rows + 1)]
+        assert writer.query("commit", 60).tags == ["COMMIT"]
+        page.shows("#tiles", "1 transaction replayed, 1 answer continued")
         _is_quiet(page, proxy)
 
 
@@ -317,4 +337,4 @@ def keyboard(stage):
         page.eventually("!document.querySelector('#dialog').open && document.activeElement.id === 'order-recover'", "the focus is back")
 
 
-CASES = [draws, policy, hostile_names, outage_and_return, commands, reload, pool_commands, read_token, unreachable, polling, keyboard, looks]
+CASES = [draws, policy, hostile_names, outage_and_return, bridged, commands, reload, pool_commands, read_token, unreachable, polling, keyboard, looks]
