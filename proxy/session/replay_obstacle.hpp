@@ -11,6 +11,9 @@
 
 namespace pgsteady {
 
+/// Why a transaction is not given again, if nothing more may be sent again for now (recovery.md 2.11); to follow "it".
+inline constexpr std::string_view budget_is_used_up = "the retry budget is used up";
+
 class replay_judge {
 public:
     /// `begun` false: the first text must be the BEGIN.

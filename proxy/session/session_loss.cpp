@@ -7,6 +7,7 @@
 
 #include "proxy/policy/client_errors.hpp"
 #include "proxy/session/leading_word.hpp"
+#include "proxy/session/replay_obstacle.hpp"
 #include "proxy/session/session.hpp"
 #include "proxy/sql/setting_switch.hpp"
 #include "proxy/sql/statement_effects.hpp"
@@ -197,12 +198,14 @@ recovery_plan session::make_plan(const std::vector<sent_request>& sent, char sta
     facts.unreached = status == 'I' && link_->trace.gated && (in_words || sync_held_);
     if (status == 'T' && !sent.empty()) facts.commit = judge_commit(sent.front());
     recovery_plan plan = plan_recovery(sent, facts);
-    const bool repeats = std::any_of(plan.requests.begin(), plan.requests.end(), [](const planned_request& each) {
-        return each.fate == request_fate::again || each.fate == request_fate::again_read ||
-               each.fate == request_fate::commit_read || each.fate == request_fate::commit_resolve;
-    });
+    const bool repeats =
+        plan.needs_fence || std::any_of(plan.requests.begin(), plan.requests.end(), [](const planned_request& each) {
+            return each.fate == request_fate::again || each.fate == request_fate::again_read ||
+                   each.fate == request_fate::commit_read || each.fate == request_fate::commit_resolve;
+        });
     if (!repeats || !tables_.may_retry || tables_.may_retry()) return plan;
-    facts.may_retry = false;
+    facts.may_retry = facts.may_replay = false;
+    facts.obstacle = budget_is_used_up;
     return plan_recovery(sent, facts);
 }
 

@@ -177,6 +177,8 @@ void session::replay_anew(std::string_view words, std::string_view incident) {
         return fail_replay(client_errors::transaction_lost(
             "so many attempts have failed: " + std::to_string(e.replays_tried) + "; the last: " + std::string(words),
             incident));
+    if (tables_.may_retry && !tables_.may_retry())
+        return fail_replay(client_errors::transaction_lost(budget_is_used_up, incident));
     std::size_t left = 0;
     for (const redo& each : e.redos) left += each.fate == request_fate::replay ? each.bytes : 0;
     put_journal_in_front(e.replay->frames.size() - left);

@@ -480,3 +480,49 @@ TEST_CASE("D30: a server that dies behind the barrier, and a transaction whose B
     }
     CHECK(lost.world.database.log.front() == "a");
 }
+
+TEST_CASE("2.11: a replay is charged to the retry budget, and so is each further attempt; without any left it is R04") {
+    std::size_t left = 0;
+    std::size_t asked = 0;
+    const auto budget = [&] { return ++asked, left > 0 && left-- > 0; };
+    SUBCASE("the client is silent") {
+        replaying lost;
+        lost.world.tables.may_retry = budget;
+        (void)lost({begin, writing});
+        lost.client.lose_server();
+        lost.client.run();
+        CHECK(asked == 1);
+        CHECK(lost.client.conversation.take_report().replays_refused == 1);
+        const std::string heard = lost({reading});
+        CHECK(sqlstate_of(heard) == "40001");
+        CHECK(message_of(heard).find("retry budget") != std::string::npos);
+        CHECK(types_of(lost({client::query("rollback")})) == "CZ");
+        CHECK(lost.world.database.log.empty());
+    }
+    SUBCASE("a statement is under way") {
+        replaying lost;
+        lost.world.tables.may_retry = budget;
+        left = 1;
+        (void)lost({begin, writing});
+        lost.lose_after(0);
+        CHECK(types_of(lost({reading})) == "TDCZ");
+        CHECK(asked == 1);
+        CHECK(types_of(lost({commit})) == "CZ");
+    }
+    SUBCASE("the next server is lost, too") {
+        replaying lost;
+        lost.world.tables.may_retry = budget;
+        left = 1;
+        (void)lost({begin, writing});
+        lost.world.before_grant = [&](world_server&) {
+            lost.world.before_grant = nullptr;
+            lost.lose_after(1);
+        };
+        lost.lose_after(0);
+        const std::string heard = lost({reading});
+        CHECK(asked == 2);
+        CHECK(sqlstate_of(heard) == "40001");
+        CHECK(message_of(heard).find("retry budget") != std::string::npos);
+        CHECK(types_of(lost({client::query("rollback")})) == "CZ");
+    }
+}
