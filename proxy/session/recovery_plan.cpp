@@ -81,6 +81,7 @@ private:
                 const std::string_view text = cstring_at(body);
                 renamed_ |= outer_.contains(name);
                 out.mixed |= !is_end(text);
+                out.may_begin |= is_only_begin(text);
                 prepared_.insert_or_assign(std::string(name), std::string(text));
                 return false;
             }
@@ -88,6 +89,7 @@ private:
                 const std::string_view portal = cstring_at(body);
                 const std::string text = text_of(cstring_at(body));
                 out.mixed |= !is_end(text);
+                out.may_begin |= is_only_begin(text);
                 portals_.insert_or_assign(std::string(portal), text);
                 return false;
             }
@@ -364,12 +366,13 @@ private:
             plan_.requests.back().resumes = true;
             return;
         }
-        if (delivered && repeats)
-            return add(fate == request_fate::again_read ? request_fate::result_lost
-                       : request.whole                  ? request_fate::statement_unknown
-                                                        : request_fate::transaction_lost);
-        if (repeats && !facts_.may_retry)
-            return add(request.whole ? request_fate::statement_unknown : request_fate::transaction_lost);
+        if (delivered && repeats && fate == request_fate::again_read) return add(request_fate::result_lost);
+        if (repeats && (delivered || !facts_.may_retry)) {
+            add(request.whole ? request_fate::statement_unknown : request_fate::transaction_lost);
+            // What its client sends behind it stands in the transaction that it was to begin (T10).
+            plan_.requests.back().opens_lost_block = !request.whole && request.may_begin;
+            return;
+        }
         add(fate, std::move(reads));
     }
 

@@ -22,6 +22,7 @@ struct sent_request {
     bool whole = true;               ///< a segment: its Sync was sent
     bool opaque = false;  ///< FunctionCall, COPY (its data are not kept), a statement or portal whose text is not known
     bool mixed = false;   ///< prepares, binds or describes something other than the end of a transaction
+    bool may_begin = false;  ///< prepares or binds a BEGIN
 };
 
 /// The text that a statement name stands for; empty if none is known. The unnamed statement has the empty name.

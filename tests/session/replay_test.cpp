@@ -526,3 +526,24 @@ TEST_CASE("2.11: a replay is charged to the retry budget, and so is each further
         CHECK(types_of(lost({client::query("rollback")})) == "CZ");
     }
 }
+
+TEST_CASE("T10: a pipelined BEGIN that is lost half-way: what follows does not run outside of its transaction") {
+    const std::string first = run("begin") + client::sync();
+    const std::string rest = run("insert into log values ('a')") + client::sync() + run("commit") + client::sync();
+    const std::size_t parse = client::parse("", "begin").size();
+    for (const bool delivered : {false, true}) {
+        CAPTURE(delivered);
+        replaying lost;
+        lost.world.facts.replays = false;
+        if (delivered) lost.world.facts.retry.result_hold = 0;
+        lost.client.send(first.substr(0, parse));
+        lost.client.lose_server();
+        lost.client.send(first.substr(parse) + rest);
+        lost.client.run();
+        const std::string heard = lost.client.received();
+        CHECK(types_of(heard) == (delivered ? "1EZEZ12nCZ" : "12nCZ12nCZ12nCZ"));
+        CHECK(lost.world.database.log == (delivered ? std::vector<std::string>{} : std::vector<std::string>{"a"}));
+        if (delivered) CHECK(sqlstate_of(heard) == "40001");
+        CHECK(types_of(lost({reading})) == "TDCZ");
+    }
+}
