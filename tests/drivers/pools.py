@@ -191,6 +191,6 @@ def evicts(command, folder, *how):
     """{SQLSTATE: whether the pool replaces the connection that brought it}"""
     with stage() as scene:
         done = subprocess.run([*command, "errors", *how, *STATES], cwd=folder, env=scene.environment(), text=True,
-                              capture_output=True, timeout=50, check=False)
+                              capture_output=True, timeout=200, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
