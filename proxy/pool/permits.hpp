@@ -41,6 +41,11 @@ public:
         const std::uint32_t now = limit();
         set_limit(now == 0 ? fewer : std::min(now, fewer));
     }
+    /// One more may be tried where all that there may be are in use; never more than `most`.
+    void grow(std::uint32_t most) {
+        const std::uint32_t now = limit();
+        if (now != 0 && used() >= now && now < most) set_limit(now + 1);
+    }
 
 private:
     std::atomic<std::uint32_t> used_{0};

@@ -117,14 +117,26 @@ void local_pool::dial_failed(group& of, const open_failure& why, bool counted) {
 /// 53300: the server is up and full. Fewer of us for a while; it says nothing about the host (T23).
 void local_pool::crowded_out(group& of) {
     of.shared.permits.shrink();
-    of.shared.crowded_until = (worker_.loop().now() + crowded_for).time_since_epoch().count();
+    const pool_time now = worker_.loop().now();
+    of.shared.crowded_until = (now + crowded_for).time_since_epoch().count();
+    of.shared.next_room = (now + crowded_pause).time_since_epoch().count();
     log::warning("pool {}: {}; {} server connections at most for now", shared->plan.label(), last_problem,
                  of.shared.permits.limit());
 }
 
+/// At once when it has been quiet for long enough; before that one by one, for those who wait: a server that was full for a
+/// moment, when the pool held nothing yet, must not leave it with a single connection.
 void local_pool::make_room_again(group& of, pool_time now) {
     std::int64_t until = of.shared.crowded_until;
-    if (until == 0 || now.time_since_epoch().count() < until) return;
+    if (until == 0) return;
+    if (now.time_since_epoch().count() < until) {
+        std::int64_t next = of.shared.next_room;
+        const std::int64_t later = (now + crowded_pause).time_since_epoch().count();
+        if (of.core.waiting() > 0 && now.time_since_epoch().count() >= next &&
+            of.shared.next_room.compare_exchange_strong(next, later))
+            of.shared.permits.grow(of.shared.full_size);
+        return;
+    }
     if (of.shared.crowded_until.compare_exchange_strong(until, 0)) of.shared.permits.set_limit(of.shared.full_size);
 }
 

@@ -57,6 +57,8 @@ struct server_group {
     std::vector<part_state> parts;         ///< by worker
     /// Until then, on the steady clock, fewer permits are given, since the server was full (53300); 0: all are.
     std::atomic<std::int64_t> crowded_until{0};
+    /// Meanwhile: when one more may be tried, if somebody waits.
+    std::atomic<std::int64_t> next_room{0};
 };
 
 /// A pool as all workers see it. Created at the first sign-in, kept until the process ends or the pool is dropped.

@@ -81,7 +81,18 @@ TEST_CASE("T23: after 53300 a tenth fewer than are held may be held, and never n
     permits.shrink();
     CHECK(permits.limit() == 1);
     CHECK(permits.try_take());
+    permits.grow(3);
+    CHECK(permits.limit() == 2);
+    permits.grow(3);
+    CHECK(permits.limit() == 2);  // there is room already
+    CHECK(permits.try_take());
+    permits.grow(3);
+    CHECK(permits.try_take());
+    permits.grow(3);
+    CHECK(permits.limit() == 3);
     permit_counter unlimited(0);
+    unlimited.grow(3);
+    CHECK(unlimited.limit() == 0);
     for (int i = 0; i < 5; ++i) REQUIRE(unlimited.try_take());
     unlimited.shrink();
     CHECK(unlimited.limit() == 4);

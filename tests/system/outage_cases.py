@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from bench import DATABASE, ONE_SERVER
 from lib import messages as msg
-from lib.cluster import Cluster
+from lib.cluster import PASSWORD, Cluster
 from lib.deadline import eventually
-from lib.wire_client import Closed, ServerError
+from lib.wire_client import Closed, ServerError, WireClient
 
 # What a statement gets that was on a server when it was lost: its outcome is not known, or its transaction is gone.
 LOST_IN_FLIGHT = {"40003", "40001", "08007"}
@@ -345,6 +345,23 @@ def what_waits_ahead_has_a_limit(bench):
         assert waiter.read_result().value() == "3"
 
 
+def who_leaves_while_waiting_is_forgotten(bench):
+    """T28: in an outage, too; what he asked for is not done for nobody."""
+    with bench.proxy() as proxy, proxy.connect(DATABASE) as stays:
+        leaves = [proxy.connect(DATABASE) for _ in range(2)]
+        bench.cluster.stop()
+        stays.send(msg.query("insert into t values (1)"))
+        for number, client in enumerate(leaves):
+            client.send(msg.query(f"insert into t values ({number + 2})"))
+        eventually(lambda: _waiting(proxy) == 3, "all wait")
+        leaves[0].abandon()
+        leaves[1].reset()
+        eventually(lambda: _waiting(proxy) == 1, "who has left waits no more")
+        bench.cluster.start()
+        assert stays.read_result(30).tags == ["INSERT 0 1"]
+        assert bench.sql("select id from t") == [["1"]]
+
+
 def who_waits_long_is_told_once(bench):
     with bench.proxy(workers=1, pool=ONE_SERVER, hold={"notice_after": "200ms"}) as proxy, \
             proxy.connect(DATABASE) as owner, proxy.connect(DATABASE) as waiter:
@@ -378,10 +395,36 @@ def a_full_server_is_not_a_dead_one(bench):
         bench.sql("alter role app connection limit -1")
 
 
+def a_server_that_was_full_for_a_moment(bench):
+    """T23: the pool held nothing when it was refused, and soon has more than one connection all the same."""
+    others = []
+    bench.sql("alter role app connection limit 2")
+    try:
+        eventually(lambda: not bench.server_pids(), "nobody is connected", 30)
+        for _ in range(2):
+            others.append(WireClient(bench.cluster.address, 5))
+            others[-1].login("app", DATABASE, PASSWORD)
+        with bench.proxy(pool={"size": 6, "hold_timeout": "8s"}) as proxy, ThreadPoolExecutor(1) as threads:
+            first = threads.submit(proxy.connect, DATABASE)
+            eventually(lambda: "server connections at most for now" in proxy.log_text(), "it is refused")
+            for other in others:
+                other.abandon()
+            clients = [first.result(30), proxy.connect(DATABASE)]
+            for client in clients:
+                assert client.query("begin").status == "T"
+            for client in clients:
+                client.close()
+    finally:
+        bench.sql("alter role app connection limit -1")
+        for other in others:
+            other.abandon()
+
+
 CASES = [starts_while_the_backend_is_down, refuses_after_the_wait, idle_servers_that_died_are_not_handed_out,
          idle_clients_survive_a_restart, server_lost_in_a_query, server_lost_in_a_transaction, crash_and_recovery,
          pool_exhaustion_is_not_an_outage, unknown_database, fast_restart, immediate_restart, postmaster_killed,
          promotion, a_standby_is_not_taken_for_the_primary, statements_wait_while_the_backend_is_down,
          sign_ins_wait_while_the_backend_is_down, sign_ins_by_password_are_refused_after_the_wait, the_queue_has_a_limit,
-         what_waits_ahead_has_a_limit, who_waits_long_is_told_once, a_full_server_is_not_a_dead_one,
+         what_waits_ahead_has_a_limit, who_leaves_while_waiting_is_forgotten, who_waits_long_is_told_once, a_full_server_is_not_a_dead_one,
+         a_server_that_was_full_for_a_moment,
          a_stopped_postmaster_accepts_and_says_nothing]
