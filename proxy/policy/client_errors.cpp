@@ -162,7 +162,10 @@ error_fields notifications_lost(std::string_view incident) {
     return notice;
 }
 
-error_fields cancelled() { return plain_error(sqlstate::query_canceled, "canceling statement due to user request"); }
+error_fields cancelled(statement_outcome outcome) {
+    return plain_error(sqlstate::query_canceled, "canceling statement due to user request",
+                       "outcome=" + std::string(to_string(outcome)));
+}
 
 error_fields shutting_down() {
     return fatal_error(sqlstate::admin_shutdown, "terminating connection due to proxy shutdown");

@@ -60,8 +60,8 @@ namespace client_errors {
 [[nodiscard]] error_fields still_waiting(std::string_view for_what, std::chrono::milliseconds so_far);
 /// NOTICE: the client listens again, on another server.
 [[nodiscard]] error_fields notifications_lost(std::string_view incident);
-/// R14: cancelled while waiting.
-[[nodiscard]] error_fields cancelled();
+/// R14: cancelled while waiting, or while its transaction is given again. No incident: it was the client's wish.
+[[nodiscard]] error_fields cancelled(statement_outcome outcome = statement_outcome::not_executed);
 /// R15: the proxy shuts down; ends the session.
 [[nodiscard]] error_fields shutting_down();
 /// R16: no server at sign-in; ends the session.

@@ -21,7 +21,7 @@ struct host_report {
         open_failed,      ///< `verdict` and `words` say why
         lost,             ///< an open connection ended: `verdict`
         storage_failing,  ///< a statement has met a full or failing disk
-        not_primary,      ///< 25006, or a ParameterStatus that says so, from what was taken for the primary
+        not_primary,      ///< 25006 from what was taken for the primary, or in_hot_standby of another role than known
     };
     std::size_t host = 0;  ///< index in the cluster's list
     what seen = what::opened;

@@ -39,6 +39,10 @@ const std::string* find_reported(const reported_list& values, std::string_view n
     return nullptr;
 }
 
+bool tells_other_role(std::string_view name, std::string_view value, bool was_standby) {
+    return name == "in_hot_standby" && (value == "on") != was_standby;
+}
+
 namespace {
 
 reported_ptr if_reported(reported_table& table, const reported_ptr& values, std::string_view name,

@@ -30,6 +30,10 @@ private:
 /// The value reported for `name`, or null.
 [[nodiscard]] const std::string* find_reported(const reported_list& values, std::string_view name);
 
+/// Whether a report says that a server has another role than it had when it was opened: a promotion ends no session of a
+/// standby, and is told with the answer to its next statement alone (recovery.md 2.9, E3c, T29).
+[[nodiscard]] bool tells_other_role(std::string_view name, std::string_view value, bool was_standby);
+
 /// What a client is told whose statements a standby serves: that nothing can be written, if the server reports on that at
 /// all (since PostgreSQL 14), so that drivers which watch it go elsewhere (recovery.md 2.13).
 [[nodiscard]] reported_ptr as_read_only(reported_table& table, const reported_ptr& values);

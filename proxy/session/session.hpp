@@ -161,9 +161,10 @@ struct session_actions {
     bool restored = false;      ///< a transaction has been given again as far as it had been answered
     std::uint32_t attempt = 0;  ///< with take_back: how many times something was sent in vain
     bool asks_role = false;     ///< the same, and nothing more of it is taken before on_role(); ask the monitor (D21)
-    bool not_primary = false;   ///< the server says that it is no primary, or not any more (25006)
-    bool listen_later = false;  ///< no server was to be had to listen on: resume_listening() after a pause
-    bool storage_failing = false;                          ///< the server has met a full or failing disk (53100, 58030)
+    /// The server says that it is no primary, or not any more (25006), or of another role than it was (in_hot_standby).
+    bool not_primary = false;
+    bool listen_later = false;     ///< no server was to be had to listen on: resume_listening() after a pause
+    bool storage_failing = false;  ///< the server has met a full or failing disk (53100, 58030)
     std::optional<std::chrono::milliseconds> ask_later{};  ///< resume_resolving() after so long
     bool conflict = false;  ///< with take_back: because of 40001 or 40P01, so others are at it, too
     end_reason reason = end_reason::none;

@@ -48,14 +48,17 @@ void session::refuse_waiting(const error_fields& why) {
         fatal.severity = "FATAL";
         return end(fatal, end_reason::no_server);
     }
+    const bool cancelled = why.sqlstate == sqlstate::query_canceled;
     if (replay_at_stake())
-        return fail_replay(client_errors::transaction_lost(why.message, incident_of("no server for a replay")));
+        return fail_replay(cancelled
+                               ? client_errors::cancelled(statement_outcome::rolled_back)
+                               : client_errors::transaction_lost(why.message, incident_of("no server for a replay")));
     // Not sent is no answer for what was sent before: whether it was done stays unknown.
     if (asks_about_commit()) {
         if (extra_->redos.front().fate == request_fate::commit_resolve) return give_up_resolving();
         return refute(error_fields(extra_->redos.front().why));
     }
-    if (why.sqlstate != sqlstate::query_canceled && refuse_resume()) return;
+    if (!cancelled && refuse_resume()) return;
     refused_ = true;
     more().refusal = why;
     extra_->refusal.severity = "ERROR";  // a FATAL of a server that lets nobody in ends no client's session

@@ -203,6 +203,7 @@ void session::on_parameter_status(std::string_view frame, bool forward) {
     const auto value = body.cstring();
     if (!name || !value) return server_violation();
     link_->reported = tables_.reported.with(link_->reported, *name, *value);
+    if (phase_ == phase::ready && tells_other_role(*name, *value, link_->standby)) actions_.not_primary = true;
     // What a RESET reports is the server's default; the client hears of its own startup value instead (D16).
     if (!forward || phase_ != phase::ready || muted_) return;
     if (base_->find(lower_case(*name)) != nullptr && request_resets()) return;

@@ -522,6 +522,9 @@ void client_connection::cancel() {
         pausing_ = awaiting_fence_ = false;
         worker_.loop().cancel_timer(pause_timer_);
         refuse(client_errors::cancelled());
+    } else if (session_->replaying()) {
+        // An answer of the server's to a cancel would be taken for another answer than the client was given.
+        refuse(client_errors::cancelled());
     } else if (server_ != nullptr && session_->busy()) {
         worker_.cancel_on_server(*server_);
     }

@@ -68,7 +68,8 @@ public:
     [[nodiscard]] std::string why_unfit(const server_connection& server) const;
     /// Tells the cluster what a connection has seen.
     void report(host_report seen);
-    /// What was taken for the primary says that it is none (25006, a ParameterStatus): its role is looked at again (D21).
+    /// What was taken for the primary says that it is none (25006), or a server that its role has changed (a
+    /// ParameterStatus): its role is looked at again (D21).
     void not_primary(const server_connection& server);
     /// A statement has met a full or failing disk there.
     void storage_failing(const server_connection& server);

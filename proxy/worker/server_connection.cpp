@@ -620,7 +620,9 @@ bool server_connection::take_unattached_frame(char type, std::string_view body) 
         wire_reader fields(body);
         const auto name = fields.cstring();
         const auto value = fields.cstring();
-        if (name && value) link.reported = worker_->tables().reported.with(link.reported, *name, *value);
+        if (!name || !value) return true;
+        link.reported = worker_->tables().reported.with(link.reported, *name, *value);
+        if (phase_ != phase::setting_up && tells_other_role(*name, *value, link.standby)) pool_->not_primary(*this);
     } else if (type == msg::error_response || type == msg::notice_response) {
         error_fields fields;
         (void)parse_error_fields(body, fields);

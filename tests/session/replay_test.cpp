@@ -1,5 +1,6 @@
 // Transactions whose server is lost are given to another one (recovery.md 2.5): the client notices nothing, or hears 40001
 // and stays. With scripted servers; after every byte, and in which cases the outcome is told truly: recovery_cuts_test.cpp.
+#include "proxy/policy/client_errors.hpp"
 #include "proxy/session/replay_obstacle.hpp"
 
 #include "tests/support/scenario.hpp"
@@ -386,6 +387,30 @@ TEST_CASE("T10: a BEGIN that finds no server takes its pipeline with it") {
     CHECK(lost.world.database.log.empty());
     CHECK(types_of(lost({client::query("rollback")})) == "CZ");
     CHECK(lost.world.database.log.empty());
+}
+
+TEST_CASE("R14: a transaction that is cancelled while it is given again has failed by its client's wish") {
+    for (const bool silent : {false, true}) {
+        replaying lost;
+        (void)lost({begin, writing});
+        lost.client.starved = true;
+        lost.lose_after(0);
+        if (silent) lost.client.lose_server("gone");
+        else lost.client.send(reading);
+        lost.client.run();
+        REQUIRE(lost.client.conversation.replaying());
+        lost.client.conversation.refuse_waiting(client_errors::cancelled());
+        lost.client.starved = false;
+        lost.client.run();
+        std::string got = lost.client.received();
+        if (silent) got += lost({reading});
+        CHECK(sqlstate_of(got) == "57014");
+        CHECK(got.find("outcome=rolled_back") != std::string::npos);
+        CHECK(got.back() == 'E');
+        CHECK(sqlstate_of(lost({reading})) == "25P02");
+        CHECK(types_of(lost({client::query("rollback")})) == "CZ");
+        CHECK(lost.world.database.log.empty());
+    }
 }
 
 TEST_CASE("recovery.md 2.9: what the server has ended by its own rules is not begun again") {

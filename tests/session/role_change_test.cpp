@@ -132,6 +132,24 @@ TEST_CASE("D21: a transaction that the refused request has begun itself gets 400
     }
 }
 
+TEST_CASE(
+    "recovery.md 2.9, E3c: a server that tells of another role than it had makes the monitor look, a word of its own "
+    "does not") {
+    session_world world;
+    session_driver client(world);
+    (void)client.ask(client::query("begin"));  // a server is attached
+    const auto told = [&](bool standby, const char* name, const char* value) {
+        client.server->link.standby = standby;
+        (void)client.conversation.on_server_bytes(server::parameter(name, value));
+        return client.conversation.take_actions().not_primary;
+    };
+    CHECK(told(true, "in_hot_standby", "off"));
+    CHECK(told(false, "in_hot_standby", "on"));
+    CHECK_FALSE(told(true, "in_hot_standby", "on"));
+    CHECK_FALSE(told(false, "in_hot_standby", "off"));
+    CHECK_FALSE(told(true, "default_transaction_read_only", "off"));  // the client's own, or the role's
+}
+
 TEST_CASE("D21: who is read-only by his own choice waits for no news, and accuses nobody") {
     SUBCASE("a SET of the client's") {
         failover at({false, false});
