@@ -52,7 +52,11 @@ std::optional<std::string> user_of(const ident_line& line, const std::string& co
     if (!line.certified.starts_with('/'))
         return line.certified == common_name ? std::optional(line.user) : std::nullopt;
     std::smatch found;
-    if (!std::regex_search(common_name, found, std::regex(line.certified.substr(1)))) return std::nullopt;
+    try {
+        if (!std::regex_search(common_name, found, std::regex(line.certified.substr(1)))) return std::nullopt;
+    } catch (const std::regex_error&) {  // too much work for one name: then it is nobody's
+        return std::nullopt;
+    }
     std::string user = line.user;
     if (const auto at = user.find("\\1"); at != std::string::npos) {
         if (found.size() < 2) return std::nullopt;

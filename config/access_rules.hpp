@@ -16,7 +16,7 @@ namespace pgsteady::config {
 struct entrant {
     bool by_unix_socket = false;
     bool with_tls = false;
-    bool replicates = false;  ///< physically, without a database: only the keyword replication is about it
+    bool replicates = false;            ///< physically, without a database: only the keyword replication is about it
     std::vector<std::uint8_t> address;  ///< 4 or 16 bytes; empty: a Unix socket, or unknown
     std::string_view database;
     std::string_view user;

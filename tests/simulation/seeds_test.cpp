@@ -81,7 +81,7 @@ TEST_CASE("seeds: I1-I4, I7, T1, T2, T4, T5, T7, T10, T20: nobody is told a lie,
 TEST_CASE("seeds: D30: after an outage nobody's transaction meets what others have done meanwhile") {
     seed_result together;
     seed_result one_by_one;
-    const seed_range range = wanted_seeds(300);
+    const seed_range range = wanted_seeds(150);
     for (std::uint64_t seed = range.from; seed <= range.to; ++seed) {
         const seed_result found = run_outages(seed, true);
         if (!found.problems.empty() || found.replays_different != 0) {
