@@ -95,6 +95,8 @@ struct spelling {
     std::string_view word;
     Choice value;
 };
+template <class Choice>
+spelling(std::string_view, Choice) -> spelling<Choice>;
 
 using connection = hba_rule::connection;
 using method = hba_rule::method;
