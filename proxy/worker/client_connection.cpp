@@ -369,6 +369,11 @@ void client_connection::server_lost(std::string_view words) {
         pool_->give_back(*server, session_actions::release::discard);
     }
     offer_pending();
+    // What it goes on sending, in the middle of a COPY, was left in its socket while the server took nothing; no event tells of it.
+    if (!closed_ && stream_ != nullptr && stream_->readable())
+        worker_.loop().defer([self = weak_from_this()] {
+            if (const auto alive = self.lock(); alive != nullptr && !alive->closed_) alive->on_readable();
+        });
     if (on_primary || awaiting_fence_) fence_lost(std::move(whom), what, done, incident);
 }
 
