@@ -3,8 +3,9 @@
 The effects in the database cannot show a statement that was sent twice and rolled back once; the logs can. Nothing here
 asks the proxy. A write that a client sent whole begins at most once on all servers together, unless the server itself
 refused it for being read-only (D21). Within a transaction block it may begin again after a loss, as its transaction is replayed
-(recovery.md 2.5), within replay.attempts; that no more than one of them has an effect is I1's to say. Reads and what was cut
-before its Sync may be repeated, within the budget (T27).
+(recovery.md 2.5), and so may a single write that was found not to have been committed (2.4), both within replay.attempts; that no
+more than one of them has an effect is I1's to say. Several statements in one string, CALL, and what may not be asked for its
+number begin once. Reads and what was cut before its Sync may be repeated, within the budget (T27).
 """
 
 import re
@@ -26,7 +27,7 @@ REFUSED = "in a read-only transaction"
 ONE_STATEMENT = {"read": "select i, pad from facts where i <= 480", "read-large": "select i, pad from facts where i <= 12000",
                  "sum": "select sum(balance), count(*) from accounts", "copy-out": "copy (select i, pad from facts",
                  "copy-in": "copy chaos_log (client, seq, part) from stdin", "idler": "select 'awake'"}
-REPLAYED = {"log-tx", "transfer"}
+REPLAYED = {"log", "log-tx", "transfer"}
 MOST_REPLAYS = 5              # replay.attempts, by default
 NEVER_AGAIN = {"log", "log-tx", "transfer", "script", "script-commit", "call"}
 

@@ -4,6 +4,7 @@ A fault is a function of (rig, chance, size); `size` scales durations. It return
 be used again, when that is earlier than its own end. What must hold all the same is in `Expect`.
 """
 
+import http.client
 import os
 import resource
 import signal
@@ -17,6 +18,7 @@ from lib.deadline import Timeout, eventually
 from lib.processes import as_owner
 from lib.wire_client import Closed, ServerError, WireClient, send_cancel
 
+from modes import longest
 from rig import DATABASE, start_again
 from workloads import FILLER, STEPS_PROCEDURE, SlowRead, Snapshot
 
@@ -159,6 +161,8 @@ def lose_an_unreplicated_primary(rig, chance, size):
     eventually(lambda: not rig.sql("select 1 from pg_stat_replication"), "the standby is cut off", 20)
     time.sleep(chance.uniform(0.3, 0.7) * size)
     rig.primary.stop(signal.SIGQUIT)
+    eventually(lambda: longest("holding", rig.proxy.log_text().splitlines()) is not None, "the proxy knows that it is lost", 30)
+    time.sleep(0.2)                    # who was acknowledged before has written that down: whoever is now waits for the promotion
     rig.crowd.history.unreplicated = (since, time.monotonic())
     rig.fail_over()
     moment = time.monotonic()
@@ -206,7 +210,7 @@ def fill_the_disk(rig, chance, size):
             rig.sql(f"insert into chaos_log select '{FILLER}', i, 1, repeat('x', 1000) from generate_series(1, {7 * FILLED_PAGES}) i")
         except ServerError:                # clients have written meanwhile: it is full already
             pass
-        until = time.monotonic() + 1.5 * size + 3
+        until = time.monotonic() + 1.5 * size + 3 + 2 * rig.patience
         while not rig.crowd.history.errors()["53100"] and time.monotonic() < until:
             time.sleep(0.05)
         if not rig.crowd.history.errors()["53100"]:
@@ -266,8 +270,9 @@ def conflict_with_replay(rig, chance, size):
     try:
         for client in crowd:
             client.start()
-        until = time.monotonic() + 2.0 * size
-        while time.monotonic() < until:
+        began = time.monotonic()
+        while time.monotonic() < began + 2.0 * size \
+                or (conflicts(rig) == before and time.monotonic() < began + 2.0 * size + 2 * rig.patience):
             rig.sql(f"update facts set pad = pad where i % 50 = {chance.randrange(50)}")
             rig.sql("vacuum facts")
             time.sleep(0.05)
@@ -340,9 +345,9 @@ def black_hole_and_promotion(rig, chance, size):
     time.sleep(0.5)
     rig.fail_over()
     moment = time.monotonic()
-    if not rig.crowd.wait_for_progress(moment, 7.0):
+    if not rig.crowd.wait_for_progress(moment, 7.0 + rig.patience):
         names = ", ".join(rig.crowd.waiting_for(moment))
-        rig.crowd.history.violation("I10", "during the hole", f"7 s after the promotion not served: {names}")
+        rig.crowd.history.violation("I10", "during the hole", f"{7 + rig.patience} s after the promotion not served: {names}")
     rig.standby.stop(signal.SIGQUIT)
     hole.heal()
     rig.rejoin()
@@ -462,8 +467,9 @@ def exhaust_memory(rig, chance, size):
     resource.prlimit(pid, resource.RLIMIT_DATA, (data_size(pid) + (6 << 20), before[1]))
     hogs, refused = [], 0
     try:
-        until = time.monotonic() + 2.0 * size
-        while time.monotonic() < until and not rig.proxy.obituary():
+        began = time.monotonic()
+        while not rig.proxy.obituary() and (time.monotonic() < began + 2.0 * size
+                                            or (not refused and time.monotonic() < began + 2.0 * size + 2 * rig.patience)):
             try:
                 hogs.append(rig.target().connect_wire(2))
                 for number in range(30):
@@ -476,17 +482,25 @@ def exhaust_memory(rig, chance, size):
     finally:
         for client in hogs:
             client.abandon()
-        died = rig.proxy.obituary()
+        died = relieved(rig.proxy, pid, before)
         if died:
             rig.proxy.kill()
             told = rig.proxy.log.rename(rig.proxy.log.with_suffix(".died")).read_text(errors="replace")
             rig.proxy.start()
-        else:
-            resource.prlimit(pid, resource.RLIMIT_DATA, before)
     if died and "bad_alloc" not in told:
         rig.crowd.history.violation("I12", "the proxy", f"{died}of something else than want of memory: {told[-600:]}")
     if not died and not refused:
         rig.crowd.history.violation("harness", "f24", "memory was never short: nothing was shown")
+
+
+def relieved(proxy, pid, before):
+    """It gets memory again. An obituary if it has died, or was about to."""
+    try:
+        resource.prlimit(pid, resource.RLIMIT_DATA, before)
+        proxy.http("/healthz")
+        return proxy.obituary()
+    except (OSError, http.client.HTTPException):
+        return eventually(proxy.obituary, "the proxy answers, or has died")
 
 
 def data_size(pid):

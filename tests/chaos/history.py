@@ -89,9 +89,10 @@ class History:
         self.unreplicated = None         # (since, until): what was acknowledged between may be lost by design (F8)
         self.began = time.monotonic()
 
-    def add(self, client, kind, key, began, answer):
+    def add(self, client, kind, key, began, answer, ended=None):
+        """`ended`: when the answer was here, if that is not now."""
         with self._lock:
-            self.events.append(Event(client, kind, key, began, time.monotonic(), answer))
+            self.events.append(Event(client, kind, key, began, ended or time.monotonic(), answer))
 
     def violation(self, rule, client, text):
         with self._lock:

@@ -3,10 +3,11 @@
 from collections import Counter
 
 from cycles import APPEND, FORBIDDEN, READ, Transaction, judge_lists
-from executions import Executions, judge_executions
+from executions import MOST_REPLAYS, Executions, judge_executions
 from history import OK, Event, History, judged
 from invariants import Verdict, judge_comfort, judge_effects, judge_own_writes
 from faults import Expect
+from modes import longest
 
 UNKNOWN = judged("40003", "lost", "outcome=unknown incident=1", False)
 ROLLED_BACK = judged("40001", "lost", "outcome=rolled_back incident=1", False)
@@ -141,6 +142,15 @@ def reads_of_what_never_was_are_seen():
     assert on_lists({1: "z"}) == ["I3 z stands in list 1, and nobody asked for it"]
 
 
+def a_mode_is_known_from_the_log():
+    """However short it was; None: it never was."""
+    lines = [f"2026-01-01 00:00:{at} warning cluster: mode_changed: {text}" for at, text in
+             (("00.100", "normal -> holding: it was lost"), ("00.137", "holding -> normal"), ("02.000", "normal -> read_only"),
+              ("05.500", "read_only -> normal"))]
+    assert longest("holding", lines) == 0.037 and longest("read_only", lines) == 3.5
+    assert longest("holding", lines[:1]) == 0.0 and longest("offline", lines) is None
+
+
 HEAD = "2026-01-01 00:00:00.%03d UTC [%d] app@chaos chaos "
 INSERT = "statement: insert into chaos_log values ('c', 1, 1)"
 
@@ -170,11 +180,14 @@ def executions_are_counted_in_every_form():
     assert not others.rows
 
 
-def a_write_that_began_twice_is_seen():
+def a_write_that_began_too_often_is_seen():
+    """In a string once; alone as often as it may be given again (2.4)."""
     twice = logged(f"LOG:  {INSERT}", f"LOG:  {INSERT}")
     for answer in (OK, UNKNOWN, ROLLED_BACK):
-        assert on_executions(twice, ("log", ("c", 1, 1), answer)), answer
-    assert not on_executions(logged(f"LOG:  {INSERT}"), ("log", ("c", 1, 1), OK))
+        assert on_executions(twice, ("script", ("c", 1, 1), answer)), answer
+    assert not on_executions(logged(f"LOG:  {INSERT}"), ("script", ("c", 1, 1), OK))
+    for count, problems in ((1, 0), (1 + MOST_REPLAYS, 0), (2 + MOST_REPLAYS, 1)):
+        assert len(on_executions(logged(*[f"LOG:  {INSERT}"] * count), ("log", ("c", 1, 1), OK))) == problems, count
     assert on_executions(logged("LOG:  statement: call chaos_steps('c', 2, 3)", "LOG:  statement: call chaos_steps('c', 2, 3)"),
                          ("call", ("c", 2, 3), UNKNOWN))
 
@@ -209,5 +222,5 @@ CASES = [the_truth_passes, a_lost_acknowledgement_is_seen, a_doubled_effect_is_s
          a_sqlstate_that_contradicts_its_outcome_is_seen, what_nobody_replicated_is_counted_apart,
          a_forgotten_write_of_ones_own_is_seen, an_order_is_found_where_there_is_one,
          each_anomaly_is_seen_and_only_where_it_is_forbidden, reads_of_what_never_was_are_seen, discomfort_is_seen, executions_are_counted_in_every_form,
-         a_write_that_began_twice_is_seen, a_refused_write_did_not_begin, an_acknowledgement_without_an_execution_is_seen,
+         a_write_that_began_too_often_is_seen, a_mode_is_known_from_the_log, a_refused_write_did_not_begin, an_acknowledgement_without_an_execution_is_seen,
          amplified_reads_are_seen, a_storm_of_connections_is_seen]

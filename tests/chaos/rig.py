@@ -29,6 +29,7 @@ class Rig:
     def __init__(self, workspace=None, node_settings=None):
         self.workspace = workspace or Workspace("chaos")
         self._count = 0
+        self.patience = 0.0                      # seconds that a busy machine may add to each deadline
         self.proxy = None
         self.gates = {}                          # node or "clients": Gate
         self._former = []                        # lines of it that its file does not have any more

@@ -38,19 +38,19 @@ class Pipeliner(RawClient):
 
     def _converse(self, data, segments):
         """Sends everything, then reads one ReadyForQuery per Sync; each segment is one event."""
-        done, lost = [], None
+        done, lost = [], None                            # (answer, when it was here)
         began = time.monotonic()
         self.busy_since, self.busy_with = began, f"pipeline {self.seq}"
         try:
             self.connection.send(data)
             for key, size in segments:
-                done.append(self._segment(key, size))
+                done.append((self._segment(key, size), time.monotonic()))
         except Exception as problem:                     # noqa: judge() raises what is not the connection's end
             lost = self.judge(problem)
         self.busy_since = None
         for index, (key, _) in enumerate(segments):
-            answer = done[index] if index < len(done) else lost
-            self.history.add(self.name, self.kind if key else "prepare", key, began, answer)
+            answer, ended = done[index] if index < len(done) else (lost, None)
+            self.history.add(self.name, self.kind if key else "prepare", key, began, answer, ended)
             if key is None and answer.error:
                 self.prepared = False
         if lost:
