@@ -18,12 +18,17 @@ namespace {
 constexpr std::string_view passed_on = "|passed on by a peer";
 constexpr std::size_t max_cancel_key = 256;  // P39
 
+/// No process of Linux has a higher number (PID_MAX_LIMIT). Ours are above it: an application that asks pg_cancel_backend() for the
+/// number it was given at sign-in, as Knex does, must not reach the process of somebody else.
+constexpr std::uint32_t highest_process = 1U << 22;
+
 }  // namespace
 
 std::int32_t worker::new_client_pid() {
     const auto workers = static_cast<std::uint32_t>(shared_.workers.size());
+    const std::uint32_t first = highest_process / workers + 1;
     while (true) {
-        const std::uint32_t number = next_pid_++ % (0x7fffffffU / workers);
+        const std::uint32_t number = first + next_pid_++ % (0x7fffffffU / workers - first);
         const auto pid = static_cast<std::int32_t>(number * workers + index_ + 1);
         if (pid > 0 && !by_pid_.contains(pid)) return pid;
     }

@@ -25,6 +25,16 @@ def running(bench):
         assert client.value("select 1") == "1"
 
 
+def by_the_number_of_no_process(bench):
+    """Who asks PostgreSQL itself, as Knex does, reaches nobody: Linux numbers processes up to PID_MAX_LIMIT."""
+    with bench.proxy(pool=ONE_SERVER) as proxy, proxy.connect(DATABASE) as client, proxy.connect(DATABASE) as other:
+        assert client.pid != other.pid
+        for pid in (client.pid, other.pid):
+            assert 4194304 < pid < 2 ** 31, pid
+            result = client.query(f"select pg_cancel_backend({pid})")
+            assert result.rows == [["f"]] and not result.error, result
+
+
 def long_keys(bench):
     """P39: protocol 3.2 has keys of up to 256 bytes; a part of one cancels nothing."""
     with bench.proxy(pool=ONE_SERVER) as proxy, WireClient(proxy.address) as client:
@@ -201,5 +211,5 @@ def of_a_vanished_client(bench):
             assert other.value("select 'not affected'") == "not affected"
 
 
-CASES = [running, long_keys, of_another_instance, running_in_transaction, queued, queued_segment, never_the_next_client, after_the_end, wrong_key,
-         odd_requests, over_tls, during_copy_in, of_a_vanished_client]
+CASES = [running, by_the_number_of_no_process, long_keys, of_another_instance, running_in_transaction, queued, queued_segment, never_the_next_client, after_the_end,
+         wrong_key, odd_requests, over_tls, during_copy_in, of_a_vanished_client]
