@@ -29,6 +29,24 @@ asio::awaitable<boost::system::error_code> http_stream::handshake() {
     co_return error;
 }
 
+asio::awaitable<boost::system::error_code> http_stream::handshake_with(const std::string& host) {
+    boost::system::error_code error;
+    if (!tls_) co_return error;
+    SSL_set_tlsext_host_name(tls_->native_handle(), host.c_str());
+    co_await tls_->async_handshake(asio::ssl::stream_base::client, asio::redirect_error(asio::use_awaitable, error));
+    co_return error;
+}
+
+void http_stream::read_some(asio::mutable_buffer to, outcome then) {
+    if (tls_) tls_->async_read_some(to, std::move(then));
+    else tcp_.async_read_some(to, std::move(then));
+}
+
+void http_stream::write_some(const gathered& what, outcome then) {
+    if (tls_) tls_->async_write_some(what, std::move(then));
+    else tcp_.async_write_some(what, std::move(then));
+}
+
 bool http_stream::in_clear(const boost::system::error_code& why) {
     return why.category() == asio::error::get_ssl_category() &&
            ERR_GET_REASON(static_cast<unsigned long>(why.value())) == SSL_R_HTTP_REQUEST;

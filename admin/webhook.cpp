@@ -1,15 +1,15 @@
 #include "admin/webhook.hpp"
 
+#include "admin/http_stream.hpp"
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
-#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
@@ -51,36 +51,29 @@ using message = http::request<http::string_body>;
 /// One connection and one question on it. Kept alive by its coroutine.
 class webhook::attempt {
 public:
-    attempt(asio::io_context& loop, const config::http_url& to) : to_(to), resolver_(loop), stream_(loop, context_) {
-        context_.set_default_verify_paths();
-        stream_.set_verify_mode(ssl::verify_peer);
-        stream_.set_verify_callback(ssl::host_name_verification(to_.host));
-    }
+    attempt(asio::io_context& loop, const config::http_url& to)
+        : to_(to),
+          context_(context_of(to)),
+          resolver_(loop),
+          stream_(asio::ip::tcp::socket(loop), context_ ? context_->native_handle() : nullptr) {}
 
     /// What went wrong, or empty.
     [[nodiscard]] asio::awaitable<std::string> run(message& what, std::chrono::milliseconds limit) {
         error_code error;
-        beast::tcp_stream& tcp = stream_.next_layer();
-        tcp.expires_after(limit);  // all that follows must be done by then
+        stream_.tcp().expires_after(limit);  // all that follows must be done by then
         const std::string port = std::to_string(to_.port);
         const auto found = co_await resolver_.async_resolve(to_.host, port, into(error));
         if (error) co_return "name: " + error.message();
-        co_await tcp.async_connect(found, into(error));
+        co_await stream_.tcp().async_connect(found, into(error));
         if (error) co_return "connection: " + error.message();
-        if (to_.tls) {
-            SSL_set_tlsext_host_name(stream_.native_handle(), to_.host.c_str());
-            co_await stream_.async_handshake(ssl::stream_base::client, into(error));
-            if (error) co_return "TLS: " + error.message();
-            co_await http::async_write(stream_, what, into(error));
-        } else {
-            co_await http::async_write(tcp, what, into(error));
-        }
+        error = co_await stream_.handshake_with(to_.host);
+        if (error) co_return "TLS: " + error.message();
+        co_await http::async_write(stream_, what, into(error));
         if (error) co_return "request: " + error.message();
         http::response_parser<http::string_body> answer;
         answer.body_limit(64 * 1024);
         beast::flat_buffer buffer;
-        if (to_.tls) co_await http::async_read_header(stream_, buffer, answer, into(error));
-        else co_await http::async_read_header(tcp, buffer, answer, into(error));
+        co_await http::async_read_header(stream_, buffer, answer, into(error));
         if (error) co_return "answer: " + error.message();
         const unsigned status = answer.get().result_int();
         if (status >= 200 && status < 300) co_return std::string();
@@ -89,14 +82,23 @@ public:
 
     void cancel() {
         resolver_.cancel();
-        stream_.next_layer().close();
+        stream_.tcp().close();
     }
 
 private:
+    [[nodiscard]] static std::optional<ssl::context> context_of(const config::http_url& to) {
+        if (!to.tls) return std::nullopt;
+        std::optional<ssl::context> result(std::in_place, ssl::context::tls_client);
+        result->set_default_verify_paths();
+        result->set_verify_mode(ssl::verify_peer);
+        result->set_verify_callback(ssl::host_name_verification(to.host));
+        return result;
+    }
+
     config::http_url to_;
-    ssl::context context_{ssl::context::tls_client};
+    std::optional<ssl::context> context_;
     asio::ip::tcp::resolver resolver_;
-    ssl::stream<beast::tcp_stream> stream_;
+    http_stream stream_;
 };
 
 webhook::webhook(asio::io_context& loop, std::function<void(std::string)> warn, const pauses& between)

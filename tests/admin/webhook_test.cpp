@@ -1,6 +1,13 @@
 // The webhook over real sockets: tries again, gives up, never grows, and never says its address.
 #include "admin/webhook.hpp"
 
+#include "tests/support/tls_fixture.hpp"
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/write.hpp>
 #include <doctest/doctest.h>
 
 #include <netinet/in.h>
@@ -8,6 +15,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -16,6 +24,7 @@
 using namespace pgsteady;
 using namespace pgsteady::admin;
 using namespace std::chrono_literals;
+namespace asio = boost::asio;
 
 namespace {
 
@@ -80,6 +89,50 @@ private:
     std::uint16_t port_ = 0;
     std::mutex mutex_;
     std::vector<std::string> got_;
+    std::thread thread_;
+};
+
+/// Speaks TLS with `how` to four connections, one after the other, and counts the messages that it is told.
+class tls_receiver {
+public:
+    explicit tls_receiver(const test::tls_fixture::identity& how) : context_(asio::ssl::context::tls_server) {
+        context_.use_certificate_chain_file(how.certificate_file);
+        context_.use_private_key_file(how.key_file, asio::ssl::context::pem);
+        thread_ = std::thread([this] { serve(); });
+    }
+    ~tls_receiver() {
+        ::shutdown(acceptor_.native_handle(), SHUT_RDWR);
+        thread_.join();
+    }
+    tls_receiver(const tls_receiver&) = delete;
+    tls_receiver& operator=(const tls_receiver&) = delete;
+
+    [[nodiscard]] std::string address(const std::string& host) const {
+        return "https://" + host + ':' + std::to_string(acceptor_.local_endpoint().port()) + "/";
+    }
+    [[nodiscard]] int told() const { return told_; }
+
+private:
+    void serve() {
+        for (;;) {
+            asio::ssl::stream<asio::ip::tcp::socket> client(loop_, context_);
+            boost::system::error_code lost;
+            acceptor_.accept(client.next_layer(), lost);
+            if (lost) return;
+            std::string request;
+            client.handshake(asio::ssl::stream_base::server, lost);
+            if (lost) continue;
+            asio::read_until(client, asio::dynamic_buffer(request), "\"end\"}", lost);
+            if (lost) continue;
+            ++told_;
+            asio::write(client, asio::buffer(std::string_view("HTTP/1.1 204 X\r\n\r\n")), lost);
+        }
+    }
+
+    asio::io_context loop_;
+    asio::ssl::context context_;
+    asio::ip::tcp::acceptor acceptor_{loop_, {asio::ip::make_address("127.0.0.1"), 0}};
+    std::atomic<int> told_ = 0;
     std::thread thread_;
 };
 
@@ -173,4 +226,28 @@ TEST_CASE("https is verified: a receiver that speaks no TLS is told nothing") {
     CHECK(one.hook.counts().failed == 1);
     for (const std::string& each : at.got()) CHECK(each.find("end") == std::string::npos);
     CHECK(one.warnings.find("TLS") != std::string::npos);
+}
+
+TEST_CASE("https is verified: a receiver is told only under its own name and by whom the authority vouches for") {
+    test::tls_fixture made;
+    const struct {
+        std::string authority, name;
+        bool delivered;
+    } cases[] = {{made.ca_file(), "DNS:localhost", true},
+                 {made.ca_file(), "DNS:elsewhere.example", false},
+                 {made.other_ca_file(), "DNS:localhost", false}};
+    for (const auto& each : cases) {
+        CAPTURE(each.authority);
+        CAPTURE(each.name);
+        ::setenv("SSL_CERT_FILE", each.authority.c_str(), 1);
+        tls_receiver at(made.issue({.common_name = "someone", .alternative_names = each.name}));
+        told one;
+        one.hook.follow({at.address("localhost"), 5s});
+        one.hook.tell(R"({"what": "end"})");
+        one.loop.run();
+        CHECK(at.told() == (each.delivered ? 1 : 0));
+        CHECK(one.hook.counts().delivered == (each.delivered ? 1 : 0));
+        CHECK((one.warnings.find("TLS: certificate verify failed") != std::string::npos) == !each.delivered);
+    }
+    ::unsetenv("SSL_CERT_FILE");
 }

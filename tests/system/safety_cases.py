@@ -128,7 +128,8 @@ def alerts_reach_the_webhook(bench):
             proxy.file.write_text(good)
             assert proxy.http("/api/v1/reload", "POST", "{}", {**JSON, **_bearer(OPERATE)})[0] == 200
             eventually(lambda: receiver.messages[-1]["event"] == "resolved", "so is its end", 20)
-            assert 'pgsteady_webhook_messages_total{outcome="delivered"} 2' in proxy.http("/metrics")[2]
+            counted = 'pgsteady_webhook_messages_total{outcome="delivered"} 2'
+            eventually(lambda: counted in proxy.http("/metrics")[2], "both are counted", 20)
             assert "hook-secret" not in proxy.log_text()
         receiver.shutdown()
 
