@@ -64,9 +64,7 @@ class Herd:
                     self.epoll.unregister(fd)
                     del waiting[fd]
                 elif waiting[fd].endswith(READY):
-                    found = re.search(rb"\x00C([0-9A-Z]{5})\x00", waiting[fd])
-                    if found and b"E\x00" in waiting[fd][:200]:
-                        errors.append(found[1].decode())
+                    errors += errors_in(waiting[fd])
                     del waiting[fd]
         return errors, lost, len(waiting)
 
@@ -80,6 +78,17 @@ class Herd:
     def close(self):
         for peer in self.sockets.values():
             peer.close()
+
+
+def errors_in(answer):
+    """SQLSTATEs of its ErrorResponses; that a client has waited for long is told in a NOTICE."""
+    found, at = [], 0
+    while at < len(answer):
+        end = at + 1 + int.from_bytes(answer[at + 1:at + 5], "big")
+        if answer[at:at + 1] == b"E":
+            found.append(msg.error_fields(answer[at + 5:end])["C"])
+        at = end
+    return found
 
 
 def serve(host, port, count):

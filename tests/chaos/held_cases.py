@@ -1,6 +1,7 @@
 """Thousands of clients whose writes wait through an outage: all are served, once, and the server is not overrun."""
 
 import held
+from lib import messages as msg
 
 CLIENTS = 5000
 FIRST = 4                     # hold.ramp: 4 connections in the first 100 ms, then 8, 16, …
@@ -36,4 +37,12 @@ def a_stampede_is_seen(_):
         raise AssertionError(f"{wrong} passed")
 
 
-CASES = [five_thousand_are_released_in_a_ramp, a_stampede_is_seen]
+def a_notice_is_no_error(_):
+    """Who waits for five seconds is told so."""
+    notice = msg.message("N", b"SNOTICE\0C00000\0Mwaiting for a primary\0\0")
+    error = msg.message("E", b"SERROR\0C57P03\0Mno server available\0\0")
+    done = msg.message("C", b"INSERT 0 1\0") + held.READY
+    assert held.errors_in(notice + done) == [] and held.errors_in(notice + error + held.READY) == ["57P03"]
+
+
+CASES = [five_thousand_are_released_in_a_ramp, a_stampede_is_seen, a_notice_is_no_error]
