@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 
+from . import messages as msg
 from .certificates import Certificates
 from .deadline import eventually
 from .processes import as_owner, free_port, give_to_owner, run, tail
@@ -122,6 +123,20 @@ class Cluster:
         self._write_settings()
         if self.is_running():
             self._server.send_signal(signal.SIGHUP)
+
+    def wait_for_nobody(self):
+        """From now on a commit waits for a synchronous standby that does not exist. That the setting is shown does not mean that
+        it counts, which the checkpointer says later: a commit of our own is tried until one has to wait, and is cancelled."""
+        self.configure(synchronous_standby_names="nobody", synchronous_commit="on")
+        eventually(self._a_commit_waits, "a commit waits for a standby")
+
+    def _a_commit_waits(self):
+        with self.superuser() as client:
+            client.send(msg.query("select pg_logical_emit_message(true, 'a commit', '')"))
+            cancel = f"select pg_cancel_backend(pid) from pg_stat_activity where pid = {client.pid} and wait_event = 'SyncRep'"
+            eventually(lambda: self.sql(cancel) or not client.is_silent(), "it is committed, or waits")
+            result = client.read_result()
+            return any("synchronous replication" in each["M"] for each in result.notices)
 
     def _write_settings(self):
         own = {"unix_socket_directories": self._sockets, "ssl_cert_file": self.certificates.certificate,

@@ -44,7 +44,7 @@ def is_there(bench, pid):
     return bench.sql(f"select count(*) from pg_stat_activity where pid = {pid}") == [["1"]]
 
 
-def quickly(function, what, seconds=2.0):
+def quickly(function, what, seconds=10.0):
     began = time.monotonic()
     result = function()
     took = time.monotonic() - began
@@ -113,16 +113,15 @@ def a_client_that_became_somebody_else(bench):
         gate.rst()
         assert client.read_result().sqlstate == "40003"
         assert stranger.read_result().value() == "other"
-        eventually(lambda: not is_there(bench, pid), "the lost server process is gone", 5)
+        eventually(lambda: not is_there(bench, pid), "the lost server process is gone", 20)
         assert stranger.value("select current_user") == "other"
         eventually(lambda: "denied" not in fences(proxy) and fences(proxy).get("confirmed") == 1, "it is counted")
 
 
 def who_waits_for_a_standby_is_spared(bench):
     """T7: ending it would make its commit visible before it is anywhere else."""
-    bench.cluster.configure(synchronous_standby_names="nobody", synchronous_commit="on")
+    bench.cluster.wait_for_nobody()
     try:
-        eventually(lambda: bench.sql("show synchronous_standby_names") == [["nobody"]], "it is in force")
         with gated(bench, replay={"guard_autocommit": "off"}) as (gate, proxy), proxy.connect(DATABASE) as client:
             client.send(msg.query("insert into t values (7) /* sync */"))
 
@@ -154,9 +153,8 @@ def a_client_that_vanishes_cuts_no_wait_for_a_standby(bench):
 def _vanish_in_a_wait(bench, *texts):
     waits = "select pid from pg_stat_activity where wait_event = 'SyncRep'"
     before_it = bench.sql("select count(*) from t")
-    bench.cluster.configure(synchronous_standby_names="nobody", synchronous_commit="on")
+    bench.cluster.wait_for_nobody()
     try:
-        eventually(lambda: bench.sql("show synchronous_standby_names") == [["nobody"]], "it is in force")
         with bench.proxy(pool={"size": 2}) as proxy:
             client = proxy.connect(DATABASE)
             for text in texts[:-1]:
@@ -187,7 +185,7 @@ def a_client_that_vanishes_leaves_no_write_running(bench):
             client.send(msg.query(text))
             pid = pid_of(bench, "/* left */")
             client.reset()
-            eventually(lambda: not is_there(bench, pid), "what it left behind has ended", 5)
+            eventually(lambda: not is_there(bench, pid), "what it left behind has ended", 20)
             assert other.value("select 1") == "1"
 
 
@@ -198,7 +196,7 @@ def servers_notice_by_themselves(bench):
         pid = pid_of(bench, "/* cut */")
         gate.rst()
         assert client.read_result().sqlstate == "40003"
-        quickly(lambda: eventually(lambda: not is_there(bench, pid), "the lost server process is gone"), "its end", 3)
+        quickly(lambda: eventually(lambda: not is_there(bench, pid), "the lost server process is gone"), "its end")
         assert fences(proxy) == {}
 
 

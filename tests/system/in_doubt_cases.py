@@ -69,8 +69,7 @@ def _path(proxy, outcome, path):
 
 def _wait_for_nobody(cluster):
     """From now on a commit waits for a synchronous standby that does not exist."""
-    cluster.configure(synchronous_standby_names="nobody")
-    eventually(lambda: cluster.sql("show synchronous_standby_names") == [["nobody"]], "the setting is in effect", 30)
+    cluster.wait_for_nobody()
 
 
 def _waits_for_standby(cluster):

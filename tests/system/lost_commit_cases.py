@@ -65,9 +65,8 @@ def a_transaction_that_has_written(bench):
 
 def the_wait_for_a_standby_is_cut_short(bench):
     """E3a, T7: terminated while it waits for a synchronous standby, a server has committed."""
-    bench.cluster.configure(synchronous_standby_names="nobody", synchronous_commit="on")
+    bench.cluster.wait_for_nobody()
     try:
-        eventually(lambda: bench.sql("show synchronous_standby_names") == [["nobody"]], "the settings are in effect")
         with bench.proxy(pool=ONE_SERVER, replay={"enabled": False}) as proxy, proxy.connect(DATABASE) as client:
             client.query("begin; insert into t values (1)")
             result = _cut_wait(bench, client, msg.query("commit"))

@@ -52,7 +52,7 @@ def a_pause_is_no_longer_than_hold_timeout(bench):
         result = client.query("insert into t values (1)")
         assert result.sqlstate == "57P03" and result.status == "I", result.error
         assert "outcome=not_executed" in result.error["D"], result.error
-        assert 0.3 < time.monotonic() - began < 5
+        assert 0.3 < time.monotonic() - began < 20                # the default is 30 s
         order(proxy, "POST", RESUME)
         assert client.query("insert into t values (2)").tags == ["INSERT 0 1"]
         assert bench.sql("select id from t") == [["2"]]

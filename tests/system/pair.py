@@ -74,3 +74,9 @@ def pair(bench, name, **sections):
     """(primary, standby, proxy)"""
     with two_nodes(bench, name) as (primary, standby), before(bench, primary, standby, **sections) as proxy:
         yield primary, standby, proxy
+
+
+def holds(proxy):
+    """How many requests have been held so far, however that ended."""
+    lines = proxy.http("/metrics")[2].splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("pgsteady_holds_total{"))

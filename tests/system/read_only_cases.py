@@ -9,7 +9,7 @@ from chaos.gate import Gate
 from lib import messages as msg
 from lib.deadline import eventually
 from lib.proxy import base_config
-from pair import backends, before, mode, two_nodes, waiting
+from pair import backends, before, holds, mode, two_nodes, waiting
 
 TABLE = "create table t (id int primary key); alter table t owner to app"
 
@@ -33,9 +33,9 @@ def read_only_mode(bench):
         assert result.sqlstate in ("57P03", "25006") and result.status == "I", result.error
         eventually(lambda: mode(proxy) == "read_only", "writes wait no more")
         assert proxy.http("/readyz")[0] == 200
-        began = time.monotonic()
+        held = holds(proxy)
         _refused(client.query("insert into t values (1)"), "INSERT", "I")
-        assert time.monotonic() - began < 0.8                    # nobody waits for what cannot come
+        assert holds(proxy) == held                              # nobody waits for what cannot come
         assert client.value("select count(*) from t") == "0"
         assert client.value("show transaction_read_only") == "on"
         assert client.value("show in_hot_standby") == "on"
@@ -129,7 +129,7 @@ def a_black_holed_primary(bench):
         into_the_hole = threads.submit(writer.query, "insert into t values (1)", 40)
         assert reader.query("show port", 20).value() == str(standby.port)
         took = time.monotonic() - fell
-        assert took < 6, took
+        assert took < 15, took                                   # far below hold_timeout
         assert under_way.result(20).rows == [["0", ""]]
         assert mode(proxy) == "holding" and backends(proxy)[gate.port]["reachable"] is False
         unknown = into_the_hole.result(20)

@@ -31,7 +31,7 @@ def a_setting_of_its_own_is_no_change_of_roles(bench):
                 result, took = _timed(client, "insert into t values (2)")
                 assert (result.sqlstate, result.status) == ("25006", "I"), result.error
                 assert "in a read-only transaction" in result.error["M"], result.error
-                assert took < 1, took
+                assert took < 10, took                           # far below hold_timeout
             client.query("begin")
             assert client.query("insert into t values (2)").sqlstate == "25006"
             assert client.query("commit").tags == ["ROLLBACK"]

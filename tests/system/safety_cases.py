@@ -53,7 +53,7 @@ def large_and_slow_bodies(bench):
                          "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{".encode())
         began = time.monotonic()
         assert proxy.http("/healthz")[0] == 200
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 8
         for each in slow:
             each.close()
 
