@@ -3,12 +3,9 @@
 #include "config/access_rules.hpp"
 #include "config/apply.hpp"
 #include "config/pgbouncer_ini.hpp"
+#include "config/text_file.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <optional>
 #include <utility>
 
@@ -18,22 +15,11 @@ namespace {
 constexpr std::size_t most_bytes = 8 * mib;
 
 std::optional<std::string> read_whole(const std::string& path, const std::string& key, load_result& out) {
-    const auto fail = [&](const std::string& why) {
-        report(out, severity::error, key, "file " + path + " cannot be read: " + why);
-        return std::nullopt;
-    };
-    std::error_code failure;
-    if (std::filesystem::status(path, failure).type() == std::filesystem::file_type::directory)
-        return fail("it is a directory");
-    errno = 0;
-    std::ifstream stream(path, std::ios::binary);
-    if (!stream) return fail(std::strerror(errno));
-    std::string text(most_bytes + 1, '\0');
-    stream.read(text.data(), static_cast<std::streamsize>(text.size()));
-    if (stream.bad()) return fail(std::strerror(errno));
-    text.resize(static_cast<std::size_t>(stream.gcount()));
-    if (text.size() > most_bytes) return fail("it has more than 8MiB");
-    return text;
+    file_text read = read_text_file(path, most_bytes);
+    if (read.text.size() > most_bytes) read.problem = "it has more than 8MiB";
+    if (read.problem.empty()) return std::move(read.text);
+    report(out, severity::error, key, "file " + path + " cannot be read: " + read.problem);
+    return std::nullopt;
 }
 
 void report_lines(const std::string& file, const std::string& key, std::vector<line_problem> problems,

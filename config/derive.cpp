@@ -1,12 +1,10 @@
 // What follows from what was given: default ports, secrets kept elsewhere, users and databases named
 // by variables, and the values of everything left on auto.
 #include "config/apply.hpp"
+#include "config/text_file.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 
 namespace pgsteady::config {
 namespace {
@@ -32,12 +30,8 @@ secret_text read_secret(const std::string& path) {
     const auto kind = std::filesystem::status(path, ignored).type();
     if (kind != std::filesystem::file_type::regular && kind != std::filesystem::file_type::fifo)
         return {{}, kind == std::filesystem::file_type::not_found ? "does not exist" : "is not a plain file"};
-    errno = 0;
-    std::ifstream stream(path, std::ios::binary);
-    if (!stream) return {{}, std::string("cannot be read: ") + std::strerror(errno)};
-    std::string text(max_secret_bytes + 3, '\0');
-    stream.read(text.data(), static_cast<std::streamsize>(text.size()));
-    text.resize(static_cast<std::size_t>(stream.gcount()));
+    auto [text, problem] = read_text_file(path, max_secret_bytes + 2);
+    if (!problem.empty()) return {{}, "cannot be read: " + problem};
     if (text.ends_with('\n'))  // editors add one
         text.pop_back();
     if (text.ends_with('\r')) text.pop_back();

@@ -2,6 +2,7 @@
 #include "config/load.hpp"
 
 #include "config/apply.hpp"
+#include "config/text_file.hpp"
 #include "config/validate.hpp"
 
 #include <unistd.h>
@@ -9,31 +10,17 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <system_error>
 #include <tuple>
 
 namespace pgsteady::config {
 namespace {
 
-/// The file's text, at most one byte over the limit, so that parse_yaml can tell.
+/// One byte over its limit is left for parse_yaml to tell.
 std::optional<std::string> read_file(const std::filesystem::path& path, load_result& out) {
-    const auto fail = [&](const std::string& why) {
-        out.problems.push_back({severity::error, path.string(), 0, {}, "cannot be read: " + why, {}});
-        return std::nullopt;
-    };
-    std::error_code failure;
-    if (std::filesystem::is_directory(path, failure)) return fail("it is a directory");
-    errno = 0;
-    std::ifstream stream(path, std::ios::binary);
-    if (!stream) return fail(std::strerror(errno));
-    std::string text(max_file_bytes + 1, '\0');
-    stream.read(text.data(), static_cast<std::streamsize>(text.size()));
-    if (stream.bad()) return fail(std::strerror(errno));
-    text.resize(static_cast<std::size_t>(stream.gcount()));
-    return text;
+    file_text read = read_text_file(path, max_file_bytes);
+    if (read.problem.empty()) return std::move(read.text);
+    out.problems.push_back({severity::error, path.string(), 0, {}, "cannot be read: " + read.problem, {}});
+    return std::nullopt;
 }
 
 yaml_node read_tree(std::string_view text, const std::string& name, load_result& out) {

@@ -118,7 +118,7 @@ bool session::in_transaction() const {
 void session::detach(session_actions::release how) {
     actions_.give_back = how;
     link_ = nullptr;
-    segment_open_ = false;
+    end_segment();
     relistening_ = restoring_ = flush_sent_ = client_flushed_ = guarding_ = confined_ = proving_ = copying_out_ =
         conflict_ = false;
     digesting_ = following_ = resuming_ = differs_ = false;
@@ -130,7 +130,7 @@ void session::detach(session_actions::release how) {
     committed_within_ = false;
     if (schema_touched_) note_schema_change();
     resolving_ = resolving::no;
-    segment_writes_ = segment_gated_ = rewritten_ = sync_held_ = false;
+    rewritten_ = sync_held_ = false;
     touched_ = uncertain_ = perhaps_kept_ = resets_ = ready_held_ = began_within_ = false;
     role_ = role_question::none;
     if (extra_ == nullptr) return;

@@ -521,6 +521,7 @@ private:
     // session_gate.cpp
     [[nodiscard]] bool may_gate() const;
     void ask_number();
+    void end_segment() { segment_open_ = segment_writes_ = segment_gated_ = false; }
     [[nodiscard]] bool pass_gate();
     [[nodiscard]] bool gates_query(std::string_view text, token_hits hits) const;
     taken send_gated_query(const client_frame& frame, std::string_view text);

@@ -15,8 +15,11 @@
 namespace pgsteady {
 
 namespace {
+
+/// Of a row or a tag that was held back no more memory is kept for the next one.
+constexpr std::size_t held_kept = 4096;
 constexpr std::string_view flush_frame("H\0\0\0\4", 5);
-}
+}  // namespace
 
 /// Whether a request that is about to commit by itself can be asked for its number. A capture that fails fails the request,
 /// so there is none where the server is skipping, and none behind other requests: the number that is noted is that of the
@@ -115,9 +118,11 @@ void session::hold_of_query(char type, std::string_view frame) {
 
 void session::show_held() {
     if (extra_ == nullptr || extra_->held.empty()) return;
-    const std::string held = std::exchange(extra_->held, {});
+    std::string& held = extra_->held;
     if (!(digesting_ || muted_) || counts(held)) tables_.to_client.copy(held);
     if (digesting_) link_->journal.answer().settle();  // before the bytes go away
+    held.clear();
+    if (held.capacity() > held_kept) held.shrink_to_fit();
 }
 
 // ------------------------------------------------------------------------------------------ lost

@@ -224,7 +224,7 @@ session::taken session::on_query(const client_frame& frame) {
     const effects_ptr effects = note_hits(text, hits);
     if (effects == nullptr && gates_query(text, hits)) return send_gated_query(frame, text);
     if (effects == nullptr) {
-        segment_open_ = segment_writes_ = segment_gated_ = false;
+        end_segment();
         const bool noted = note_plain_query();
         forget_unnamed();
         link_->tracker.push(owed::query, false, noted);
@@ -241,7 +241,7 @@ session::taken session::on_query(const client_frame& frame) {
     const std::vector<std::string> lent = names_to_lend(*effects);
     if (!lent.empty() && !link_->tracker.empty())
         return taken::wait;  // whether the transaction has failed must be known
-    segment_open_ = segment_writes_ = segment_gated_ = false;
+    end_segment();
     lend_names(lent, *effects);
     ++effects_pending_;
     note_query(reply_note::about::query, effects);
@@ -308,7 +308,7 @@ bool session::within_memory(std::size_t more_bytes) {
 }
 
 session::taken session::on_large_query(const client_frame& frame) {
-    segment_open_ = segment_writes_ = segment_gated_ = false;
+    end_segment();
     const bool noted = note_plain_query();
     forget_unnamed();
     large_is_query_ = true;
@@ -331,7 +331,7 @@ void session::forget_unnamed() {
 }
 
 session::taken session::on_function_call(const client_frame& frame) {
-    segment_open_ = segment_writes_ = segment_gated_ = false;
+    end_segment();
     link_->tracker.push(owed::function_call);
     send(frame);
     take_lent_back();
@@ -352,7 +352,8 @@ session::taken session::on_copy(const client_frame& frame) {
 
 session::taken session::on_sync(const client_frame& frame) {
     if (segment_writes_ && !pass_gate()) return taken::wait;
-    segment_open_ = client_flushed_ = segment_writes_ = segment_gated_ = false;
+    end_segment();
+    client_flushed_ = false;
     link_->tracker.push(owed::sync);
     send(frame);
     take_lent_back();

@@ -76,9 +76,13 @@ void client_connection::read_some() {
         if (closed_ || handshaking_ || !stream_->readable()) return;
     }
     if (!closed_ && stream_->readable() && pending_in_.size() < ahead_limit)  // a fair share: the rest in the next turn
-        worker_.loop().defer([self = weak_from_this()] {
-            if (const auto alive = self.lock()) alive->on_readable();
-        });
+        read_later();
+}
+
+void client_connection::read_later() {
+    worker_.loop().defer([self = weak_from_this()] {
+        if (const auto alive = self.lock(); alive != nullptr && !alive->closed_) alive->on_readable();
+    });
 }
 
 // The farewell is still being written: what the client says now is read only so that it can hear it.
@@ -89,9 +93,7 @@ void client_connection::discard_input() {
         if (got.result == net::io_result::kind::would_block) return;
         if (!got.ok()) return close(closing_);
     }
-    worker_.loop().defer([self = weak_from_this()] {
-        if (const auto alive = self.lock(); alive != nullptr && !alive->closed_) alive->on_readable();
-    });
+    read_later();
 }
 
 void client_connection::take(std::string_view in) {
@@ -370,10 +372,7 @@ void client_connection::server_lost(std::string_view words) {
     }
     offer_pending();
     // What it goes on sending, in the middle of a COPY, was left in its socket while the server took nothing; no event tells of it.
-    if (!closed_ && stream_ != nullptr && stream_->readable())
-        worker_.loop().defer([self = weak_from_this()] {
-            if (const auto alive = self.lock(); alive != nullptr && !alive->closed_) alive->on_readable();
-        });
+    if (!closed_ && stream_ != nullptr && stream_->readable()) read_later();
     if (on_primary || awaiting_fence_) fence_lost(std::move(whom), what, done, incident);
 }
 
@@ -605,9 +604,7 @@ void client_connection::finish_closing() {
     lingering_ = true;
     stream_->shutdown_write();
     close_within(linger_time);
-    worker_.loop().defer([self = weak_from_this()] {  // not here: a caller may still need the scratch buffer
-        if (const auto alive = self.lock(); alive != nullptr && !alive->closed_) alive->on_readable();
-    });
+    read_later();  // not now: a caller may still need the scratch buffer
 }
 
 void client_connection::close_within(pool_duration time) {

@@ -129,6 +129,8 @@ private:
     void handshake_done(std::unique_ptr<net::stream> stream, net::stream::handshake result);
     void send_cancel();
     void converse(std::string_view in);
+    /// In another turn of the loop, for what no event tells of.
+    void read_later();
     void discard_input();
     void take_server(server_connection& server);
     void give_up_server();

@@ -263,6 +263,44 @@ def half_a_frame_while_the_client_sends_on(bench):
             assert [frame.type for frame in frames].count("N") == 1, [frame.type for frame in frames]
 
 
-CASES = [garbage_before_login, random_bytes_before_login, bytes_after_ssl_request, gss_then_tls,
+def a_server_that_took_nothing_of_a_copy_is_lost(bench):
+    """What the client still sends is read and thrown away; it hears why, and has another server for its next statement."""
+    full = threading.Event()
+
+    def script(peer):
+        peer.login_ok()
+        while True:
+            letter, body = peer.read_message()
+            if b"copy" in body:
+                peer.send(msg.message("G", b"\0\0\0"))
+                full.wait(30)
+                return                                                # with megabytes unread: a reset
+            if letter == "Q":
+                peer.send(msg.message("I") + READY)
+
+    with FakeServer(script) as server, _with_fake_database(bench, server) as proxy, proxy.connect("fake") as client:
+        client.send(msg.query("copy t from stdin"))
+        client.read_until("G")
+        sent = 0
+
+        def notice_that_nobody_takes_more():
+            seen = -1
+            while seen != sent:
+                seen = sent
+                time.sleep(0.2)
+            full.set()
+
+        threading.Thread(target=notice_that_nobody_takes_more, daemon=True).start()
+        for sent in range(1, 1001):
+            client.send(msg.message("d", b"x" * 32_000), 30)
+        assert full.is_set(), "it was never full"
+        client.send(msg.message("c"))
+        frames = client.read_until("Z", 1)
+        assert [frame.type for frame in frames] == ["E", "Z"], frames
+        client.send(msg.query("select 1"))
+        assert [frame.type for frame in client.read_until("Z", 1)] == ["I", "Z"]
+
+
+CASES = [a_server_that_took_nothing_of_a_copy_is_lost, garbage_before_login, random_bytes_before_login, bytes_after_ssl_request, gss_then_tls,
          hostile_servers_at_login, hostile_servers_later, endless_rows_are_streamed, client_that_never_reads,
          half_a_frame_while_the_client_sends_on]
