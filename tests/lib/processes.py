@@ -3,8 +3,10 @@
 Children get a parent-death signal, so that even a killed runner leaves nothing behind.
 """
 
+import collections
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess
@@ -14,11 +16,24 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+_given = collections.deque(maxlen=100)
+
+
 def free_port():
-    """A loopback port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A loopback port that nothing listens on at this moment, and that was not given a moment ago.
+
+    Not one that the kernel gives to outgoing connections (32768 and up): one of these could take it before its listener does.
+    """
+    while True:
+        port = random.randrange(15000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in _given:
+            _given.append(port)
+            return port
 
 
 def postgres_owner():
