@@ -257,6 +257,7 @@ void session::on_command_complete(std::string_view body) {
     const bool rollback = report_.what == request_report::operation::rollback;
     began_within_ = report_.what == request_report::operation::begin ||
                     (began_within_ && !rollback && report_.what != request_report::operation::commit);
+    const bool after_rollback = last_tag_ == 'R' && completed_ > 1;
     last_tag_ = rollback ? 'R' : report_.what == request_report::operation::commit ? 'C' : '\0';
     wishes_unsure_ |= rollback && has_wishes_;
     // A block that began and ended within the request: which LISTEN stood in it is not followed.
@@ -268,7 +269,8 @@ void session::on_command_complete(std::string_view body) {
     }
     if (!touched_) return;
     if (tag.starts_with("PREPARE TRANSACTION")) last_tag_ = 'C';
-    if (rollback) uncertain_ = true;  // to a savepoint, perhaps; ReadyForQuery will tell
+    // Of one that stands alone ReadyForQuery tells whether it went to a savepoint (settle_transaction).
+    if ((rollback && completed_ > 1) || after_rollback) uncertain_ = true;
 }
 
 void session::on_error_reply(std::string_view frame, bool forward) {
@@ -419,6 +421,7 @@ void session::settle_transaction(char status) {
     if (pins_of_transaction_ != 0 && (status == 'I' || committed_within_))
         settle_pins(last_tag_ != 'R' || committed_within_);
     if (!touched_) return;
+    if (last_tag_ == 'R' && status != 'I') uncertain_ = true;  // to a savepoint, or AND CHAIN
     // A COMMIT within the segment kept what stood before it; which of the changes did is for the server to say.
     if (committed_within_ && (last_tag_ != 'C' || error_in_request_)) uncertain_ = true;
     if (status == 'I') transaction_ended(!error_in_request_ && (before == 'I' || last_tag_ == 'C'));

@@ -125,6 +125,26 @@ TEST_CASE("P36: what such a transaction has set lasts, and what a lost one has s
     CHECK(other.client.ask(show).find("4MB") != std::string::npos);
 }
 
+TEST_CASE("P36: what a plain ROLLBACK has undone needs no question, whose loss would end the session") {
+    const std::string set = client::query("set work_mem = '5MB'");
+    const std::size_t answer = frame_of('C', std::string("ROLLBACK\0", 9)).size() + 6;
+    for (const std::size_t bytes : {answer - 6, answer, answer + 1}) {
+        for (const std::string& last : {client::query("rollback"), extended("rollback") + client::sync()}) {
+            lost_commit lost;
+            const std::size_t before = last.front() == 'P' ? 5 + 5 + 5 : 0;
+            const std::string got = lost({begin, set}, last, before + bytes);
+            CHECK(tag_of(got) == "ROLLBACK");
+            CHECK(got.back() == 'I');
+            CHECK(lost.client.ask(client::query("show work_mem")).find("4MB") != std::string::npos);
+        }
+    }
+    lost_commit other;  // back to a savepoint: only the server knows what is left
+    for (const char* text :
+         {"begin", "set work_mem = '5MB'", "savepoint a", "set work_mem = '6MB'", "rollback to a", "commit"})
+        (void)other.client.ask(client::query(text));
+    CHECK(other.client.ask(client::query("show work_mem")).find("5MB") != std::string::npos);
+}
+
 TEST_CASE("T8, E5a: the tag of a COMMIT or of a Query's only statement says that it is done; another tag does not") {
     const std::size_t tag = frame_of('C', std::string("INSERT 0 1\0", 11)).size();
     {
@@ -189,6 +209,37 @@ TEST_CASE("E3a: a wait for a synchronous standby that is cut short means committ
             lost({begin}, extended("insert into log values ('a')") + extended("commit") + client::sync(), 0, said);
         CHECK(got.find("outcome=committed") != std::string::npos);
     }
+}
+
+TEST_CASE("E3a: under strict_sync a wait that is cut short is never a success, and the session goes on") {
+    const std::string said = sync_wait_cut();
+    const std::string write = extended("insert into log values ('a')") + client::sync();
+    struct form {
+        std::vector<std::string> before;
+        std::string last;
+        std::size_t through;
+    };
+    for (const form& each :
+         {form{{begin, writing}, commit, 0}, form{{begin, writing}, extended("commit") + client::sync(), 0},
+          form{{}, writing, 0}, form{{}, write, 0}, form{{}, write, 5 + 5 + 5 + 16},
+          form{{begin}, extended("insert into log values ('a')") + extended("commit") + client::sync(), 0},
+          form{{begin, writing}, client::query("commit and chain"), 0}}) {
+        lost_commit lost;
+        lost.world.facts.strict_sync = true;
+        const std::string got = lost(each.before, each.last, each.through, said);
+        CAPTURE(got);
+        CHECK(sqlstate_of(got) == "08007");
+        CHECK(got.find("outcome=unknown") != std::string::npos);
+        CHECK(got.find("canceling the wait for synchronous replication") !=
+              std::string::npos);  // the server's own words
+        CHECK(types_of(got).find('N') == std::string::npos);
+        CHECK(got.back() == 'I');
+        CHECK(lost.world.database.log.size() <= 1);
+        CHECK(tag_of(lost.client.ask(reading)) == "SELECT 1");
+    }
+    lost_commit lost;  // where the tag was here, there was no wait any more
+    lost.world.facts.strict_sync = true;
+    CHECK(types_of(lost({begin, writing}, commit, frame_of('C', std::string("COMMIT\0", 7)).size(), said)) == "CZ");
 }
 
 TEST_CASE("H, T9, T21: ROLLBACK is made up, and COMMIT of what had failed is ROLLBACK") {
