@@ -304,6 +304,7 @@ struct monitor_settings {
 
 struct recovery_settings {
     bool enabled = true;
+    bool strict_sync = false;  // a wait for a synchronous standby that is cut short is no COMMIT
 
     bool operator==(const recovery_settings&) const = default;
 };

@@ -354,6 +354,11 @@ constexpr std::array all_keys{
 
     row<&p::recovery, &recovery_settings::enabled>("recovery.enabled", flag(),
                                                    "Kill switch: hold and retry what an outage interrupts."),
+    row<&p::recovery, &recovery_settings::strict_sync>(
+        "recovery.strict_sync", flag(),
+        "A server that is ended while it waits for a synchronous standby has committed, and the standby may not have "
+        "it. "
+        "off: the client hears COMMIT and a WARNING. on: 08007, outcome unknown."),
     older(row<&p::retry, &retry_settings::max_retries>("retry.max_retries", count(0, 100), "Attempts after the first."),
           "RECOVERY_MAX_RETRIES", "DB_MAX_RETRIES"),
     older(row<&p::retry, &retry_settings::initial_delay>("retry.initial_delay", duration(ms, hour),

@@ -61,7 +61,7 @@ void console_server::sample() {
 
 void console_server::end_all() {
     const auto all = connections_;
-    for (const auto& each : all) each->end(client_errors::shutting_down());
+    for (const auto& each : all) each->end(client_errors::shutting_down(statement_outcome::not_executed, "-"));
 }
 
 void console_server::watch_waits() {

@@ -162,19 +162,19 @@ error_fields notifications_lost(std::string_view incident) {
     return notice;
 }
 
-error_fields cancelled(statement_outcome outcome) {
-    return plain_error(sqlstate::query_canceled, "canceling statement due to user request",
-                       "outcome=" + std::string(to_string(outcome)));
+error_fields cancelled(std::string_view incident, statement_outcome outcome) {
+    return plain_error(sqlstate::query_canceled, "canceling statement due to user request", detail(outcome, incident));
 }
 
-error_fields shutting_down() {
-    return fatal_error(sqlstate::admin_shutdown, "terminating connection due to proxy shutdown");
+error_fields shutting_down(statement_outcome outcome, std::string_view incident) {
+    return fatal_error(sqlstate::admin_shutdown, "terminating connection due to proxy shutdown",
+                       detail(outcome, incident));
 }
 
-error_fields unavailable(std::string_view why, std::string_view incident) {
+error_fields unavailable(std::string_view why, std::string_view incident, std::string_view last_words) {
     return fatal_error(sqlstate::cannot_connect_now,
                        "the database system is not available (proxy: " + std::string(why) + ")",
-                       detail(statement_outcome::not_executed, incident));
+                       detail(statement_outcome::not_executed, incident, last_words));
 }
 
 error_fields sequence_value_lost() {

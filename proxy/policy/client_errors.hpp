@@ -60,12 +60,14 @@ namespace client_errors {
 [[nodiscard]] error_fields still_waiting(std::string_view for_what, std::chrono::milliseconds so_far);
 /// NOTICE: the client listens again, on another server.
 [[nodiscard]] error_fields notifications_lost(std::string_view incident);
-/// R14: cancelled while waiting, or while its transaction is given again. No incident: it was the client's wish.
-[[nodiscard]] error_fields cancelled(statement_outcome outcome = statement_outcome::not_executed);
-/// R15: the proxy shuts down; ends the session.
-[[nodiscard]] error_fields shutting_down();
+/// R14: cancelled while waiting, or while its transaction is given again.
+[[nodiscard]] error_fields cancelled(std::string_view incident,
+                                     statement_outcome outcome = statement_outcome::not_executed);
+/// R15: the proxy shuts down; ends the session. `outcome` of what the client had under way.
+[[nodiscard]] error_fields shutting_down(statement_outcome outcome, std::string_view incident);
 /// R16: no server at sign-in; ends the session.
-[[nodiscard]] error_fields unavailable(std::string_view why, std::string_view incident);
+[[nodiscard]] error_fields unavailable(std::string_view why, std::string_view incident,
+                                       std::string_view last_words = {});
 
 /// 55000: lastval() or currval() whose server has served others since (D15).
 [[nodiscard]] error_fields sequence_value_lost();

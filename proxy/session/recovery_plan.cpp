@@ -296,6 +296,7 @@ private:
     /// The first request may have committed the transaction that was open before it.
     void the_commit() {
         const bool answerable = (only_commits(sent_[at_]) || chains(at_)) && !facts_.delivered;
+        if (facts_.unreplicated) return add(request_fate::commit_unknown);
         if (facts_.committed)
             return add(answerable                 ? request_fate::commit_done
                        : commits_last(sent_[at_]) ? request_fate::committed
@@ -345,8 +346,10 @@ private:
         const sent_request& request = sent_[at_];
         const bool delivered = facts_.delivered && at_ == 0;
         // Transaction control inside of it: nobody knows which of its commits was meant.
-        if (facts_.committed && at_ == 0 && request.whole && !controls_transaction(request))
+        if ((facts_.committed || facts_.unreplicated) && at_ == 0 && request.whole && !controls_transaction(request)) {
+            if (facts_.unreplicated) return add(request_fate::commit_unknown);
             return add(request_fate::committed);
+        }
         if (only_begins(request) && request.whole) {
             if (!delivered && at_ + 1 == sent_.size() && facts_.may_retry) return add(request_fate::again);
             // What follows, sent or still to come, stands in the transaction that it has begun: it is gone, or its COMMIT is

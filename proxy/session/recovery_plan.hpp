@@ -84,8 +84,9 @@ struct loss_facts {
     /// What became of the open transaction can be found out; outside of any: of the first request, whose answer is all
     /// here but for its ReadyForQuery (D33).
     bool captured = false;
-    bool unreached = false;  ///< outside of any: the first request has not come to its commit, and will not any more
-    bool committed = false;  ///< the server said that what the first request began, or ended, is committed [E3a]
+    bool unreached = false;     ///< outside of any: the first request has not come to its commit, and will not any more
+    bool committed = false;     ///< the server said that what the first request began, or ended, is committed [E3a]
+    bool unreplicated = false;  ///< it said so, and that is not enough (recovery.strict_sync)
 };
 
 struct recovery_plan {

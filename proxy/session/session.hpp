@@ -112,6 +112,7 @@ struct pool_facts {
     /// How many crashes of a server, of late, one of these statements was the only victim of (D25). Empty: nobody knows.
     std::function<std::uint32_t(std::span<const std::uint64_t> fingerprints)> crashes_of;
     std::chrono::milliseconds hold_timeout{30'000};
+    bool strict_sync = false;  ///< what may not have reached a synchronous standby is not answered as committed (E3a)
     // COMMITs whose answer is lost (recovery.md 2.6).
     bool resolves = false;  ///< the switches `replay.enabled` and `replay.in_doubt`
     std::chrono::milliseconds in_doubt_timeout{15'000};
@@ -451,6 +452,7 @@ private:
     void schedule(const recovery_plan& plan, std::string_view words, std::string_view incident);
     error_fields lost_transaction_error(std::string_view obstacle, std::string_view incident);
     error_fields fate_error(request_fate fate, std::string_view words, std::string_view incident);
+    [[nodiscard]] std::string number_of_unreplicated() const;
     const settings_ptr& target() const;
     void restore_names();
     void forget_name_changes();

@@ -50,9 +50,9 @@ void session::refuse_waiting(const error_fields& why) {
     }
     const bool cancelled = why.sqlstate == sqlstate::query_canceled;
     if (replay_at_stake())
-        return fail_replay(cancelled
-                               ? client_errors::cancelled(statement_outcome::rolled_back)
-                               : client_errors::transaction_lost(why.message, incident_of("no server for a replay")));
+        return fail_replay(
+            cancelled ? client_errors::cancelled(incident_of("a replay was cancelled"), statement_outcome::rolled_back)
+                      : client_errors::transaction_lost(why.message, incident_of("no server for a replay")));
     // Not sent is no answer for what was sent before: whether it was done stays unknown.
     if (asks_about_commit()) {
         if (extra_->redos.front().fate == request_fate::commit_resolve) return give_up_resolving();
@@ -112,7 +112,8 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
     if (extra_ != nullptr && !asked_for) extra_->chosen = nullptr, extra_->late_notice.clear();
     if (touched_ && !uncertain_) more().chosen = desired_;
     if (touched_ || uncertain_) desired_ = committed_;
-    if (link.committed_locally) append_notice_response(more().late_notice, client_errors::committed_locally(incident));
+    if (link.committed_locally && !pool_.strict_sync)
+        append_notice_response(more().late_notice, client_errors::committed_locally(incident));
     if (!replaying_) behind_barrier_ = false;
     if (replaying_) replay_anew(words, incident);
     else if (!recover_requests(notes.empty(), words, incident)) answer_bluntly(words, incident);
@@ -192,7 +193,8 @@ recovery_plan session::make_plan(const std::vector<sent_request>& sent, char sta
     facts.status = status;
     facts.delivered = delivered_;
     facts.may_retry = attempts_ < limits().max_retries;
-    facts.committed = link_->committed_locally;
+    facts.committed = link_->committed_locally && !pool_.strict_sync;
+    facts.unreplicated = link_->committed_locally && pool_.strict_sync;
     facts.resumable = digesting_ && !following_ && (status != 'I' || link_->journal.answer().bytes() > 0);
     facts.continuable = following_ && !differs_ && wants_replay();
     judge_replay(facts);
@@ -238,7 +240,7 @@ bool session::is_done(const sent_request& first, bool followed) const {
     const bool ends = (ends_transaction(text) || is_only_chain(text)) && last_tag_ != 0;
     if (link.transaction_status != 'I' && !ends) return false;
     if (!ends && scan_tokens(text).has(transaction_mask)) return false;
-    if (tracker.front().kind == owed::sync) return ends || link.committed_locally;
+    if (tracker.front().kind == owed::sync) return ends || (link.committed_locally && !pool_.strict_sync);
     token_scanner statements;
     statements.feed(text);
     (void)statements.finish();
@@ -330,7 +332,8 @@ void session::answer_bluntly(std::string_view words, std::string_view incident) 
                                              : request_fate::statement_unknown,
                                   words, incident);
     if (link.committed_locally && !in_block && !commit && owed_readies == 1)
-        why = client_errors::committed_unseen(words, incident);
+        why = pool_.strict_sync ? fate_error(request_fate::commit_unknown, words, incident)
+                                : client_errors::committed_unseen(words, incident);
     else if (copying && (!commit || !in_block))
         why = client_errors::copy_lost(copied_, copy_is_over(), words, incident);
     if (lost_unannounced_) more().refusal = why, extra_->lost_reader = {};

@@ -57,9 +57,17 @@ error_fields session::fate_error(request_fate fate, std::string_view words, std:
         case request_fate::transaction_lost: return lost_transaction_error({}, incident);
         case request_fate::result_lost: ++seldom().lost[1]; return client_errors::result_lost(rows_, words, incident);
         case request_fate::committed: ++seldom().lost[2]; return client_errors::committed_unseen(words, incident);
-        case request_fate::commit_unknown: ++seldom().lost[2]; return client_errors::commit_unknown(words, incident);
+        case request_fate::commit_unknown:
+            ++seldom().lost[2];
+            return client_errors::commit_unknown(words, incident, number_of_unreplicated());
         default: ++seldom().lost[3]; return client_errors::statement_unknown(words, incident);
     }
+}
+
+/// The transaction's number, if its server has said that it is committed and perhaps not replicated, and what it is.
+std::string session::number_of_unreplicated() const {
+    const bool known = link_ != nullptr && link_->committed_locally && link_->trace.xid != 0;
+    return known ? std::to_string(link_->trace.xid) : std::string();
 }
 
 /// R04, or what is known better.

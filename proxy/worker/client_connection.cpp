@@ -175,7 +175,7 @@ bool client_connection::act() {
         }
     }
     if (draining_ && session_->ready() && session_->idle() && pending_in_.empty()) {
-        kill(client_errors::shutting_down(), end_reason::shutdown);
+        send_away();
         return true;
     }
     return changed;
@@ -521,18 +521,23 @@ void client_connection::cancel() {
     if (session_->replaying() && replay_unasked_) return;  // it asks for nothing that could be cancelled
     if (queued) {
         pool_->leave_queue(*this);
-        refuse(client_errors::cancelled());
+        refuse(client_errors::cancelled(cancelled_incident()));
     } else if (pausing_ || awaiting_fence_) {
         pausing_ = awaiting_fence_ = false;
         worker_.loop().cancel_timer(pause_timer_);
-        refuse(client_errors::cancelled());
+        refuse(client_errors::cancelled(cancelled_incident()));
     } else if (session_->replaying()) {
         // An answer of the server's to a cancel would be taken for another answer than the client was given.
-        refuse(client_errors::cancelled());
+        refuse(client_errors::cancelled(cancelled_incident()));
     } else if (server_ != nullptr && session_->busy()) {
         worker_.cancel_on_server(*server_);
     }
     worker_.settle();
+}
+
+std::string client_connection::cancelled_incident() {
+    return worker_.tell_incident("client {} ({}@{}) has cancelled what was not sent to a server", serial_, user_,
+                                 database_);
 }
 
 void client_connection::drain(bool by_force) {
@@ -540,7 +545,19 @@ void client_connection::drain(bool by_force) {
     if (closed_) return;
     const bool idle = (session_ == nullptr && !relaying_) ||
                       (session_ != nullptr && session_->ready() && session_->idle() && pending_in_.empty());
-    if (idle || by_force) kill(client_errors::shutting_down(), end_reason::shutdown);
+    if (idle || by_force) send_away();
+}
+
+/// R15, with the truth about what was under way.
+void client_connection::send_away() {
+    using enum statement_outcome;
+    statement_outcome outcome = not_executed;
+    if (session_ != nullptr && !session_->idle()) {
+        const bool sent = server_ != nullptr && !server_->link.tracker.empty();
+        if (sent || session_->redoing()) outcome = unknown;
+        else if (session_->in_transaction()) outcome = rolled_back;
+    }
+    kill(client_errors::shutting_down(outcome, worker_.farewell_incident()), end_reason::shutdown);
 }
 
 void client_connection::kill(const error_fields& why, end_reason reason) {

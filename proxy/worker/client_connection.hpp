@@ -71,6 +71,8 @@ public:
     void cancel();
     /// Asks for a polite end: at once if idle, else when the transaction is over or by force.
     void drain(bool by_force);
+    /// It waits for its session's first server: what it hears of a vain wait is R16.
+    [[nodiscard]] bool signs_in() const { return session_ != nullptr && !session_->ready(); }
     void kill(const error_fields& why, end_reason reason);
     /// Any of its timeouts is on: check_timeouts() wants to be called now and then.
     [[nodiscard]] bool has_timeouts() const;
@@ -147,6 +149,8 @@ private:
     void note_transaction(pool_time now);
     [[nodiscard]] bool is_slow(pool_time now) const;
     void log_slow(pool_time now);
+    void send_away();
+    [[nodiscard]] std::string cancelled_incident();
     void fence_lost(lost_backend whom, fence_facts what, const request_report& done, std::string incident);
     void take_requests_back(const session_actions& asked);
     // client_replay.cpp

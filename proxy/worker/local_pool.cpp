@@ -59,6 +59,7 @@ void local_pool::follow_live_policies() {
     const live_policies::value now = shared->live.get();
     const pool_duration patience = now->pool.hold_timeout;
     facts.recovers = now->recovery.enabled;
+    facts.strict_sync = now->recovery.strict_sync;
     facts.guards = now->guard.enabled;
     facts.replays = now->replay.enabled;
     facts.replay_attempts = now->replay.attempts;
@@ -449,7 +450,10 @@ void local_pool::refuse_late(group& of, pool_time now) {
                                                            busy && !crowded ? "all busy" : what_is_missing());
         client->refuse(crowded ? client_errors::pool_exhausted(wait, incident, "server reports too many connections")
                        : busy  ? client_errors::pool_exhausted(wait, incident)
-                               : client_errors::no_server("the statement", wait, what_is_missing(), incident));
+                       : client->signs_in()
+                           ? client_errors::unavailable(fmt::format("no server within {} ms", wait.count()), incident,
+                                                        what_is_missing())
+                           : client_errors::no_server("the statement", wait, what_is_missing(), incident));
     }
 }
 

@@ -123,6 +123,11 @@ void worker::drain(bool by_force) {
     });
 }
 
+const std::string& worker::farewell_incident() {
+    if (farewell_incident_.empty()) farewell_incident_ = tell_incident("pgsteady shuts down and sends clients away");
+    return farewell_incident_;
+}
+
 void worker::accept(int fd, std::string peer) {
     counters_.clients_accepted.add();
     std::string cap;
@@ -131,7 +136,9 @@ void worker::accept(int fd, std::string peer) {
     if (cap.empty() && !draining_) return hand_out(fd, std::move(peer));
     counters_.clients_refused.add();
     std::string farewell;
-    append_error_response(farewell, draining_ ? client_errors::shutting_down() : client_errors::too_many_clients(cap));
+    append_error_response(farewell,
+                          draining_ ? client_errors::shutting_down(statement_outcome::not_executed, farewell_incident())
+                                    : client_errors::too_many_clients(cap));
     (void)!::write(fd, farewell.data(), farewell.size());
     ::close(fd);
     if (cap.empty()) shared_.unauthenticated.give_back(), shared_.clients.give_back();

@@ -91,6 +91,8 @@ public:
     void cancel_on_server(server_connection& server);
     /// Sends one for a connection that is lost already, at once or when others have been sent (fence.max_cancels).
     void cancel_lost(lost_backend whom);
+    /// While it drains: one for all whom it sends away (R15).
+    [[nodiscard]] const std::string& farewell_incident();
     /// For what only the log tells.
     [[nodiscard]] std::string new_incident() { return incidents_.take_number(); }
     /// A failure that clients meet: into the log and onto the admin port. Its number, for DETAIL.
@@ -178,6 +180,7 @@ private:
     net::timer_id tick_timer_;
     bool settling_ = false;
     bool draining_ = false;
+    std::string farewell_incident_;
     bool forcing_ = false;
     std::thread thread_;
 };

@@ -399,7 +399,7 @@ TEST_CASE("R14: a transaction that is cancelled while it is given again has fail
         else lost.client.send(reading);
         lost.client.run();
         REQUIRE(lost.client.conversation.replaying());
-        lost.client.conversation.refuse_waiting(client_errors::cancelled());
+        lost.client.conversation.refuse_waiting(client_errors::cancelled("i-1"));
         lost.client.starved = false;
         lost.client.run();
         std::string got = lost.client.received();

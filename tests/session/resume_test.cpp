@@ -310,7 +310,7 @@ TEST_CASE("2.3: if no server is to be had, the client is told what it has got; i
         heard = app.client.ask(client::query("table log"));
         CHECK(types_of(heard) == "TDDD");
         REQUIRE(app.client.conversation.waiting());
-        app.client.conversation.refuse_waiting(cancels ? client_errors::cancelled()
+        app.client.conversation.refuse_waiting(cancels ? client_errors::cancelled("i-1")
                                                        : client_errors::queue_full("test-2"));
         app.world.before_grant = nullptr;
         app.client.run();

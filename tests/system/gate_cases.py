@@ -33,6 +33,12 @@ def _pid(client):
     return int(client.value("select pg_backend_pid()"))
 
 
+def _wait_for_all(cluster):
+    """Commits wait for nobody any more."""
+    cluster.configure(synchronous_standby_names=None)
+    eventually(lambda: cluster.sql("show synchronous_standby_names") == [[""]], "the setting is in effect", 30)
+
+
 def a_server_that_is_told_to_end_before_it_reads_it(bench):
     """In its own words, without the number: it has done nothing of it, and it is done by the next one."""
     with _own_cluster(bench, "told") as cluster, _before(bench, cluster) as (proxy, client):
@@ -56,27 +62,55 @@ def a_backend_that_is_killed_when_it_had_committed(bench):
             _waits_for_standby(cluster)
             os.kill(pid, signal.SIGKILL)
             _inserted(client.read_result(30))
-            cluster.configure(synchronous_standby_names=None)
-            eventually(lambda: cluster.sql("show synchronous_standby_names") == [[""]], "the setting is in effect", 30)
+            _wait_for_all(cluster)
             assert _rows(cluster) == list(range(number + 1))
         _path(proxy, "committed", "crash_after_marker")
 
 
 def who_is_ended_in_its_wait_for_a_standby(bench):
-    """E3a: it is committed here; its answer, and a WARNING."""
-    with _own_cluster(bench, "cut-short") as cluster, _before(bench, cluster) as (proxy, client):
-        for number, form in enumerate(FORMS):
-            pid = _pid(client)
+    """E3a: it is committed here; its answer, and a WARNING. Under strict_sync that is no success."""
+    with _own_cluster(bench, "cut-short") as cluster:
+        with _before(bench, cluster) as (proxy, client):
+            for number, form in enumerate(FORMS):
+                pid = _pid(client)
+                _wait_for_nobody(cluster)
+                client.send(form(number))
+                _waits_for_standby(cluster)
+                cluster.sql(f"select pg_terminate_backend({pid})", "postgres")
+                result = client.read_result(30)
+                _inserted(result)
+                assert "outcome=committed" in str(result.notices), result.notices
+                _wait_for_all(cluster)
+                assert _rows(cluster) == list(range(number + 1))
+        _under_strict_sync(bench, cluster, len(FORMS))
+
+
+def _under_strict_sync(bench, cluster, rows):
+    """recovery.strict_sync: 08007 with the number, alone and in a transaction; whether the server is ended by itself, or with all
+    of them as in a switchover. It is there, and sent once."""
+    with _before(bench, cluster, recovery={"strict_sync": True}) as (proxy, client):
+        for number, form in enumerate((*FORMS, _as_commit), rows):
+            if form is _as_commit:
+                client.query(f"begin; insert into t values ({number})")
             _wait_for_nobody(cluster)
             client.send(form(number))
             _waits_for_standby(cluster)
-            cluster.sql(f"select pg_terminate_backend({pid})", "postgres")
+            if form is _as_query:
+                cluster.restart()
+            else:
+                cluster.sql("select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'", "postgres")
             result = client.read_result(30)
-            _inserted(result)
-            assert "outcome=committed" in str(result.notices), result.notices
-            cluster.configure(synchronous_standby_names=None)
-            eventually(lambda: cluster.sql("show synchronous_standby_names") == [[""]], "the setting is in effect", 30)
+            assert (result.sqlstate, result.status) == ("08007", "I"), result.error
+            assert not any(each["S"] == "WARNING" for each in result.notices), result.notices
+            said = result.error["D"]
+            assert said.startswith("outcome=unknown incident=") and " transaction " in said and "57P01 canceling the wait" in said, said
+            assert f"incident {said.split('incident=')[1].split()[0]}: " in proxy.log_text(), said
+            _wait_for_all(cluster)
             assert _rows(cluster) == list(range(number + 1))
+
+
+def _as_commit(_):
+    return msg.query("commit")
 
 
 def what_waits_for_a_standby_is_waited_for(bench):
