@@ -90,8 +90,8 @@ class Executions:
         return most
 
 
-def judge_executions(history, found, verdict, counts_connects=True, logs_all=True):
-    """Adds what is wrong to the verdict; returns a line of numbers for the timeline."""
+def judge_executions(history, found, verdict, counts_connects=True, logs_all=True, connects=MOST_CONNECTS):
+    """Adds what is wrong to the verdict; returns a line of numbers for the timeline. `connects`: so many may come in a second."""
     asked = Counter()
     for event in history.events:
         asked[event.kind] += 1
@@ -109,6 +109,6 @@ def judge_executions(history, found, verdict, counts_connects=True, logs_all=Tru
     if executed > max(MOST * whole, whole + FEW):
         verdict.say(f"I9 {executed} executions for {whole} statements: "
                     + ", ".join(f"{kind} {found.texts[kind]} for {asked[kind]}" for kind in ONE_STATEMENT))
-    if counts_connects and found.busiest_second() > MOST_CONNECTS:
+    if counts_connects and found.busiest_second() > connects:
         verdict.say(f"I9 {found.busiest_second()} connections within one second")
     return f"{executed} executions for {whole} statements; at most {found.busiest_second()} connections in a second"

@@ -18,6 +18,7 @@ from lib.deadline import Timeout, eventually
 from lib.processes import as_owner
 from lib.wire_client import Closed, ServerError, WireClient, send_cancel
 
+from executions import MOST_CONNECTS
 from modes import longest
 from rig import DATABASE, start_again
 from workloads import FILLER, STEPS_PROCEDURE, SlowRead, Snapshot
@@ -44,6 +45,7 @@ class Fault(NamedTuple):
     quick: bool = True
     config: dict = {}
     logs_all: bool = True            # false where the servers' logs cannot take everything
+    connects: int = MOST_CONNECTS    # that one second may bring
     counts_connects: bool = True      # false where the fault itself connects without end
     shows: str = ""                   # the mode that the status must show while the harm lasts (I11)
 
@@ -541,7 +543,7 @@ FAULTS = [
     Fault("f9_failover", "kill -9, promotion, the old primary returns as standby", fail_over, shows="holding"),
     Fault("f10_split", "promotion while the primary lives", promote_beside_the_primary, Expect(within=5.0),
           shows="read_only"),
-    Fault("f11_reset", "RST of server connections", reset_connections, gated=SERVERS),
+    Fault("f11_reset", "RST of server connections", reset_connections, gated=SERVERS, connects=2 * MOST_CONNECTS),  # all, several times
     Fault("f11_cut_bytes", "server connections cut at drawn bytes and messages", cut_mid_message, gated=SERVERS),
     Fault("f12_black_hole", "nothing passes to or from the primary", black_hole, Expect(within=4.0), gated=SERVERS),
     Fault("f12_black_hole_down", "nothing returns from the primary", black_hole_downwards, Expect(within=4.0),

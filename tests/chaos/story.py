@@ -111,7 +111,7 @@ class Run:
         rig.settle()
         verdict = judge_all(rig, self.history, fault.expect)
         self.mark(judge_executions(self.history, Executions(rig.server_lines()), verdict, fault.counts_connects,
-                                   fault.logs_all))
+                                   fault.logs_all, fault.connects))
         if not recovered:
             verdict.say(f"I10 not served within {fault.expect.within} s after the harm (and {rig.patience} s of patience): "
                         f"{', '.join(late)}")
