@@ -49,17 +49,29 @@ bool ends_transaction(std::string_view sql) {
     return (text.what == step::commit || text.what == step::rollback) && !text.chain;
 }
 
+namespace {
+
+constexpr bool is_name_byte(char c) { return is_letter(c) || (c >= '0' && c <= '9') || c == '$' || c < 0; }
+
+/// A word that ends a transaction stands in it anywhere, be it in a comment or a literal.
+bool has_ending_word(std::string_view sql) {
+    for (const std::string_view word : {"commit", "end", "rollback", "abort", "prepare"})
+        if (mentions(sql, word)) return true;
+    return false;
+}
+
+}  // namespace
+
 bool contains_commit(std::string_view sql) {
     const std::string_view text = sql.substr(0, sql.find('\0'));
     if (!scan_tokens(text).has(token_hit::transaction)) return false;
     const std::string first = leading_word(text);
-    // A string of several statements may commit anywhere in it.
-    return first == "COMMIT" || first == "END" || text.find(';') < text.find_last_not_of("; \t\r\n");
+    if (first == "COMMIT" || first == "END") return true;
+    // A string of several statements may commit anywhere in it; after a ROLLBACK in it the rest commits by itself.
+    return text.find(';') < text.find_last_not_of("; \t\r\n") && has_ending_word(text);
 }
 
 namespace {
-
-constexpr bool is_name_byte(char c) { return is_letter(c) || (c >= '0' && c <= '9') || c == '$' || c < 0; }
 
 /// INSERT, UPDATE, DELETE or MERGE stands in it as a word, but for FOR UPDATE and FOR NO KEY UPDATE.
 bool has_writing_word(std::string_view sql) {

@@ -14,7 +14,8 @@ namespace pgsteady {
 /// not AND CHAIN, and no other statement behind it. Ends at a NUL.
 [[nodiscard]] bool ends_transaction(std::string_view sql);
 
-/// The text may commit: COMMIT or END stands anywhere in it as a first word.
+/// The text may commit: it begins with COMMIT or END, or is a string of several statements with transaction control in which
+/// a word stands that ends a transaction.
 [[nodiscard]] bool contains_commit(std::string_view sql);
 
 /// The text begins with INSERT, UPDATE, DELETE or MERGE, or with a WITH in which one of these words stands: a hint, not a

@@ -5,6 +5,7 @@
 
 #include "proxy/session/leading_word.hpp"
 #include "proxy/session/replay_obstacle.hpp"
+#include "proxy/sql/statement_effects.hpp"
 #include "proxy/sql/transaction_text.hpp"
 
 #include <algorithm>
@@ -186,6 +187,24 @@ bool begins_and_goes_on(const sent_request& request) {
            });
 }
 
+/// A string of several statements that opens a transaction and leaves it open ("BEGIN; SET TRANSACTION READ ONLY", as libpqxx
+/// says it): none of it can have stayed either.
+bool opens_in_string(const sent_request& request) {
+    using action = transaction_step::action;
+    if (request.opaque || request.texts.size() != 1) return false;
+    const std::string& text = request.texts.front();
+    if (leading_word(text) != "BEGIN" && leading_word(text) != "START") return false;
+    const token_hits hits = scan_tokens(text);
+    const statement_class seen = classify_statements(text, hits);
+    const auto beyond = [](statement_kind each) { return each == statement_kind::writes_beyond; };
+    if (!seen.parsed || std::any_of(seen.statements.begin(), seen.statements.end(), beyond)) return false;
+    const std::vector<transaction_step> steps = analyse_effects(text, hits).transactions;
+    if (steps.empty() || steps.front().kind != action::begin || steps.front().statement != 0) return false;
+    return std::all_of(steps.begin() + 1, steps.end(), [](const transaction_step& each) {
+        return each.kind == action::savepoint || each.kind == action::release || each.kind == action::rollback_to;
+    });
+}
+
 bool controls_transaction(const sent_request& request) {
     return std::any_of(request.texts.begin(), request.texts.end(), [](const std::string& text) {
         return scan_tokens(text).has(transaction_mask | token_hit::call | token_hit::do_block);
@@ -360,7 +379,7 @@ private:
         if (unreached_)
             return add(facts_.may_retry && !delivered ? request_fate::again : request_fate::transaction_lost);
         if (facts_.captured && at_ == 0 && facts_.may_retry && commits_itself(request)) return gated();
-        if (begins_and_goes_on(request) && request.whole) return in_block(false);
+        if ((begins_and_goes_on(request) || opens_in_string(request)) && request.whole) return in_block(false);
         std::vector<statement_class> reads;
         const request_fate fate = judge(request, reads);
         const bool repeats = fate == request_fate::again || fate == request_fate::again_read;

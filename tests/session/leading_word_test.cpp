@@ -35,8 +35,12 @@ TEST_CASE("D23: texts that may commit, also as one of several statements") {
                              "begin; select 1; end", "commit prepared 'x'", "/* x */ commit"})
         CHECK_MESSAGE(contains_commit(text), text);
     for (const char* text :
-         {"", "select 1", "rollback", "rollback;", "begin", "select 'commit'", "select commit from t"})
+         {"", "select 1", "rollback", "rollback;", "begin", "select 'commit'", "select commit from t",
+          "begin; set transaction read only", "BEGIN; insert into t values (1)", "savepoint a; select 1; release a"})
         CHECK_MESSAGE(!contains_commit(text), text);
+    // After a ROLLBACK the rest of the string commits by itself.
+    CHECK(contains_commit("begin; rollback; insert into t values (1)"));
+    CHECK(contains_commit("BEGIN; SELECT 1; END"));
 }
 
 TEST_CASE("D33: texts that write by form, and those that only look like it") {

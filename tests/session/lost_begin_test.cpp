@@ -46,3 +46,36 @@ TEST_CASE("T10: so does a lone BEGIN that may not be sent again") {
     CHECK(sqlstates(app.ask(extended("insert into log values ('b')") + extended("commit"))) == "25P02 E I ");
     CHECK(world.database.log.empty());
 }
+
+TEST_CASE("T10: a string that opens a transaction, as libpqxx says it, is given again: nothing of it can have stayed") {
+    for (const std::string opening : {"begin; savepoint a", "begin; insert into log values ('a')"}) {
+        for (const bool answered : {false, true}) {
+            CAPTURE(opening);
+            CAPTURE(answered);
+            session_world world(2);
+            world.facts.replays = true;
+            session_driver app(world);
+            world.plan.after_output = world.output_bytes + (answered ? 20 : 1);
+            CHECK(sqlstates(app.ask(client::query(opening))) == "T ");
+            CHECK(world.losses == 1);
+            CHECK(sqlstates(app.ask(client::query("commit"))) == "I ");
+            CHECK(world.database.log.size() == (opening.find("insert") != std::string::npos ? 1 : 0));
+        }
+    }
+}
+
+TEST_CASE("T10: and where it is not given again, its client is not told of a COMMIT") {
+    session_world world(2);
+    world.facts.retry.max_retries = 0;
+    session_driver app(world);
+    world.plan.after_output = world.output_bytes + 1;
+    CHECK(sqlstates(app.ask(client::query("begin; savepoint a"))) == "40001 E ");
+    CHECK(sqlstates(app.ask(client::query("rollback"))) == "I ");
+}
+
+TEST_CASE("T1: a string that commits what it opened is in doubt") {
+    session_world world(2);
+    session_driver app(world);
+    world.plan.after_output = world.output_bytes + 1;
+    CHECK(sqlstates(app.ask(client::query("begin; insert into log values ('a'); commit"))) == "08007 I ");
+}
