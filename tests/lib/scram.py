@@ -4,9 +4,16 @@ Only what PostgreSQL asks for: no channel binding, the user name left empty in t
 """
 
 import base64
+import functools
 import hashlib
 import hmac
 import os
+
+
+@functools.lru_cache(maxsize=64)
+def _salted(password, salt, iterations):
+    """The slow part, done once per salt, so that many logins of one user cost their server's time and not ours."""
+    return hashlib.pbkdf2_hmac("sha256", password, salt, iterations)
 
 
 def _digest(key, text):
@@ -30,8 +37,7 @@ class ScramClient:
         fields = dict(item.split("=", 1) for item in server_first.decode().split(","))
         if not fields["r"].startswith(self._nonce):
             raise AssertionError("SCRAM: the server's nonce does not extend the client's")
-        salted = hashlib.pbkdf2_hmac(
-            "sha256", self._password, base64.b64decode(fields["s"]), int(fields["i"]))
+        salted = _salted(self._password, base64.b64decode(fields["s"]), int(fields["i"]))
         binding = base64.b64encode(self._gs2.encode()).decode()
         without_proof = f"c={binding},r={fields['r']}"
         signed = f"{self._first_bare},{server_first.decode()},{without_proof}".encode()

@@ -16,6 +16,7 @@ from .messages import Frame
 from .scram import ScramClient, md5_response
 
 DEFAULT_SECONDS = 15.0
+SELECT_MAX = 1024                                                            # FD_SETSIZE
 
 
 class ServerError(Exception):
@@ -54,9 +55,22 @@ class Result:
 
 def _select(reads, writes, seconds):
     try:
+        if any(each.fileno() >= SELECT_MAX for each in reads + writes):
+            return _poll(reads, writes, seconds)
         return select.select(reads, writes, [], seconds)
     except ValueError:                                                   # another thread has closed it
         raise Closed("the socket was closed here") from None
+
+
+def _poll(reads, writes, seconds):
+    """The same for descriptors that select() cannot take: one of ten thousand clients."""
+    poller = select.poll()
+    for each in {*reads, *writes}:
+        poller.register(each, (select.POLLIN if each in reads else 0) | (select.POLLOUT if each in writes else 0))
+    found = dict(poller.poll(seconds * 1000))
+    broken = select.POLLERR | select.POLLHUP
+    return ([each for each in reads if found.get(each.fileno(), 0) & (select.POLLIN | broken)],
+            [each for each in writes if found.get(each.fileno(), 0) & (select.POLLOUT | broken)], [])
 
 
 class WireClient:
