@@ -327,6 +327,13 @@ void add_recovery(exposition& to, const snapshot& now) {
         to.add(label("outcome", each.outcome) + ',' + label("path", each.cause), each.count);
     to.count("pgsteady_channels_dropped_total", "Times that a client listened on more than limits.max_channels.",
              now.channels_dropped);
+    to.gauge("pgsteady_shared_listeners", "Connections that listen for all clients of a pool.",
+             static_cast<double>(now.listeners_opened - std::min(now.listeners_opened, now.listeners_closed)));
+    to.count("pgsteady_shared_listeners_lost_total", "Times that one was lost while clients listened.",
+             now.listeners_lost);
+    to.count("pgsteady_notifications_total", "Notifications from them, once for each client.", now.notifications);
+    to.count("pgsteady_notification_overflows_total", "Clients ended by pool.notification_queue.",
+             now.notifications_overflowed);
     to.count("pgsteady_captures_total", "Transactions whose number was captured before their commit.", now.captures);
     to.count("pgsteady_captures_impossible_total", "Server connections on which commits in doubt cannot be looked up.",
              now.captures_impossible);

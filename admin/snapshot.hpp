@@ -328,8 +328,13 @@ struct snapshot {
     std::vector<outcome_total> in_doubt;
     std::vector<retry_total> in_doubt_paths;  ///< COMMITs that were looked up: `cause` is what the finding rests on
     std::uint64_t channels_dropped = 0;       ///< times that a client listened on more than limits.max_channels
-    std::uint64_t captures = 0;               ///< transactions whose number was captured before their COMMIT
-    std::uint64_t captures_impossible = 0;    ///< server connections on which that cannot be
+    std::uint64_t listeners_opened = 0;       ///< connections that listen for all clients of a pool
+    std::uint64_t listeners_closed = 0;
+    std::uint64_t listeners_lost = 0;            ///< of these, while somebody listened
+    std::uint64_t notifications = 0;             ///< said by them, once for each client that is told
+    std::uint64_t notifications_overflowed = 0;  ///< clients ended by pool.notification_queue
+    std::uint64_t captures = 0;                  ///< transactions whose number was captured before their COMMIT
+    std::uint64_t captures_impossible = 0;       ///< server connections on which that cannot be
     std::uint64_t in_doubt_unresolved =
         0;                                ///< commits of which nobody knows yet, as far as that can still be found out
     std::vector<outcome_total> failures;  ///< of server connections, by verdict; those that have occurred

@@ -138,6 +138,8 @@ struct pool_settings {
     std::string reset_query = "DISCARD ALL";      // session mode, when a client leaves
     std::uint64_t prepared_statements = 4 * mib;  // bytes per server connection; 0: not shared
     opaque_functions opaque_functions_are = opaque_functions::trust;
+    bool shared_listen = false;              // D18
+    std::uint64_t notification_queue = mib;  // bytes per client
 
     bool operator==(const pool_settings&) const = default;
 };

@@ -307,6 +307,12 @@ constexpr std::array all_keys{
     row<&p::pool, &pool_settings::opaque_functions_are>(
         "pool.opaque_functions", choice(opaque_choices),
         "Whether functions of your own are trusted to leave no session state behind, or pin the client."),
+    row<&p::pool, &pool_settings::shared_listen>("pool.shared_listen", flag(),
+                                                 "LISTEN by itself keeps no server connection: one per pool and "
+                                                 "worker, beside the pool's size, listens for all."),
+    row<&p::pool, &pool_settings::notification_queue>(
+        "pool.notification_queue", size(kib, gib),
+        "Notifications that wait for one client while it is in a transaction or does not read. More end its session."),
 
     row<&s::auto_pools, &auto_pool_settings::enabled>(
         "auto_pools.enabled", flag(), "Serves databases that are not listed, under the name the client asks for."),

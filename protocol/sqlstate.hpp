@@ -18,6 +18,7 @@ inline constexpr std::string_view protocol_violation = "08P01";
 
 inline constexpr std::string_view feature_not_supported = "0A000";
 inline constexpr std::string_view invalid_parameter_value = "22023";
+inline constexpr std::string_view untranslatable_character = "22P05";
 
 inline constexpr std::string_view active_sql_transaction = "25001";
 inline constexpr std::string_view read_only_sql_transaction = "25006";

@@ -60,6 +60,12 @@ void add_in_doubt(admin::snapshot& all, const std::vector<std::unique_ptr<worker
     for (const auto& each : workers) {
         begun += each->counters().in_doubt_begun.get();
         all.channels_dropped += each->counters().channels_dropped.get();
+        const worker_counters& counted = each->counters();
+        all.listeners_opened += counted.listeners_opened.get();
+        all.listeners_closed += counted.listeners_closed.get();
+        all.listeners_lost += counted.listeners_lost.get();
+        all.notifications += counted.notifications.get();
+        all.notifications_overflowed += counted.notifications_overflowed.get();
         all.captures += each->counters().captures.get();
         all.captures_impossible += each->counters().captures_impossible.get();
     }

@@ -162,6 +162,23 @@ error_fields notifications_lost(std::string_view incident) {
     return notice;
 }
 
+error_fields too_many_notifications() {
+    return fatal_error(sqlstate::out_of_memory, "more notifications wait for this client than pool.notification_queue",
+                       "They are queued while it is in a transaction, waits for an answer, or does not read.",
+                       "Commit sooner, read notifications on a connection of their own, or raise the limit.");
+}
+
+error_fields notification_untranslatable(std::string_view encoding) {
+    return fatal_error(sqlstate::untranslatable_character,
+                       "a notification cannot be sent in client_encoding " + std::string(encoding),
+                       "The client has changed its encoding since it said LISTEN, which was UTF8 then.");
+}
+
+error_fields listener_refused(std::string_view words, std::string_view incident) {
+    return plain_error(sqlstate::cannot_connect_now, "LISTEN cannot be carried out: " + std::string(words),
+                       "The client does not listen. incident=" + std::string(incident), "Repeat the statement.");
+}
+
 error_fields cancelled(std::string_view incident, statement_outcome outcome) {
     return plain_error(sqlstate::query_canceled, "canceling statement due to user request", detail(outcome, incident));
 }

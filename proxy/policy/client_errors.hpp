@@ -60,6 +60,12 @@ namespace client_errors {
 [[nodiscard]] error_fields still_waiting(std::string_view for_what, std::chrono::milliseconds so_far);
 /// NOTICE: the client listens again, on another server.
 [[nodiscard]] error_fields notifications_lost(std::string_view incident);
+/// 53200 FATAL: a client that is busy, or does not read, was sent more notifications than it may have waiting (D18).
+[[nodiscard]] error_fields too_many_notifications();
+/// 22P05 FATAL: the shared listener speaks UTF-8, the client does not any more.
+[[nodiscard]] error_fields notification_untranslatable(std::string_view encoding);
+/// 57P03: the connection that listens for all could not be had, or refused.
+[[nodiscard]] error_fields listener_refused(std::string_view words, std::string_view incident);
 /// R14: cancelled while waiting, or while its transaction is given again.
 [[nodiscard]] error_fields cancelled(std::string_view incident,
                                      statement_outcome outcome = statement_outcome::not_executed);

@@ -38,6 +38,7 @@ struct reply_note {
         plain_query,       ///< one without, that destroys the client's unnamed statement
         proof,             ///< the catalogue was asked whether a statement only reads
         listening,         ///< a new server was asked to listen to the client's channels
+        moved_channels,    ///< it was asked to listen, or not to listen any more, to what the shared listener has
         capture,           ///< the open transaction's number and a WAL position were asked for (recovery.md 2.6)
         in_doubt,          ///< a primary was asked what became of a transaction
         maintenance,       ///< no client attached: reset, probe or barrier
@@ -107,7 +108,8 @@ struct server_link {
     std::uint64_t unnamed_token = 0;  ///< which client's unnamed statement it holds; 0: nobody's
     std::uint64_t only_client = 0;    ///< the one session that has used it so far (D15)
     bool used_by_others = false;      ///< more than one session has
-    bool own_settings_lost = false;   ///< settings of ours (own_settings.hpp) have perhaps been reset
+    std::uint64_t notifier = 0;      ///< the listening session that all its notifications are from now; 0: nobody knows
+    bool own_settings_lost = false;  ///< settings of ours (own_settings.hpp) have perhaps been reset
 
     // what it said
     reported_ptr reported;

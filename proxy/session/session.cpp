@@ -86,6 +86,7 @@ void session::on_server(server_link& link) {
     sequence_used_ = false;
     if (link.only_client == 0) link.only_client = id_;
     else if (link.only_client != id_) link.used_by_others = true;
+    if (link.notifier != id_) link.notifier = 0;
     committed_ = desired_;
     committed_applied_ = link.applied;
     if (phase_ == phase::welcoming) {
@@ -105,7 +106,7 @@ void session::on_server(server_link& link) {
 }
 
 bool session::idle() const {
-    if (chained_) return false;
+    if (chained_ || listener_wait_ == listener_wait::ready) return false;
     return link_ == nullptr ? !lost_transaction_ && !redoing_ && (!waiting_ || only_listens_)
                             : link_->at_rest() && !segment_open_;
 }
@@ -133,6 +134,8 @@ void session::detach(session_actions::release how) {
     rewritten_ = sync_held_ = false;
     touched_ = uncertain_ = perhaps_kept_ = resets_ = ready_held_ = began_within_ = false;
     role_ = role_question::none;
+    shows_channels_ = false;
+    if (listener_wait_ == listener_wait::request) listener_wait_ = listener_wait::no;
     if (extra_ == nullptr) return;
     extra_->portals.clear();
     extra_->held.clear();
@@ -145,7 +148,7 @@ void session::detach(session_actions::release how) {
 // Only when every reply is accounted for and the server says it is idle (P19, P21).
 void session::release_if_at_rest() {
     if (link_ == nullptr || claimed_ || pins_ != 0 || segment_open_ || client_frame_left_ != 0 || restoring_ ||
-        uncertain_ || ready_held_)
+        uncertain_ || ready_held_ || listener_wait_ != listener_wait::no)
         return;
     if (pool_.mode == session_mode::session && phase_ != phase::ended) return;
     if (!link_->at_rest()) return;

@@ -8,7 +8,7 @@
 //
 // Bodies, session*.cpp: life; _request and _extended: client messages; _reply: server messages; _ledger: settings; _loss: a
 // lost server, failed transactions, our own errors; _retry: sending again; _doubt: COMMITs whose answer is lost; _gate: writes
-// outside of transactions, the same; _routing: reads without a primary; _listen: LISTEN; _replay; _resume: answers continued.
+// outside of transactions, the same; _routing: reads without a primary; _listen; _notify: LISTEN shared; _replay; _resume.
 #pragma once
 
 #include "protocol/error_response.hpp"
@@ -25,6 +25,7 @@
 #include "proxy/policy/server_need.hpp"
 #include "proxy/session/commit_proof.hpp"
 #include "proxy/session/gather.hpp"
+#include "proxy/session/listening_state.hpp"
 #include "proxy/session/local_wishes.hpp"
 #include "proxy/session/recovery_plan.hpp"
 #include "proxy/session/server_link.hpp"
@@ -92,6 +93,8 @@ struct pool_facts {
     std::size_t journal_bytes = 1024 * 1024;       ///< of the open transaction's requests (replay.max_transaction)
     std::size_t session_bytes = 16 * 1024 * 1024;  ///< what one client may make us remember
     std::size_t max_channels = 1024;               ///< of LISTEN; with more, losing the server ends the session
+    bool shares_listen = false;                    ///< LISTEN needs no server of the client's own (pool.shared_listen)
+    std::size_t notification_bytes = 1024 * 1024;  ///< queued for one client that is busy
     std::uint32_t max_message = frame_length_limit_default;
     bool pin_opaque = false;                      ///< CALL pins (D12)
     service_mode service = service_mode::normal;  ///< of the pool's cluster, as this worker knows it
@@ -164,8 +167,10 @@ struct session_actions {
     bool asks_role = false;     ///< the same, and nothing more of it is taken before on_role(); ask the monitor (D21)
     /// The server says that it is no primary, or not any more (25006), or of another role than it was (in_hot_standby).
     bool not_primary = false;
-    bool listen_later = false;     ///< no server was to be had to listen on: resume_listening() after a pause
-    bool storage_failing = false;  ///< the server has met a full or failing disk (53100, 58030)
+    bool listen_later = false;      ///< no server was to be had to listen on: resume_listening() after a pause
+    bool channels_changed = false;  ///< shared_channels() are others now
+    bool sync_listener = false;     ///< on_listener() once they are listened to, and what was notified before is said
+    bool storage_failing = false;   ///< the server has met a full or failing disk (53100, 58030)
     std::optional<std::chrono::milliseconds> ask_later{};  ///< resume_resolving() after so long
     bool conflict = false;  ///< with take_back: because of 40001 or 40P01, so others are at it, too
     end_reason reason = end_reason::none;
@@ -177,15 +182,16 @@ struct request_report {
     std::uint32_t requests = 0;      ///< ReadyForQuery frames given to the client
     std::uint32_t transactions = 0;  ///< of them those that ended outside of a transaction block
     std::uint32_t errors = 0;
-    bool wrote = false;                   ///< as far as tags tell (D28)
-    bool seldom = false;                  ///< something of what follows, `what` apart, is set
-    std::uint32_t restores = 0;           ///< times that settings were brought to a server
-    std::uint32_t pins = 0;               ///< times that a reason to keep the server came up
-    std::uint32_t retries = 0;            ///< requests that are sent again
-    std::uint32_t reads_again = 0;        ///< and of these the reads
-    std::uint32_t commits_pending = 0;    ///< COMMITs that a server is asked about
-    std::uint32_t channels_dropped = 0;   ///< times that a client listened on more channels than are followed
-    std::uint32_t captures = 0;           ///< transactions whose number was captured
+    bool wrote = false;                          ///< as far as tags tell (D28)
+    bool seldom = false;                         ///< something of what follows, `what` apart, is set
+    std::uint32_t restores = 0;                  ///< times that settings were brought to a server
+    std::uint32_t pins = 0;                      ///< times that a reason to keep the server came up
+    std::uint32_t retries = 0;                   ///< requests that are sent again
+    std::uint32_t reads_again = 0;               ///< and of these the reads
+    std::uint32_t commits_pending = 0;           ///< COMMITs that a server is asked about
+    std::uint32_t channels_dropped = 0;          ///< times that a client listened on more channels than are followed
+    std::uint32_t notifications_overflowed = 0;  ///< times that a busy client was sent more than it may have waiting
+    std::uint32_t captures = 0;                  ///< transactions whose number was captured
     bool changed_schema = false;          ///< CREATE, ALTER, DROP or the like has been, or may have been, committed
     std::uint32_t proofs_asked = 0;       ///< questions that the catalogue was asked (D20)
     std::uint32_t proofs_known = 0;       ///< reads that were proven without one, by what was known
@@ -255,6 +261,19 @@ public:
     void end_result_hold() {
         if (!awaits_only_commit()) release_result();
     }
+    // LISTEN on a connection that clients share (D18).
+    /// What the shared listener is to listen to for this client.
+    [[nodiscard]] const std::set<std::string>& shared_channels() const;
+    /// After sync_listener: it has. `why`: it cannot, which is told to a client that waits for its LISTEN.
+    void on_listener(const error_fields* why);
+    /// sync_listener was for a channel that the client has not been told of yet.
+    [[nodiscard]] bool awaits_channel() const { return extra_ != nullptr && !extra_->listening.offered.empty(); }
+    /// NotificationResponse, whole. `may_write`: the client takes what it is sent; else it is queued, within limits.
+    void on_shared_notification(std::string_view frame, bool may_write);
+    /// The shared listener had to be connected anew.
+    void on_notifications_missed(std::string_view incident, bool may_write);
+    /// The client takes what it is sent again.
+    void deliver_if_idle();
     /// After listen_later: the pause is over.
     void resume_listening() { want_listening(); }
     /// After ask_later: the pause is over. What was not taken is then offered again.
@@ -428,7 +447,7 @@ private:
     // session_listen.cpp
     void note_channels(const statement_effects& effects);
     void settle_channels(char before, char status);
-    void apply_channels();
+    void apply_channels(bool shares);
     void limit_channels(std::size_t followed);
     void forget_channels();
     void settle_pins(bool committed);
@@ -436,6 +455,19 @@ private:
     void want_listening();
     void listen_again();
     void on_listening(outcome how);
+
+    // session_notify.cpp
+    bool may_share(char before, char status) const;
+    void share(const std::string& channel);
+    void stop_sharing(const std::string* channel);
+    bool hold_for_listener();
+    bool asks_listener_first();
+    void show_channels(std::string_view text);
+    void listen_here(std::string_view statement, const std::set<std::string>& channels);
+    bool is_shared(std::string_view notification) const;
+    bool may_deliver() const;
+    void queue_for_client(std::string_view frames, bool may_write);
+    void deliver_notifications();
 
     // session_retry.cpp
     taken take_again(const client_frame& frame, bool& decided);
@@ -646,6 +678,10 @@ private:
     bool relisten_ = false;                  // the next server is to listen to the client's channels
     bool relistening_ = false;               // it has been asked to
     bool only_listens_ = false;              // what is waited for is a server to listen on; no request waits
+    bool shares_ = false;                    // it listens through the shared listener, or has asked to
+    bool shows_channels_ = false;            // the server at hand listens as well, so that it can say to what
+    enum class listener_wait : std::uint8_t { no, request, ready };
+    listener_wait listener_wait_ = listener_wait::no;  // what is held back for on_listener()
     std::size_t client_frame_left_ = 0;
     std::int32_t client_pid_;
     std::uint64_t id_;
@@ -680,18 +716,6 @@ private:
         std::string obstacle;     ///< the same
         bool ends_block = false;  ///< again_in_block: the COMMIT of its transaction
         bool autocommit = false;  ///< commit_resolve: no COMMIT, but what commits by itself
-    };
-
-    struct channel_change {
-        std::string name;  ///< empty: all
-        bool listens;
-    };
-    /// LISTEN, as far as the ledger follows it.
-    struct listening_state {
-        std::set<std::string> channels;
-        std::vector<channel_change> changes;  ///< by the open transaction
-        bool unknown = false;                 ///< which they are is not known
-        std::string incident;                 ///< in which they were lost
     };
 
     using named_statements = std::vector<std::pair<std::string, statement_ptr>>;

@@ -77,6 +77,7 @@ session::taken session::on_parse(const client_frame& frame) {
     }
     if (!name.empty() && names_unsettled()) return taken::wait;
     evict_statements();
+    if (shares_ && frame.whole()) show_channels(std::string_view(tail.data()));
     if (frame.whole() && !segment_open_ && !link_->tracker.empty() && may_be_commit(tail)) capture_before_commit(false);
     segment_open_ = true;
     if (!frame.whole()) {

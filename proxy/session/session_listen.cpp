@@ -24,6 +24,7 @@ void session::note_channels(const statement_effects& effects) {
     const bool several = effects.statements > 1;
     // Which of them lasts, or which came first, is not followed there.
     if (several && (effects.transaction_control || effects.unlisten_all)) ledger.unknown = true;
+    ledger.drops_shared |= several && effects.unlisten_all && !effects.transaction_control;
     std::vector<std::pair<std::size_t, channel_change>> ordered;
     for (const named_step& each : effects.listens) ordered.push_back({each.statement, {each.name, true}});
     for (const named_step& each : effects.unlistens) ordered.push_back({each.statement, {each.name, false}});
@@ -40,23 +41,27 @@ void session::note_channels(const statement_effects& effects) {
 /// A request is complete, and perhaps the transaction: LISTEN and UNLISTEN follow it, as on PostgreSQL.
 void session::settle_channels(char before, char status) {
     listening_state& ledger = extra_->listening;
-    if (ledger.changes.empty()) return;
+    if (ledger.changes.empty() && !ledger.drops_shared) return;
     if (committed_within_ && (last_tag_ != 'C' || error_in_request_)) ledger.unknown = true;
     if (status == 'T' && last_tag_ == 'R') ledger.unknown = true;                 // to a savepoint before or behind it?
     if (before != 'I' && status == 'I' && last_tag_ == 0) ledger.unknown = true;  // it ended before or behind it?
     if (status != 'I' && last_tag_ != 'C') return;
     const bool committed = !error_in_request_ && (before == 'I' || last_tag_ == 'C');
-    if (committed && !ledger.unknown) apply_channels();
+    if (committed && !ledger.unknown) apply_channels(may_share(before, status));
+    if (std::exchange(ledger.drops_shared, false) && committed) stop_sharing(nullptr);
     ledger.changes.clear();
     if (ledger.channels.empty() && !ledger.unknown) pins_ &= ~listens;
 }
 
-void session::apply_channels() {
+/// `shares`: what is listened to needs no server of the client's own.
+void session::apply_channels(bool shares) {
     listening_state& ledger = extra_->listening;
     for (const channel_change& each : ledger.changes) {
         if (each.name.empty()) ledger.channels.clear();
+        else if (each.listens && shares) share(each.name);
         else if (each.listens) ledger.channels.insert(each.name);
         else ledger.channels.erase(each.name);
+        if (!each.listens && shares_) stop_sharing(each.name.empty() ? nullptr : &each.name);
     }
     limit_channels(ledger.channels.size());
 }
@@ -69,6 +74,7 @@ void session::limit_channels(std::size_t followed) {
 }
 
 void session::forget_channels() {
+    if (shares_) stop_sharing(nullptr);
     if (extra_ != nullptr) extra_->listening = {};
     relisten_ = false;
 }

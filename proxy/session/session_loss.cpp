@@ -29,6 +29,7 @@ std::string session::incident_of(std::string_view why) const {
 }
 
 void session::emit_ready(char status) {
+    if (shares_ && status == 'I') deliver_notifications();
     const char frame[] = {backend_message::ready_for_query, 0, 0, 0, 5, status};
     tables_.to_client.copy(std::string_view(frame, sizeof frame));
     complete_at_ = tables_.to_client.size();

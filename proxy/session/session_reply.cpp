@@ -227,7 +227,7 @@ bool session::request_resets() const {
 /// A notification that the client sent itself carries the process number that the client knows (D18).
 void session::on_notification(std::string_view frame) {
     if (frame.size() < frame_header_size + 4) return server_violation();
-    if (muted_ && !resuming_) return;
+    if ((muted_ && !resuming_) || (shares_ && is_shared(frame))) return;  // the shared listener says it, too
     if (rewritten_) show_held();
     const auto sender = static_cast<std::int32_t>(load_u32(frame.data() + frame_header_size));
     if (sender != link_->backend_pid) return tables_.to_client.view(frame);
@@ -393,7 +393,8 @@ void session::on_ready_frame(std::string_view frame, bool forward) {
         sync_reported();
     }
     if (std::exchange(rewritten_, false)) show_held();
-    show(frame);
+    if (!shares_ || status != 'I') show(frame);
+    else if (!hold_for_listener()) deliver_notifications(), show(frame);
     complete_at_ = tables_.to_client.size();
     if (extra_ == nullptr) {
         process_settled();
@@ -507,7 +508,8 @@ void session::process_settled() {
         if (each.how == outcome::done) settle(note, each.how);
         else if (note.what == reply_note::about::restore || note.what == reply_note::about::truth ||
                  note.what == reply_note::about::proof || note.what == reply_note::about::listening ||
-                 note.what == reply_note::about::capture || note.what == reply_note::about::in_doubt)
+                 note.what == reply_note::about::moved_channels || note.what == reply_note::about::capture ||
+                 note.what == reply_note::about::in_doubt)
             settle(note, each.how);
         else if (note.what == reply_note::about::query || note.what == reply_note::about::plain_query) {
             if (each.how == outcome::skipped) undone.push_back(std::move(note));
@@ -564,6 +566,9 @@ void session::settle(const reply_note& note, outcome how) {
         case about::truth: return on_truth(how);
         case about::proof: return on_proof(how);
         case about::listening: return on_listening(how);
+        case about::moved_channels:  // it may listen still: nobody else is to have it
+            if (how != outcome::done) pin(static_cast<std::uint32_t>(pin_reason::listen));
+            return;
         case about::capture: return on_captured(note, how);
         case about::in_doubt: return on_resolved(how);
         default: return;

@@ -99,6 +99,7 @@ session::taken session::take_frame(const client_frame& frame) {
         phase_ = phase::ended;
         return taken::yes;
     }
+    if (listener_wait_ == listener_wait::ready) return taken::wait;
     if (resuming_ && holds_back_behind_resume()) return taken::wait;
     if (redoing_ || guarding_ || replaying_ || behind_barrier_) {
         bool decided = false;
@@ -202,6 +203,7 @@ bool session::ready_to_send() {
         return false;
     }
     if (!link_->tracker.empty() || segment_open_) return true;
+    if (shares_ && asks_listener_first()) return false;
     if (link_->transaction_status == 'I' && (confined_ || pool_.service == service_mode::read_only)) {
         confine();
         if (!restore_needed()) sync_reported();  // somebody before had it confined
@@ -219,6 +221,7 @@ session::taken session::on_query(const client_frame& frame) {
     }
     const std::string_view text = body.substr(0, body.size() - 1);
     echo(text);
+    if (shares_) show_channels(text);
     const token_hits hits = scan_tokens(text);
     if (hits.has(token_hit::transaction) && contains_commit(text)) capture_before_commit(segment_open_);
     const effects_ptr effects = note_hits(text, hits);

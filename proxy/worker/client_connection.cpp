@@ -49,6 +49,7 @@ void client_connection::on_writable() {
     }
     if (unsent_.empty() && !stream_->write_blocked()) {
         if (closing_ != end_reason::none) return finish_closing();
+        if (session_ != nullptr) session_->deliver_if_idle(), flush();
         if (server_ != nullptr) server_->resume_reading();
     }
     worker_.settle();
@@ -146,6 +147,8 @@ void client_connection::offer_pending() {
 bool client_connection::act() {
     const session_actions asked = session_->take_actions();
     bool changed = false;
+    if (asked.channels_changed) pool_->listener().follow(*this, session_->shared_channels());
+    if (asked.sync_listener) pool_->listener().sync(*this, session_->awaits_channel());
     if (asked.take_back) take_requests_back(asked);
     if (asked.restored) pool_->restored(*this);
     if (asked.not_primary && server_ != nullptr) pool_->not_primary(*server_);
@@ -405,6 +408,7 @@ void client_connection::count_seldom(const request_report& done) {
     if (done.changed_schema) pool_->shared->schema_version.fetch_add(1, std::memory_order_relaxed);
     if (done.proofs_asked != 0) counters.proofs_asked.add(done.proofs_asked);
     if (done.proofs_known != 0) counters.proofs_known.add(done.proofs_known);
+    if (done.notifications_overflowed != 0) counters.notifications_overflowed.add(done.notifications_overflowed);
     if (done.channels_dropped != 0) counters.channels_dropped.add(done.channels_dropped);
     if (done.captures != 0) counters.captures.add(done.captures);
     if (done.withheld != 0) counters.withheld.add(done.withheld);
@@ -655,6 +659,7 @@ void client_connection::close(end_reason reason) {
     give_up_server();
     if (pool_ != nullptr) {
         pool_->leave_barrier(*this);
+        pool_->listener().forget(*this);
         pool_->abandon_verification(*this);
         pool_->client_removed();
     }

@@ -52,6 +52,11 @@ public:
     /// Bytes pass between it and its server as they are.
     [[nodiscard]] bool relays() const { return relaying_; }
 
+    // From the pool's shared listener (client_notify.cpp).
+    void listener_synced(const error_fields* why);
+    void shared_notification(std::string_view frame);
+    void notifications_missed(std::string_view incident);
+
     // From the server connection.
     /// `in` may lie in the worker's scratch buffer, so nothing is read from the client's socket here. The caller
     /// keeps this object, puts away what was not used, then calls server_bytes_taken().
@@ -143,6 +148,7 @@ private:
     void send(std::string_view bytes);
     void offer_pending();
     request_report count_requests();
+    void settle_notified();
     void count_seldom(const request_report& done);
     void count_durations(const request_report& done, pool_time now);
     void count_retries(retry_outcome outcome, std::uint64_t times);

@@ -152,11 +152,16 @@ struct worker_counters {
     /// Answers that were delivered in part when their server died: continued where they had been cut; or asked for again, and
     /// others; or not even that.
     std::array<counter, resume_outcome_names.size()> resumes;
-    counter withheld;             ///< requests not sent again, since servers crash under them (R10)
-    counter channels_dropped;     ///< times that a client listened on more than limits.max_channels
-    counter captures;             ///< transactions whose number was captured (recovery.md 2.6)
-    counter captures_impossible;  ///< connections and roles that cannot
-    counter in_doubt_begun;       ///< COMMITs that a primary is, or was, asked about
+    counter withheld;          ///< requests not sent again, since servers crash under them (R10)
+    counter channels_dropped;  ///< times that a client listened on more than limits.max_channels
+    counter listeners_opened;  ///< connections that listen for all clients of a pool
+    counter listeners_closed;
+    counter listeners_lost;            ///< of these, while somebody listened
+    counter notifications;             ///< that they said, once for each client that is told
+    counter notifications_overflowed;  ///< clients ended by pool.notification_queue
+    counter captures;                  ///< transactions whose number was captured (recovery.md 2.6)
+    counter captures_impossible;       ///< connections and roles that cannot
+    counter in_doubt_begun;            ///< COMMITs that a primary is, or was, asked about
     std::array<std::array<counter, static_cast<std::size_t>(in_doubt_path::count)>, 3>
         in_doubt;                   ///< committed, not, unknown
     counter recovered;              ///< requests that were answered in full after that

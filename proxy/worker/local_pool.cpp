@@ -39,7 +39,8 @@ local_pool::local_pool(worker& at, std::shared_ptr<shared_pool> from)
       primaries_(server_need::primary, shared->primaries,
                  rules_of(shared->live.get()->pool, at.shared().settings().connect.backoff), at.shared().servers),
       standbys_(server_need::read_only, shared->standbys,
-                rules_of(shared->live.get()->pool, at.shared().settings().connect.backoff), at.shared().servers) {
+                rules_of(shared->live.get()->pool, at.shared().settings().connect.backoff), at.shared().servers),
+      listener_(at, *this) {
     view_ = own_view();
     settle_service();
     facts.schema_version = [this] { return shared->schema_version.load(std::memory_order_relaxed); };

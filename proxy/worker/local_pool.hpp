@@ -8,6 +8,7 @@
 #include "proxy/worker/fence_list.hpp"
 #include "proxy/worker/proxy_state.hpp"
 #include "proxy/worker/server_connection.hpp"
+#include "proxy/worker/shared_listener.hpp"
 #include "proxy/worker/snapshot.hpp"
 
 #include <deque>
@@ -91,6 +92,12 @@ public:
     /// The client, or the server, has left.
     void end_replication(server_connection& server);
 
+    // One connection that listens for all its clients here, outside of the pool (local_pool_listener.cpp, D18).
+    [[nodiscard]] shared_listener& listener() { return listener_; }
+    /// False: there is nothing to be dialled now, or no room. Else it hears opened() or open_failed().
+    [[nodiscard]] bool dial_listener();
+    void close_listener(server_connection& server);
+
     // After an outage (local_pool_replays.cpp, D30).
     /// This client's transaction was interrupted, or its COMMIT is in doubt: it is waited for, and served first.
     void enter_barrier(client_connection& client);
@@ -168,6 +175,7 @@ public:
     pool_duration replay_timeout{};
     pool_duration replay_barrier_time{};  ///< of each step; 0: there is none
     pool_duration slow_after{};           ///< log.slow_statement; 0: off
+    pool_duration idle_listener{};        ///< how long nobody has listened when its connection is closed
     std::uint64_t checkouts = 0;          ///< totals, like the next three
     std::uint64_t checkins = 0;
     std::uint64_t waits = 0;
@@ -272,6 +280,7 @@ private:
     password_try end_trial(server_connection& server);
     void trial_failed(server_connection& server, const open_failure& why);
     void replication_ready(server_connection& server, client_connection* client);
+    void listener_failed();
     [[nodiscard]] static bool refuses_credentials(const open_failure& why);
     void credentials_refused();
 
@@ -297,6 +306,7 @@ private:
     std::vector<std::weak_ptr<client_connection>> at_barrier_;  // restored, and waiting for the others
     std::size_t clients_here_ = 0;
     pool_time unused_since_{};
+    shared_listener listener_;
     bool writes_end_ = false;       // read-only mode has begun, and who waits for a primary has yet to be told
     pool_time next_look_{};         // at what is unacknowledged
     pool_time forget_role_at_{};    // facts.read_only_by_itself; the epoch: it is not set

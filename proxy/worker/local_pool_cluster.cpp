@@ -149,6 +149,7 @@ void local_pool::take_view() {
     publish();
     start_dials();
     try_waiting_passwords();
+    listener_.look();
 }
 
 /// In read-only mode nobody waits for a primary (recovery.md 2.13). One incident for all whom it meets here.

@@ -225,6 +225,7 @@ void local_pool::trial_passed(server_connection& server) {
     group_of(server).core.dial_now();
     if (shared->plan.server_user == shared->plan.user) shared->fuse.let_in(worker_.loop().now());
     client_connection* client = end_trial(server).client;
+    if (server.tried().listens) return listener_.opened(server);
     if (server.tried().replication != nullptr) return replication_ready(server, client);
     server.close();
     forget(server, false);
@@ -238,6 +239,7 @@ void local_pool::trial_passed(server_connection& server) {
 void local_pool::trial_failed(server_connection& server, const open_failure& why) {
     group& of = group_of(server);
     const bool again = why.superseded || says_try_again(why);
+    const bool listens = server.tried().listens;
     if (again) dial_failed(of, why, server.tried().pooled);
     else if (server.tried().pooled) of.core.dial_abandoned();
     if (!why.from_server && !why.superseded) last_problem = why.why.sqlstate + ' ' + why.why.message;
@@ -251,6 +253,7 @@ void local_pool::trial_failed(server_connection& server, const open_failure& why
     } else if (tried.client != nullptr) {
         tried.client->password_verdict(false, &why.why);
     }
+    if (listens) listener_failed();
     publish();
 }
 

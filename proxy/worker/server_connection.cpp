@@ -8,6 +8,7 @@
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/local_pool.hpp"
 #include "proxy/worker/server_setup.hpp"
+#include "proxy/worker/shared_listener.hpp"
 #include "proxy/worker/worker.hpp"
 
 #include <array>
@@ -458,6 +459,8 @@ void server_connection::read_some() {
         } else if (client_ != nullptr) {
             client = client_->shared_from_this();
             client->server_bytes(in, used);
+        } else if (listener_ != nullptr) {
+            used = listener_->server_bytes(in);
         } else {
             used = take_unattached(in);
         }
@@ -506,6 +509,7 @@ void server_connection::on_lost(std::string_view what, failure_kind kind) {
     worker_->counters().failures[static_cast<std::size_t>(link.verdict.name)].add();
     note_crash();
     if (travelling_) return close();  // no pool has it now; the one that it travels to will see
+    if (listener_ != nullptr) return std::exchange(listener_, nullptr)->server_lost(words);
     client_connection* client = client_;
     pool_->last_problem = link.backend_name + ": " + words;
     if (client != nullptr) {

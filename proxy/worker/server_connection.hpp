@@ -29,6 +29,7 @@ namespace pgsteady {
 
 class client_connection;
 class local_pool;
+class shared_listener;
 class worker;
 
 [[nodiscard]] server_login::tls_mode tls_mode_of(config::server_tls_mode mode);
@@ -78,6 +79,7 @@ public:
         /// Not a trial, but a replication connection with these start-up parameters and the pool's own account.
         std::shared_ptr<const parameter_list> replication{};
         parameter_list reported{};  ///< then: what the server has reported
+        bool listens = false;       ///< that, but it is to listen for the pool's clients
     };
 
     /// Dials, signs in, looks around; the pool hears opened() or open_failed(), or trial_passed() if it is a trial
@@ -86,6 +88,8 @@ public:
     /// Only of a trial.
     [[nodiscard]] const trial& tried() const { return *trial_; }
 
+    /// What it says from now on is for the one that listens for all clients.
+    void serve(shared_listener& all) { listener_ = &all; }
     void attach(client_connection& client);
     void detach();
     /// Writes everything or keeps the rest; false: the connection has failed (the reader will see it).
@@ -185,6 +189,7 @@ private:
     net::acknowledgement_watch acknowledgements_;
     std::unique_ptr<server_login> login_;
     client_connection* client_ = nullptr;
+    shared_listener* listener_ = nullptr;
     std::string pending_in_;
     std::string unsent_;
     std::optional<trial> trial_;

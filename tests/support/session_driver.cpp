@@ -233,6 +233,8 @@ bool session_driver::act() {
         ++asked_later;
         if (patient) conversation.resume_resolving(), changed = true;
     }
+    listener_asked += asked.sync_listener;
+    if (asked.sync_listener && listener_answers) conversation.on_listener(nullptr), changed = true;
     roles_asked += asked.asks_role;
     not_primary_told += asked.not_primary;
     if (asked.take_back) {

@@ -115,6 +115,9 @@ public:
     bool starved = false;
     /// It has asked for another try to listen, after a pause.
     bool listens_later = false;
+    /// How often it has asked for the shared listener, which answers at once, or when the test does.
+    std::size_t listener_asked = 0;
+    bool listener_answers = true;
     /// How often it wanted to wait and ask once more what became of a COMMIT. While patient, it need not wait.
     std::size_t asked_later = 0;
     bool patient = true;
