@@ -134,7 +134,8 @@ void local_pool::take_settings() {
     facts.journal_bytes = now->replay.max_transaction;
     worker_.tables().journals.limit =
         worker_.shared().settings().limits.replay_journals / std::max<std::size_t>(1, worker_.shared().workers.size());
-    idle_listener = now->pool.overflow_idle_timeout;
+    idle_listener =
+        now->pool.overflow_idle_timeout.count() > 0 ? now->pool.overflow_idle_timeout : now->pool.idle_timeout;
     facts.shares_listen = now->pool.shared_listen;
     facts.notification_bytes = now->pool.notification_queue;
     facts.pin_opaque = now->pool.opaque_functions_are == config::opaque_functions::pin;

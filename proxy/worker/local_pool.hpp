@@ -175,7 +175,7 @@ public:
     pool_duration replay_timeout{};
     pool_duration replay_barrier_time{};  ///< of each step; 0: there is none
     pool_duration slow_after{};           ///< log.slow_statement; 0: off
-    pool_duration idle_listener{};        ///< how long nobody has listened when its connection is closed
+    pool_duration idle_listener{};        ///< how long nobody has listened when its connection is closed; 0: never
     std::uint64_t checkouts = 0;          ///< totals, like the next three
     std::uint64_t checkins = 0;
     std::uint64_t waits = 0;

@@ -82,7 +82,8 @@ void shared_listener::advance() {
     const std::optional<std::string> sql = registry_.next_query();
     if (!sql && registry_.asked()) return;
     if (!sql) {
-        if (registry_.wants_server() || idle_since_ != pool_time{}) return;
+        const bool stays = pool_.idle_listener == pool_duration::zero();
+        if (stays || registry_.wants_server() || idle_since_ != pool_time{}) return;
         idle_since_ = worker_.loop().now();
         return arm(pool_.idle_listener);
     }
