@@ -176,7 +176,7 @@ error_fields notification_untranslatable(std::string_view encoding) {
 
 error_fields listener_refused(std::string_view words, std::string_view incident) {
     return plain_error(sqlstate::cannot_connect_now, "LISTEN cannot be carried out: " + std::string(words),
-                       "The client does not listen. incident=" + std::string(incident), "Repeat the statement.");
+                       detail(statement_outcome::not_executed, incident), "Repeat the statement.");
 }
 
 error_fields cancelled(std::string_view incident, statement_outcome outcome) {
