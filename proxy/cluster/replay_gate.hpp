@@ -31,6 +31,15 @@ public:
     /// There is anything that time could change. One atomic load.
     [[nodiscard]] bool any() const { return any_.load(std::memory_order_relaxed); }
 
+    /// A transaction is being interrupted: what servers say within others is left with them until then. Thread-safe.
+    void hold_answers(time_point until) {
+        answers_held_until_.store(until.time_since_epoch().count(), std::memory_order_relaxed);
+    }
+    /// In the past, mostly. One atomic load.
+    [[nodiscard]] time_point answers_held_until() const {
+        return time_point(time_point::duration(answers_held_until_.load(std::memory_order_relaxed)));
+    }
+
     /// Does `what` with the barrier. True: who waits because of it has to look again.
     template <typename Change>
     bool change(Change&& what) {
@@ -57,6 +66,7 @@ private:
     mutable std::mutex mutex_;
     replay_barrier barrier_;  // guarded by mutex_
     std::atomic<bool> any_{false};
+    std::atomic<time_point::rep> answers_held_until_{0};
 };
 
 }  // namespace pgsteady

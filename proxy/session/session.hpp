@@ -162,6 +162,8 @@ struct session_actions {
     bool needs_fence = false;
     /// With take_back: an interrupted transaction is given again, or goes on where it was interrupted.
     bool replays = false;
+    /// Its server has said that it ends. It has not yet, but the locks of the open transaction are somebody else's in a moment.
+    bool loses_locks = false;
     bool restored = false;      ///< a transaction has been given again as far as it had been answered
     std::uint32_t attempt = 0;  ///< with take_back: how many times something was sent in vain
     bool asks_role = false;     ///< the same, and nothing more of it is taken before on_role(); ask the monitor (D21)
@@ -233,6 +235,12 @@ public:
     void pass_barrier() { behind_barrier_ = false; }
     /// It waits for that, or will have to.
     [[nodiscard]] bool behind_barrier() const { return behind_barrier_; }
+    /// What its server says now need not be taken yet: none of it has been, it is said within a transaction that would be given
+    /// again, and it is no COMMIT's answer.
+    [[nodiscard]] bool may_hold_answer() const;
+    /// It gives a transaction again, or waits for the barrier: its client waits for an answer, so there is something to cancel. `input`: how much of the
+    /// client's input was not taken, what was taken back included.
+    [[nodiscard]] bool is_awaited(std::size_t input) const;
     /// While it does: the incident in which the transaction was interrupted.
     [[nodiscard]] std::string_view replay_incident() const;
     /// What the client had, at the latest loss, of the answer that was to be continued.

@@ -50,7 +50,8 @@ void session::refuse_waiting(const error_fields& why) {
         return end(fatal, end_reason::no_server);
     }
     const bool cancelled = why.sqlstate == sqlstate::query_canceled;
-    if (replay_at_stake())
+    // Behind the barrier, too: its server has nothing to do that a cancel could end.
+    if (replay_at_stake() || (cancelled && behind_barrier_))
         return fail_replay(
             cancelled ? client_errors::cancelled(incident_of("a replay was cancelled"), statement_outcome::rolled_back)
                       : client_errors::transaction_lost(why.message, incident_of("no server for a replay")));

@@ -134,6 +134,21 @@ std::string_view session::replay_incident() const {
                                                           : std::string_view();
 }
 
+bool session::may_hold_answer() const {
+    return phase_ == phase::ready && busy() && link_->transaction_status == 'T' && link_->frame_left == 0 &&
+           !delivered_ && !redoing_ && !behind_barrier_ && wants_replay() && !commit_was_sent();
+}
+
+bool session::is_awaited(std::size_t input) const {
+    if (extra_ == nullptr || chained_) return input > 0;
+    std::size_t ours = 0;
+    for (const redo& each : extra_->redos) {
+        if (each.fate != request_fate::replay) return true;
+        ours += each.bytes;
+    }
+    return input > ours;
+}
+
 bool session::replay_then_commit() {
     if (extra_ == nullptr || extra_->replay == nullptr || replaying_ || !redoing_ || taking_) return false;
     redo& commit = extra_->redos.front();

@@ -164,6 +164,7 @@ bool session::is_farewell(std::string_view body) {
     if (!verdict.connection_over) return false;
     link_->verdict = verdict;
     link_->took_leave = true;
+    actions_.loses_locks = link_->transaction_status != 'I';
     link_->committed_locally |= verdict.name == verdict_name::committed_locally;
     link_->last_words = fields.severity + ' ' + fields.sqlstate + ' ' + fields.message;
     return true;
@@ -281,6 +282,7 @@ void session::on_error_reply(std::string_view frame, bool forward) {
         // Behind its complaint that the connection broke in the middle of COPY, "lost synchronization" is no client's doing.
         const bool cut = link_->last_words.starts_with(cut_in_copy);
         link_->took_leave = !cut && is_own_farewell(fields);
+        actions_.loses_locks = link_->transaction_status != 'I';
         link_->verdict = cut ? judge(failure_kind::closed, link_->doing()) : judge(signal_of(fields, link_->doing()));
         link_->last_words = fields.severity + ' ' + fields.sqlstate + ' ' + fields.message;
         if (!forward || link_->verdict.name != verdict_name::client_violation) return;

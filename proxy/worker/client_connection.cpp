@@ -151,6 +151,7 @@ bool client_connection::act() {
     if (asked.sync_listener) pool_->listener().sync(*this, session_->awaits_channel());
     if (asked.take_back) take_requests_back(asked);
     if (asked.restored) pool_->restored(*this);
+    if (asked.loses_locks) pool_->hold_answers();
     if (asked.not_primary && server_ != nullptr) pool_->not_primary(*server_);
     if (asked.storage_failing && server_ != nullptr) pool_->storage_failing(*server_);
     if (asked.asks_role && server_ != nullptr) begin_role_wait();
@@ -298,6 +299,7 @@ void client_connection::take_server(server_connection& server) {
 
 server_connection* client_connection::detach_server() {
     pool_->served.attached += worker_.loop().now() - attached_since_;
+    if (holding_answer_) end_answer_hold();
     return std::exchange(server_, nullptr);
 }
 
@@ -333,6 +335,11 @@ void client_connection::server_bytes(std::string_view in, std::size_t& used) {
         output.view(in);
         return write(output);
     }
+    if (last_activity_ < pool_->answers_held_until() && hold_answer()) return;
+    take_server_bytes(in, used);
+}
+
+void client_connection::take_server_bytes(std::string_view in, std::size_t& used) {
     if (first_byte_at_ == pool_time{}) first_byte_at_ = last_activity_;
     const bool slow = pool_->slow_after.count() > 0 && is_slow(last_activity_);
     if (slow) session_->remember_texts(true);
@@ -353,6 +360,7 @@ void client_connection::server_lost(std::string_view words) {
     if (relaying_) return close_when_flushed(end_reason::server_lost);  // what it said last has been passed on
     role_is_lost();
     if (server_ == nullptr) return;
+    if (holding_answer_) end_answer_hold();
     const server_connection* const lost = server_;
     const std::string incident =
         worker_.tell_incident("client {} ({}@{}) lost its server {}: {}: {}", serial_, user_, database_,
@@ -440,7 +448,7 @@ request_report client_connection::count_requests() {
     active_since_ = session_->busy() || session_->waiting() ? now : pool_time{};
     first_byte_at_ = {};
     note_transaction(now);
-    statement_cancelled_ = false;
+    statement_cancelled_ = answer_was_held_ = false;
     return done;
 }
 
@@ -522,15 +530,17 @@ void client_connection::send(std::string_view bytes) {
 void client_connection::cancel() {
     if (closed_ || session_ == nullptr) return;
     const auto self = shared_from_this();
-    if (session_->replaying() && replay_unasked_) return;  // it asks for nothing that could be cancelled
+    const bool again = session_->replaying() || session_->behind_barrier();
+    if (again && !session_->is_awaited(pending_in_.size())) return;  // it asks for nothing that could be cancelled
     if (queued) {
         pool_->leave_queue(*this);
         refuse(client_errors::cancelled(cancelled_incident()));
     } else if (pausing_ || awaiting_fence_) {
-        pausing_ = awaiting_fence_ = false;
+        pausing_ = false;
+        end_fence_wait();
         worker_.loop().cancel_timer(pause_timer_);
         refuse(client_errors::cancelled(cancelled_incident()));
-    } else if (session_->replaying()) {
+    } else if (again) {
         // An answer of the server's to a cancel would be taken for another answer than the client was given.
         refuse(client_errors::cancelled(cancelled_incident()));
     } else if (server_ != nullptr && session_->busy()) {
@@ -660,6 +670,7 @@ void client_connection::close(end_reason reason) {
     if (pool_ != nullptr) {
         pool_->leave_barrier(*this);
         pool_->listener().forget(*this);
+        end_fence_wait();
         pool_->abandon_verification(*this);
         pool_->client_removed();
     }
@@ -671,7 +682,6 @@ void client_connection::close(end_reason reason) {
     worker_.loop().cancel_timer(doubt_timer_);
     worker_.loop().cancel_timer(role_timer_);
     worker_.loop().cancel_timer(replay_timer_);
-    worker_.loop().cancel_timer(successor_timer_);
     if (stream_ != nullptr) {
         stream_->shutdown_write();
         stream_->close(false);

@@ -40,6 +40,8 @@ public:
     [[nodiscard]] bool behind_barrier() const { return session_ != nullptr && session_->behind_barrier(); }
     /// What was under way in its interrupted transaction may be sent.
     void pass_barrier();
+    /// Another host may be the primary now, which is all that a replay waits for (D24).
+    void look_for_successor();
     void grant(server_connection& server);
     void refuse(const error_fields& why);
     /// Only while it waits.
@@ -61,14 +63,20 @@ public:
     /// `in` may lie in the worker's scratch buffer, so nothing is read from the client's socket here. The caller
     /// keeps this object, puts away what was not used, then calls server_bytes_taken().
     void server_bytes(std::string_view in, std::size_t& used);
+    /// The same of what is not held.
+    void take_server_bytes(std::string_view in, std::size_t& used);
     /// From worker: the cluster that its pool belongs to is in another mode.
     void reconsider();
     /// Goes on with what the client had sent ahead.
     void server_bytes_taken();
     void server_lost(std::string_view words);
     void server_writable();
-    /// The client cannot take more, or its session waits for news of the server's role: whoever feeds it must stop.
-    [[nodiscard]] bool write_blocked() const { return !unsent_.empty() || awaiting_role_; }
+    /// The client cannot take more, or something has to be known before it does: whoever feeds it must stop.
+    [[nodiscard]] bool write_blocked() const { return !unsent_.empty() || awaiting_role_ || holding_answer_; }
+    /// What its server has said is left with it for a moment, since others are losing theirs (client_held_answer.cpp).
+    [[nodiscard]] bool holding_answer() const { return holding_answer_; }
+    /// It is listened to again.
+    void end_answer_hold();
     /// The server that it waits for news of has been given up: that is news enough (D21).
     void role_is_lost();
 
@@ -159,12 +167,13 @@ private:
     [[nodiscard]] std::string cancelled_incident();
     void fence_lost(lost_backend whom, fence_facts what, const request_report& done, std::string incident);
     void take_requests_back(const session_actions& asked);
+    [[nodiscard]] bool hold_answer();
     // client_replay.cpp
     void begin_replay(const session_actions& asked);
     void look_at_barrier(const request_report& done);
     void await_fence(lost_backend whom, fence_need how, std::string incident);
-    void look_for_successor();
     void fence_ended(std::uint64_t number, fence_outcome outcome);
+    void end_fence_wait();
     void go_on_with_replay();
     void give_up_replay(std::string_view why);
     void count_replays(const request_report& done);
@@ -220,14 +229,16 @@ private:
     bool handshaking_ = false;
     bool pausing_ = false;
     bool keeping_result_ = false;
-    bool counted_ = true;            ///< under limits.max_clients
-    net::timer_id replay_timer_;     ///< replay.timeout
-    net::timer_id successor_timer_;  ///< the next look whether another host is the primary
-    pool_time replay_since_{};       ///< the loss; the epoch: nothing is being replayed
+    bool counted_ = true;         ///< under limits.max_clients
+    net::timer_id replay_timer_;  ///< replay.timeout
+    pool_time replay_since_{};    ///< the loss; the epoch: nothing is being replayed
     std::string replay_incident_;
     std::size_t lost_host_ = 0;
     std::uint64_t fence_number_ = 0;  ///< of the fence that is awaited
     bool awaiting_fence_ = false;     ///< nothing is offered to the session before it is known (D24)
+    bool holding_answer_ = false;     ///< of its server's, which is not taken yet
+    bool answer_was_held_ = false;    ///< this request's
+    net::timer_id hold_timer_;        ///< until it is
     bool replay_unasked_ = false;     ///< the client was waiting for nothing
     bool awaiting_role_ = false;      ///< its server has refused to write; what it says from there on is not taken yet
     bool admitted_ = false;

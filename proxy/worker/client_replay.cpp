@@ -18,9 +18,8 @@ namespace pgsteady {
 using namespace std::chrono_literals;
 
 namespace {
-constexpr auto successor_pause = 20ms;
 constexpr auto unreachable_pause = 500ms;
-}  // namespace
+}
 
 void client_connection::begin_replay(const session_actions& asked) {
     if (asked.needs_fence) awaiting_fence_ = true, ++fence_number_;
@@ -84,10 +83,7 @@ void client_connection::look_for_successor() {
         go_on_with_replay();
         return worker_.settle();
     }
-    worker_.loop().cancel_timer(successor_timer_);
-    successor_timer_ = worker_.loop().add_timer(worker_.loop().now() + successor_pause, [self = weak_from_this()] {
-        if (const auto alive = self.lock()) alive->look_for_successor();
-    });
+    pool_->await_successor(*this);  // which comes back when there is another primary
 }
 
 void client_connection::fence_ended(std::uint64_t number, fence_outcome outcome) {
@@ -98,15 +94,19 @@ void client_connection::fence_ended(std::uint64_t number, fence_outcome outcome)
     worker_.settle();
 }
 
+void client_connection::end_fence_wait() {
+    if (std::exchange(awaiting_fence_, false)) pool_->forget_successor(*this);
+}
+
 void client_connection::go_on_with_replay() {
-    awaiting_fence_ = false;
+    end_fence_wait();
     offer_pending();
 }
 
 /// R04, unless it is done already.
 void client_connection::give_up_replay(std::string_view why) {
     const auto self = shared_from_this();
-    awaiting_fence_ = false;
+    end_fence_wait();
     replay_since_ = {};
     if (queued && session_->replaying()) pool_->leave_queue(*this);
     session_->give_up_replay(why);

@@ -34,6 +34,7 @@ local_pool::local_pool(worker& at, std::shared_ptr<shared_pool> from)
       facts(facts_of(at.shared().settings(), shared->plan)),
       counts(*shared->counts[at.index()]),
       worker_(at),
+      replays_(shared->backends_of->replays()),
       seen_(shared->backends_of->view()),
       rules_(shared->live.get()),
       primaries_(server_need::primary, shared->primaries,

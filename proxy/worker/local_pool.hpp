@@ -12,6 +12,7 @@
 #include "proxy/worker/snapshot.hpp"
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -48,6 +49,9 @@ public:
     void fence(lost_backend whom, fence_need need, std::string incident, fence_told told = {});
     /// Another host is the primary now: nothing that goes on there can count any more (D27).
     [[nodiscard]] bool has_succeeded(std::size_t host) const;
+    /// Once there is another primary than now, it is told to look again (look_for_successor()), by letter.
+    void await_successor(client_connection& client);
+    void forget_successor(const client_connection& client);
 
     /// Another configuration counts from now on (follow_settings.cpp).
     void follow_settings();
@@ -105,6 +109,12 @@ public:
     void restored(client_connection& client);
     /// It is done, or given up, or the client has left.
     void leave_barrier(client_connection& client);
+    /// A transaction here is losing its server, and with it its locks, which others may get before their servers end, too:
+    /// for a sixteenth of replay.barrier what servers say within transactions is left with them (client_held_answer.cpp).
+    /// Servers that end together do so within a few milliseconds.
+    void hold_answers();
+    /// One atomic load.
+    [[nodiscard]] pool_time answers_held_until() const { return replays_.answers_held_until(); }
     /// The barrier has changed.
     void follow_barrier();
 
@@ -286,6 +296,7 @@ private:
 
     // Servers that travel.
     void send_to(worker& other, server_connection& server);
+    void tell_of_successor();
     [[nodiscard]] worker* longer_waiting_neighbour(const group& of, const pool_waiter* ours) const;
     void ask_neighbours(const group& of);
     void publish();
@@ -295,6 +306,7 @@ private:
     std::shared_ptr<server_connection> release(server_connection& server);
 
     worker& worker_;
+    replay_gate& replays_;        // the cluster's
     cluster::view_ptr seen_;      // of the cluster; never null
     cluster::view_ptr view_;      // the same with this pool's own rules; never null
     live_policies::value rules_;  // as they were looked at last; never null
@@ -304,6 +316,7 @@ private:
     std::unordered_map<server_connection*, password_try> verifying_;
     std::deque<password_try> untried_;                          // for want of limits.max_handshakes, or of a server
     std::vector<std::weak_ptr<client_connection>> at_barrier_;  // restored, and waiting for the others
+    std::map<std::uint64_t, std::weak_ptr<client_connection>> awaiting_successor_;  // by serial
     std::size_t clients_here_ = 0;
     pool_time unused_since_{};
     shared_listener listener_;

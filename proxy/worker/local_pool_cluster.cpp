@@ -133,6 +133,7 @@ void local_pool::take_view() {
         forget_role(pool_time::max());
         drop_misplaced();
     }
+    if (before->primary != view_->primary) tell_of_successor();
     if (primary_withheld(*view_)) note_outage();
     end_what_is_silent();
     reroute_waiters();

@@ -1,5 +1,6 @@
 // A pool's part on one worker sees to it that what lost connections were doing on the primary comes to its end: idle servers
 // of the pool ask for it, one is opened if there is none (recovery.md 2.8, D24). See local_pool.hpp.
+#include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/local_pool.hpp"
 #include "proxy/worker/log.hpp"
 #include "proxy/worker/worker.hpp"
@@ -27,6 +28,20 @@ void local_pool::fence(lost_backend whom, fence_need need, std::string incident,
 }
 
 bool local_pool::has_succeeded(std::size_t host) const { return view_->primary && *view_->primary != host; }
+
+void local_pool::await_successor(client_connection& client) {
+    awaiting_successor_.insert_or_assign(client.serial(), client.weak_from_this());
+}
+
+void local_pool::forget_successor(const client_connection& client) { awaiting_successor_.erase(client.serial()); }
+
+/// By letter, so that nobody goes on within an event of another's.
+void local_pool::tell_of_successor() {
+    for (const auto& [serial, who] : std::exchange(awaiting_successor_, {}))
+        worker_.post([waits = who] {
+            if (const auto alive = waits.lock()) alive->look_for_successor();
+        });
+}
 
 /// It keeps its permit until its end is known, or time is up; but not if it is the pool's only one, since the question is
 /// asked by another.

@@ -20,11 +20,18 @@ void local_pool::change_barrier(Change&& what) {
 
 void local_pool::enter_barrier(client_connection& client) {
     if (replay_barrier_time <= pool_duration::zero()) return;
+    hold_answers();  // first: others are answered meanwhile
     change_barrier([&](replay_barrier& all) {
         client.barrier_number = all.enter(client.barrier_number, replay_barrier_time, worker_.loop().now());
         if (primary_withheld(*view_)) all.note_outage();
     });
     client.replays = client.barrier_number != 0;
+}
+
+void local_pool::hold_answers() {
+    constexpr int share = 16;
+    if (replay_barrier_time > pool_duration::zero())
+        replays_.hold_answers(worker_.loop().now() + replay_barrier_time / share);
 }
 
 void local_pool::restored(client_connection& client) {

@@ -5,6 +5,7 @@
 #include "protocol/sqlstate.hpp"
 #include "protocol/wire.hpp"
 
+#include "proxy/policy/farewell.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/local_pool.hpp"
 #include "proxy/worker/server_setup.hpp"
@@ -436,18 +437,16 @@ void server_connection::read_some() {
     if (at_helper_) return;
     std::string& scratch = worker_->scratch();
     for (int round = 0; round < reads_per_turn && stream_ != nullptr; ++round) {
-        if (client_ != nullptr && client_->write_blocked()) return;  // back-pressure: no more than the client takes
+        if (client_ != nullptr && client_->write_blocked()) {  // back-pressure: no more than the client takes
+            if (client_->holding_answer() && stream_->hangup_seen()) end_with_held_answer();
+            return;
+        }
         const std::size_t had = pending_in_.size();
         if (scratch.size() < had + read_size) scratch.resize(had + read_size);
         if (had > 0) std::memcpy(scratch.data(), pending_in_.data(), had);
         const net::io_result got = stream_->read({scratch.data() + had, read_size});
         if (got.result == net::io_result::kind::would_block) return;
-        if (!got.ok()) {
-            const std::string what = got.result == net::io_result::kind::eof ? "server closed the connection"
-                                     : got.tls_problem != nullptr            ? got.tls_problem
-                                                                             : std::strerror(got.error_number);
-            return on_lost(what, classify_io(got.error_number, got.tls_problem != nullptr));
-        }
+        if (!got.ok()) return on_end(got);
         worker_->counters().server_bytes_in.add(got.bytes);
         const std::string_view in(scratch.data(), had + got.bytes);
         std::size_t used = 0;
@@ -475,6 +474,33 @@ void server_connection::read_some() {
         worker_->loop().defer([self = weak_from_this(), stay = stay_.load()] {
             if (const auto alive = self.lock(); alive != nullptr && alive->stay_ == stay) alive->on_readable();
         });
+}
+
+void server_connection::on_end(const net::io_result& how) {
+    const std::string what = how.result == net::io_result::kind::eof ? "server closed the connection"
+                             : how.tls_problem != nullptr            ? how.tls_problem
+                                                                     : std::strerror(how.error_number);
+    on_lost(what, classify_io(how.error_number, how.tls_problem != nullptr));
+}
+
+/// It has ended while its answer was held: only what it said of its end counts. What is left to read is bounded by the
+/// socket's own buffer, since nothing was taken from it and nothing more can come.
+void server_connection::end_with_held_answer() {
+    const auto self = shared_from_this();
+    std::string& scratch = worker_->scratch();
+    if (scratch.size() < read_size) scratch.resize(read_size);
+    net::io_result got = stream_->read({scratch.data(), read_size});
+    for (; got.ok(); got = stream_->read({scratch.data(), read_size})) {
+        worker_->counters().server_bytes_in.add(got.bytes);
+        pending_in_.append(scratch, 0, got.bytes);
+    }
+    if (got.result == net::io_result::kind::would_block) return;
+    const std::string farewell = farewell_in(std::exchange(pending_in_, {}));
+    const std::shared_ptr<client_connection> client = client_->shared_from_this();
+    client->end_answer_hold();
+    std::size_t used = 0;
+    if (!farewell.empty()) client->take_server_bytes(farewell, used);
+    if (stream_ != nullptr) on_end(got);
 }
 
 /// What a crash looks like from here, for finding out which statement it was (D25).

@@ -170,6 +170,8 @@ private:
     void read_some();
     void on_lost(std::string_view what, failure_kind kind);
     [[nodiscard]] failure_phase doing() const;
+    void on_end(const net::io_result& how);
+    void end_with_held_answer();
     void note_crash();
     std::size_t take_unattached(std::string_view in);
     bool take_unattached_frame(char type, std::string_view body);

@@ -413,6 +413,65 @@ TEST_CASE("R14: a transaction that is cancelled while it is given again has fail
     }
 }
 
+TEST_CASE("R14, D30: a cancel ends the wait for the others at once, and only what is asked can be cancelled") {
+    for (const bool silent : {false, true}) {
+        CAPTURE(silent);
+        replaying lost;
+        lost.world.facts.replays_together = true;
+        (void)lost({begin, writing});
+        if (!silent) lost.lose_after(0);
+        else lost.client.lose_server();
+        lost.client.send(silent ? "" : reading);
+        lost.client.run();
+        session& talk = lost.client.conversation;
+        REQUIRE(talk.behind_barrier());
+        CHECK(talk.is_awaited(silent ? 0 : reading.size()) == !silent);
+        if (silent) lost.client.send(reading);  // what its client says next waits, too
+        CHECK(talk.is_awaited(reading.size()));
+        CHECK(lost.client.received() == "");
+        talk.refuse_waiting(client_errors::cancelled("-"));
+        lost.client.run();
+        const std::string got = lost.client.received();
+        CHECK(types_of(got) == "EZ");
+        CHECK(sqlstate_of(got) == "57014");
+        CHECK(got.find("outcome=rolled_back") != std::string::npos);
+        CHECK_FALSE(talk.behind_barrier());
+        CHECK(sqlstate_of(lost({reading})) == "25P02");
+        CHECK(types_of(lost({commit})) == "CZ");
+        CHECK(lost.world.database.log.empty());
+        CHECK(types_of(lost({begin, writing, commit})) == "CZCZCZ");
+    }
+}
+
+TEST_CASE("D30: what may be held is an answer within a transaction of which nothing has come, and never a COMMIT's") {
+    const auto may_hold = [](const std::vector<std::string>& before, const std::string& last, std::size_t through = 0) {
+        replaying calm;
+        (void)calm(before);
+        calm.client.lets_through = through;
+        calm.client.send(last);
+        return calm.client.conversation.may_hold_answer();
+    };
+    CHECK(may_hold({begin, writing}, reading));
+    CHECK(may_hold({begin, writing}, run("select 'a'") + client::sync()));
+    CHECK_FALSE(may_hold({begin, writing}, ""));
+    CHECK_FALSE(may_hold({}, reading));
+    CHECK_FALSE(may_hold({begin, writing}, commit));
+    CHECK_FALSE(may_hold({begin, writing}, run("select 'a'") + run("commit") + client::sync()));
+    CHECK_FALSE(may_hold({begin, client::query("set pgsteady.replay = off")}, reading));
+}
+
+TEST_CASE("R14: while a transaction is given again there is something to cancel once its client has said something") {
+    replaying lost;
+    (void)lost({begin, writing});
+    lost.client.starved = true;
+    lost.client.lose_server();
+    lost.client.run();
+    REQUIRE(lost.client.conversation.replaying());
+    const std::size_t journal = begin.size() + writing.size();
+    CHECK_FALSE(lost.client.conversation.is_awaited(journal));
+    CHECK(lost.client.conversation.is_awaited(journal + reading.size()));
+}
+
 TEST_CASE("recovery.md 2.9: what the server has ended by its own rules is not begun again") {
     replaying lost;
     (void)lost({begin, writing});

@@ -8,7 +8,7 @@ from bench import DATABASE, ONE_SERVER
 from fence_cases import BY_US_ALONE, gated, pid_of, quickly
 from lib import messages as msg
 from lib.deadline import eventually
-from lib.wire_client import Closed, ServerError
+from lib.wire_client import Closed, ServerError, send_cancel
 from pair import status
 
 # A COMMIT that is lost on its way is another matter; an answer that differs is the truth.
@@ -257,6 +257,76 @@ def a_barrier_does_not_hold_for_ever(bench):
         bench.sql("truncate t")
 
 
+def _open_behind(bench, text):
+    """The pid of app's session whose client is silent in a transaction, behind a statement like this."""
+    found = []
+
+    def look():
+        found[:] = bench.sql(f"select pid from pg_stat_activity where usename = 'app' and state = 'idle in transaction' and query like '%{text}%'")
+        return len(found) == 1
+    eventually(look, f"one transaction is open behind {text}")
+    return found[0][0]
+
+
+# Ends the first session; as soon as the second, which waited for its lock, has been answered, that one, too.
+ONE_AFTER_THE_OTHER = """do $$ begin
+    perform pg_terminate_backend({0});
+    while exists (select from pg_stat_activity where pid = {1} and state = 'active') loop
+        perform pg_stat_clear_snapshot();
+    end loop;
+    perform pg_terminate_backend({1});
+end $$"""
+
+
+def locks_that_dying_servers_pass_on(bench):
+    """D30: whose server ends a moment later was never told of rows that another one had lost: both are replayed."""
+    bench.sql("insert into t values (1), (2)")
+    # The longer the barrier, the longer an answer is held: a machine that is busy has time enough. Two workers may hear of the
+    # two ends the other way round.
+    with bench.proxy(pool={"size": 2, "max_overflow": 0}, replay={"barrier": "30s"}, workers=1) as proxy, \
+            proxy.connect(DATABASE) as first, proxy.connect(DATABASE) as second:
+        first.query("begin")
+        second.query("begin")
+        assert first.value("select id from t where id = 1 for update") == "1"
+        second.send(msg.query("select count(*) from (select from t where id <= 2 for update) as locked"))
+        bench.sql(ONE_AFTER_THE_OTHER.format(_open_behind(bench, "for update"), pid_of(bench, "as locked")))
+        assert first.query("update t set id = 3 where id = 1", 20).tags == ["UPDATE 1"]
+        assert first.query("commit", 20).tags == ["COMMIT"]
+        result = second.read_result(20)
+        assert (result.error, result.rows) == (None, [["1"]]), (result.error, result.rows)
+        assert second.query("commit").tags == ["COMMIT"]
+        assert _replays(proxy)["different"] == 0
+
+
+def a_cancel_ends_the_wait_for_others(bench):
+    """R14, D30: what waits at the barrier is cancelled at once, and its transaction has failed."""
+    bench.sql("insert into t values (1)")
+    with bench.proxy(pool={"size": 8}, replay={"barrier": "30s"}) as proxy, bench.cluster.superuser(DATABASE) as outsider, \
+            proxy.connect(DATABASE) as slow, proxy.connect(DATABASE) as other:
+        slow.query("begin")
+        slow.query("select id from t where id = 1 for update")
+        other.query("begin")
+        other.query("insert into t values (2)")
+        holder, victim = _open_behind(bench, "for update"), _open_behind(bench, "insert into t")
+        outsider.send(msg.query("begin; select id from t where id = 1 for update /* outsider */"))
+        bench.wait_running("/* outsider */")
+        bench.sql(f"select pg_terminate_backend({holder})")
+        outsider.read_result()
+        eventually(lambda: bench.running("for update") == 1, "a replay waits for the row")
+        bench.sql(f"select pg_terminate_backend({victim})")
+        eventually(lambda: _replays(proxy)["replayed"] == 1, "the other one is replayed")
+        other.send(msg.query("insert into t values (3)"))
+        assert other.is_silent()
+        send_cancel(proxy.address, other.pid, other.key)
+        result = other.read_result(20)
+        assert (result.sqlstate, result.status) == ("57014", "E"), result.error
+        assert other.query("rollback").tags == ["ROLLBACK"]
+        outsider.query("rollback")
+        assert slow.query("commit", 20).tags == ["COMMIT"]
+        assert bench.sql("select id from t") == [["1"]]
+
+
 CASES = [an_outage_longer_than_a_fence_waits, a_silent_client_notices_nothing, a_statement_in_flight_is_answered, a_replay_that_is_cut_as_it_begins,
          a_large_result_is_continued, other_answers_are_told,
-         an_obstacle_is_named, transfers_survive_outages, new_work_waits_for_replays, a_barrier_does_not_hold_for_ever]
+         an_obstacle_is_named, transfers_survive_outages, new_work_waits_for_replays, a_barrier_does_not_hold_for_ever,
+         locks_that_dying_servers_pass_on, a_cancel_ends_the_wait_for_others]
