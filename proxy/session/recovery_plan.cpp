@@ -268,6 +268,7 @@ private:
         for (std::size_t i = at_; i < end; ++i) revived |= to_savepoint(sent_[i]);
         if (commit && (!failed || revived)) {
             if (at_ == 0 && end == 0 && facts_.status == 'T') return the_commit();
+            if (resolvable(end)) return commit_behind_others(end);
             while (at_ <= end) add(request_fate::commit_unknown);
             return;
         }
@@ -329,6 +330,32 @@ private:
         plan_.requests.back().answerable = answerable;
         plan_.requests.back().obstacle = obstacle_of_commit(sent_[at_ - 1]);
         plan_.requests.back().resumes = facts_.delivered;
+    }
+
+    /// What stands before the COMMIT has no answer either, and is all of the transaction whose number is known.
+    bool resolvable(std::size_t end) const {
+        if (at_ != 0 || facts_.status != 'T' || !facts_.captured || facts_.committed || !facts_.may_retry) return false;
+        return is_the_commit(sent_[end]) &&
+               std::all_of(sent_.begin(), sent_.begin() + static_cast<std::ptrdiff_t>(end),
+                           [](const sent_request& each) {
+                               return each.whole && !each.opaque &&
+                                      std::none_of(each.texts.begin(), each.texts.end(), [](const std::string& text) {
+                                          return read_transaction_text(text).what == transaction_text::step::rollback;
+                                      });
+                           });
+    }
+
+    /// All of them are judged together. Their answers are lost even if it was carried out.
+    void commit_behind_others(std::size_t end) {
+        sent_request all;
+        for (std::size_t i = 0; i <= end; ++i)
+            all.texts.insert(all.texts.end(), sent_[i].texts.begin(), sent_[i].texts.end());
+        while (at_ <= end) {
+            add(request_fate::commit_resolve);
+            plan_.requests.back().follows = at_ > 1;
+        }
+        plan_.requests.front().obstacle = obstacle_of_commit(all);
+        plan_.requests.front().resumes = facts_.delivered;
     }
 
     /// Why the transaction cannot be given again, this request with it, if it turns out not to have been committed.

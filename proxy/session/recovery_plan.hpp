@@ -64,7 +64,8 @@ struct planned_request {
     bool opens_lost_block = false;       ///< from its answer on the client is in a transaction that is gone
     std::vector<statement_class> reads;  ///< again_read, commit_read: what has to be proven
     bool answerable = false;             ///< commit_resolve: COMMIT is all that has to be answered
-    bool autocommit = false;             ///< commit_resolve: no COMMIT, but a request that commits by itself
+    bool follows = false;     ///< commit_resolve: asked about with the request before it, which has no COMMIT
+    bool autocommit = false;  ///< commit_resolve: no COMMIT, but a request that commits by itself
     std::string
         obstacle{};  ///< commit_resolve: why its transaction is not given again if it turns out not to have been
                      ///< carried out, to follow "it"; empty: it is

@@ -560,6 +560,8 @@ private:
     void on_resolved(outcome how);
     void give_up_resolving();
     void conclude_resolving(const in_doubt_facts& facts, const in_doubt_judgement& found);
+    void conclude_commit(redo& front, in_doubt_outcome found);
+    void conclude_followers();
     // session_gate.cpp
     [[nodiscard]] bool may_gate() const;
     void ask_number();
@@ -724,6 +726,8 @@ private:
         std::string obstacle;     ///< the same
         bool ends_block = false;  ///< again_in_block: the COMMIT of its transaction
         bool autocommit = false;  ///< commit_resolve: no COMMIT, but what commits by itself
+        bool follows = false;     ///< the same: judged with the one before
+        [[nodiscard]] bool is_replayed() const { return fate == request_fate::replay; }
     };
 
     using named_statements = std::vector<std::pair<std::string, statement_ptr>>;

@@ -12,6 +12,7 @@
 #include "proxy/session/session.hpp"
 #include "proxy/sql/transaction_text.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -309,7 +310,13 @@ void session::conclude_resolving(const in_doubt_facts& facts, const in_doubt_jud
     if (pool_.resolved) pool_.resolved({e.doubt.captured, facts, found, e.doubt.incident});
     resolving_ = resolving::no;
     if (front.autocommit) return conclude_gated(front, found.what);
-    switch (found.what) {
+    conclude_commit(front, found.what);
+    conclude_followers();
+}
+
+void session::conclude_commit(redo& front, in_doubt_outcome found) {
+    extra& e = *extra_;
+    switch (found) {
         case in_doubt_outcome::committed:
             front.fate = front.answerable ? request_fate::commit_done : request_fate::committed;
             if (!front.answerable) {
@@ -333,6 +340,24 @@ void session::conclude_resolving(const in_doubt_facts& facts, const in_doubt_jud
     }
     e.chosen = nullptr;
     e.late_notice.clear();
+}
+
+/// What was judged with the first request, the COMMIT last.
+void session::conclude_followers() {
+    std::deque<redo>& all = extra_->redos;
+    const auto first = std::find_if(all.begin(), all.end(), [](const redo& each) { return !each.is_replayed(); });
+    auto each = first == all.end() ? first : first + 1;
+    if (each == all.end() || !each->follows) return;
+    const bool again = first->fate == request_fate::again_in_block;
+    first->opens_lost_block = first->fate == request_fate::transaction_lost;
+    for (; each != all.end() && each->follows; ++each) {
+        each->follows = false;
+        each->ends_block = again && (each + 1 == all.end() || !(each + 1)->follows);
+        each->fate = first->opens_lost_block ? request_fate::in_lost_block : first->fate;
+        each->why = first->why;
+        if (!again && !first->opens_lost_block) ++seldom().lost[2];
+    }
+    if (again) first->ends_block = false;
 }
 
 /// No primary was to be had.

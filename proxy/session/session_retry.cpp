@@ -108,6 +108,8 @@ void session::schedule(const recovery_plan& plan, std::string_view words, std::s
             next.why = fate_error(each.fate, words, incident);
         } else if (each.fate == request_fate::transaction_lost) {
             next.why = lost_transaction_error(plan.obstacle, incident);
+        } else if (each.fate == request_fate::commit_resolve && each.follows) {
+            next.follows = true;
         } else if (each.fate == request_fate::commit_resolve) {
             next.answerable = each.answerable;
             next.obstacle = each.obstacle;

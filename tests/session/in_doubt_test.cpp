@@ -436,6 +436,71 @@ TEST_CASE("2.6: what stands before COMMIT in its segment is given again with it"
     CHECK(at.world.database.log == std::vector<std::string>{"a", "b"});
 }
 
+TEST_CASE(
+    "2.6: a COMMIT behind requests without an answer: cut anywhere, what is told is known and true, and one effect") {
+    const std::string more = client::query("insert into log values ('b')");
+    const std::string segment = extended("insert into log values ('b')") + client::sync();
+    std::size_t replayed = 0;
+    std::size_t committed = 0;
+    for (const std::string& pipeline : {more + commit, segment + extended("commit") + client::sync()}) {
+        for (const bool output : {true, false}) {
+            for (std::size_t bytes = output ? 0 : 1; bytes < 700; ++bytes) {
+                doubt at(3);
+                at.replaying();
+                (void)at(begin);
+                (void)at(writing);
+                (void)at(reading);
+                if (output) at.lose_after_output(bytes);
+                else at.lose_after_input(bytes);
+                const std::string got = at(pipeline);
+                if (at.world.losses == 0) break;
+                CAPTURE(bytes);
+                CAPTURE(output);
+                CAPTURE(describe(got));
+                CHECK(got.back() == 'I');
+                CHECK(at.world.database.log == std::vector<std::string>{"a", "b"});
+                if (sqlstate_of(got).empty()) {
+                    CHECK(types_of(got) == (pipeline.starts_with('Q') ? "CZCZ" : "12CZ12CZ"));
+                    replayed += at.client.conversation.take_report().replays;
+                } else {
+                    CHECK(types_of(got) == "EZEZ");
+                    CHECK(sqlstate_of(got) == "08007");
+                    CHECK(got.find("outcome=committed") != std::string::npos);
+                    ++committed;
+                }
+                CHECK(types_of(at(reading)) == "TDCZ");
+            }
+        }
+    }
+    CHECK(replayed > 0);
+    CHECK(committed > 0);
+}
+
+TEST_CASE("2.5: a COMMIT behind requests without an answer, where there is an obstacle, or nobody knows") {
+    const std::string pipeline = client::query("insert into log values ('b')") + commit + reading;
+    for (const bool asked : {true, false}) {
+        doubt at(3);
+        at.replaying();
+        (void)at(begin);
+        (void)at(writing);
+        (void)at(client::query("set pgsteady.replay = off"));
+        (void)at(reading);
+        at.lose_after_input(3);
+        at.client.starved = !asked;
+        at.client.send(pipeline);
+        if (!asked) {
+            at.client.conversation.refuse_waiting(error_fields{});
+            at.client.starved = false;
+            at.client.run();
+        }
+        const std::string got = at.client.received();
+        CAPTURE(describe(got));
+        CHECK(types_of(got) == (asked ? "EZCZTDCZ" : "EZEZTDCZ"));
+        CHECK(sqlstate_of(got) == (asked ? "40001" : "08007"));
+        CHECK(at.world.database.log.empty());
+    }
+}
+
 TEST_CASE("T9: a segment that ends the captured transaction before it commits another is not judged by its number") {
     doubt at(3);
     at.replaying();
