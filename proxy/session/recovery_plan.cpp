@@ -332,17 +332,12 @@ private:
         plan_.requests.back().resumes = facts_.delivered;
     }
 
-    /// What stands before the COMMIT has no answer either, and is all of the transaction whose number is known.
+    /// What stands before the COMMIT has no answer either, and is all of the transaction whose number is known (T9).
     bool resolvable(std::size_t end) const {
         if (at_ != 0 || facts_.status != 'T' || !facts_.captured || facts_.committed || !facts_.may_retry) return false;
-        return is_the_commit(sent_[end]) &&
-               std::all_of(sent_.begin(), sent_.begin() + static_cast<std::ptrdiff_t>(end),
-                           [](const sent_request& each) {
-                               return each.whole && !each.opaque &&
-                                      std::none_of(each.texts.begin(), each.texts.end(), [](const std::string& text) {
-                                          return read_transaction_text(text).what == transaction_text::step::rollback;
-                                      });
-                           });
+        for (std::size_t i = 0; i < end; ++i)
+            if (!sent_[i].whole || sent_[i].opaque || controls_transaction(sent_[i])) return false;
+        return is_the_commit(sent_[end]);
     }
 
     /// All of them are judged together. Their answers are lost even if it was carried out.

@@ -117,8 +117,11 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
     if (link.committed_locally && !pool_.strict_sync)
         append_notice_response(more().late_notice, client_errors::committed_locally(incident));
     if (!replaying_) behind_barrier_ = false;
+    const bool settled = std::all_of(notes.begin(), notes.end(), [](const reply_note& each) {
+        return each.what == reply_note::about::plain_query;  // which a pipeline has, and does nothing that would remain
+    });
     if (replaying_) replay_anew(words, incident);
-    else if (!recover_requests(notes.empty(), words, incident)) answer_bluntly(words, incident);
+    else if (!recover_requests(settled, words, incident)) answer_bluntly(words, incident);
     discard_result();
     if (relisten_) more().listening.incident = incident;
     detach(session_actions::release::discard);

@@ -476,6 +476,23 @@ TEST_CASE(
     CHECK(committed > 0);
 }
 
+TEST_CASE("T9: what ends the captured transaction in front of the COMMIT is not judged by its number") {
+    for (const std::string& first :
+         {client::query("rollback; begin; insert into log values ('b')"), rollback + begin + writing}) {
+        doubt at(3);
+        at.replaying();
+        (void)at(begin);
+        (void)at(writing);
+        (void)at(reading);
+        at.lose_after_output(0);
+        const std::string got = at(first + commit);
+        CHECK(got.back() == 'I');
+        CHECK(got.find("outcome=committed") == std::string::npos);
+        CHECK(at.reports.empty());
+        CHECK(at.world.database.log.size() <= 1);
+    }
+}
+
 TEST_CASE("2.5: a COMMIT behind requests without an answer, where there is an obstacle, or nobody knows") {
     const std::string pipeline = client::query("insert into log values ('b')") + commit + reading;
     for (const bool asked : {true, false}) {
