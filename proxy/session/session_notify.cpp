@@ -125,8 +125,11 @@ bool session::is_shared(std::string_view notification) const {
 }
 
 bool session::may_deliver() const {
-    return phase_ == phase::ready && idle() && listener_wait_ == listener_wait::no && !claimed_ && !skip_to_sync_ &&
-           client_frame_left_ == 0 && !keeps_result_back();
+    // What we have asked the server behind the client's request (UNLISTEN) concerns nobody: no ReadyForQuery comes for it.
+    const bool between = link_ != nullptr && link_->tracker.client_readies_owed() == 0 && !segment_open_ && !chained_ &&
+                         link_->transaction_status == 'I' && link_->frame_left == 0 && !redoing_;
+    return phase_ == phase::ready && (idle() || between) && listener_wait_ == listener_wait::no && !claimed_ &&
+           !skip_to_sync_ && client_frame_left_ == 0 && !keeps_result_back();
 }
 
 void session::on_shared_notification(std::string_view frame, bool may_write) {

@@ -186,6 +186,14 @@ TEST_CASE(
     CHECK(sender_of(it.hear(notification(99, "a", "somebody else's by now"))) == 99);
 }
 
+TEST_CASE("D18: who has its ReadyForQuery hears at once, also while its server has yet to answer our UNLISTEN") {
+    sharing it;
+    it.client->lets_through = 12 + 6;  // the tag of LISTEN, and ReadyForQuery
+    CHECK(types_of(it.ask(query("listen a"))) == "CZ");
+    CHECK(it.client->server != nullptr);
+    CHECK(types_of(it.hear(notification(7, "a", "now"))) == "A");
+}
+
 TEST_CASE("D18: a client that is sent too much while it is busy, or does not read, is ended with 53200") {
     for (const bool reads : {true, false}) {
         sharing it;
