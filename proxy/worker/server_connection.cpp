@@ -75,9 +75,9 @@ server_login::tls_mode tls_mode_of(config::server_tls_mode mode) {
 }
 
 std::string_view to_string(server_connection::phase now) {
-    constexpr auto names = std::to_array<std::string_view>(
-        {"dialling", "signing_in", "setting_up", "idle", "serving", "cooling", "resetting", "probing", "barrier",
-         "settling", "fencing", "abandoned", "leaving", "closed"});
+    constexpr auto names = std::to_array<std::string_view>({"dialling", "signing_in", "setting_up", "idle", "serving",
+                                                            "cooling", "resetting", "probing", "barrier", "settling",
+                                                            "fencing", "abandoned", "leaving", "closed"});
     static_assert(names.size() == static_cast<std::size_t>(server_connection::phase::closed) + 1);
     return names[static_cast<std::size_t>(now)];
 }
