@@ -233,7 +233,8 @@ def new_work_waits_for_replays(bench):
                 assert (result.error, result.tags) == (None, ["UPDATE 2"]), result.error
                 assert bench.sql("select seen from held order by id") == [[str(101 * outage)], [str(111 * outage)], ["0"]]
             found = _replays(proxy)
-            assert (found["replayed"], found["different"], found["failed"]) == (6, 0, 0), found
+            # More than six: a server that was still there when the first ended may take a replay, and end as well.
+            assert found["replayed"] >= 6 and (found["different"], found["failed"]) == (0, 0), found
             assert found["barrier_completed"] + found["barrier_expired"] >= 3, found
     finally:
         bench.sql("drop table held")
@@ -300,30 +301,34 @@ def locks_that_dying_servers_pass_on(bench):
 
 def a_cancel_ends_the_wait_for_others(bench):
     """R14, D30: what waits at the barrier is cancelled at once, and its transaction has failed."""
-    bench.sql("insert into t values (1)")
-    with bench.proxy(pool={"size": 8}, replay={"barrier": "30s"}) as proxy, bench.cluster.superuser(DATABASE) as outsider, \
-            proxy.connect(DATABASE) as slow, proxy.connect(DATABASE) as other:
-        slow.query("begin")
-        slow.query("select id from t where id = 1 for update")
-        other.query("begin")
-        other.query("insert into t values (2)")
-        holder, victim = _open_behind(bench, "for update"), _open_behind(bench, "insert into t")
-        outsider.send(msg.query("begin; select id from t where id = 1 for update /* outsider */"))
-        bench.wait_running("/* outsider */")
-        bench.sql(f"select pg_terminate_backend({holder})")
-        outsider.read_result()
-        eventually(lambda: bench.running("for update") == 1, "a replay waits for the row")
-        bench.sql(f"select pg_terminate_backend({victim})")
-        eventually(lambda: _replays(proxy)["replayed"] == 1, "the other one is replayed")
-        other.send(msg.query("insert into t values (3)"))
-        assert other.is_silent()
-        send_cancel(proxy.address, other.pid, other.key)
-        result = other.read_result(20)
-        assert (result.sqlstate, result.status) == ("57014", "E"), result.error
-        assert other.query("rollback").tags == ["ROLLBACK"]
-        outsider.query("rollback")
-        assert slow.query("commit", 20).tags == ["COMMIT"]
-        assert bench.sql("select id from t") == [["1"]]
+    bench.sql("create table held (id int); insert into held values (1); grant all on held to app")
+    try:
+        with bench.proxy(pool={"size": 8}, replay={"barrier": "30s"}) as proxy, bench.cluster.superuser(DATABASE) as outsider, \
+                proxy.connect(DATABASE) as slow, proxy.connect(DATABASE) as other:
+            slow.query("begin")
+            slow.query("select id from held where id = 1 for update")
+            other.query("begin")
+            other.query("insert into t values (2)")
+            holder, victim = _open_behind(bench, "for update"), _open_behind(bench, "insert into t")
+            # Of those who wait for a table the first has its lock as soon as it is free; a row would be whoever's comes first.
+            outsider.send(msg.query("begin; lock table held in exclusive mode /* outsider */"))
+            bench.wait_running("/* outsider */")
+            bench.sql(f"select pg_terminate_backend({holder})")
+            outsider.read_result()
+            eventually(lambda: bench.running("for update") == 1, "a replay waits for the table")
+            bench.sql(f"select pg_terminate_backend({victim})")
+            eventually(lambda: _replays(proxy)["replayed"] == 1, "the other one is replayed")
+            other.send(msg.query("insert into t values (3)"))
+            assert other.is_silent()
+            send_cancel(proxy.address, other.pid, other.key)
+            result = other.read_result(20)
+            assert (result.sqlstate, result.status) == ("57014", "E"), result.error
+            assert other.query("rollback").tags == ["ROLLBACK"]
+            outsider.query("rollback")
+            assert slow.query("commit", 20).tags == ["COMMIT"]
+        assert bench.sql("select id from t") == []
+    finally:
+        bench.sql("drop table held")
 
 
 CASES = [an_outage_longer_than_a_fence_waits, a_silent_client_notices_nothing, a_statement_in_flight_is_answered, a_replay_that_is_cut_as_it_begins,
