@@ -53,11 +53,11 @@ void shared_listener::forget(client_connection& client) {
 }
 
 /// Later, since a caller may be in the middle of another session's event.
-void shared_listener::release(const channel_registry::listeners& whom) {
+void shared_listener::release(const channel_registry::listeners& whom, const std::optional<error_fields>& why) {
     for (const channel_registry::listener who : whom)
         if (client_connection* client = find(who); client != nullptr)
-            worker_.loop().defer([later = client->weak_from_this()] {
-                if (const auto alive = later.lock()) alive->listener_synced(nullptr);
+            worker_.loop().defer([later = client->weak_from_this(), why] {
+                if (const auto alive = later.lock()) alive->listener_synced(why ? &*why : nullptr);
             });
 }
 
@@ -65,12 +65,7 @@ void shared_listener::refuse(const channel_registry::listeners& whom, std::strin
     if (whom.empty()) return;
     const std::string incident = worker_.tell_incident("LISTEN of {} clients of {} could not be carried out: {}",
                                                        whom.size(), pool_.shared->plan.label(), words);
-    const error_fields why = client_errors::listener_refused(words, incident);
-    for (const channel_registry::listener who : whom)
-        if (client_connection* client = find(who); client != nullptr)
-            worker_.loop().defer([later = client->weak_from_this(), why] {
-                if (const auto alive = later.lock()) alive->listener_synced(&why);
-            });
+    release(whom, client_errors::listener_refused(words, incident));
 }
 
 /// Whatever can be done now is.

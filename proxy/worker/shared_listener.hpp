@@ -4,6 +4,8 @@
 // what a client wrote but names of channels, quoted. Owned by its local_pool; its worker's thread alone.
 #pragma once
 
+#include "protocol/error_response.hpp"
+
 #include "proxy/net/event_loop.hpp"
 #include "proxy/pool/pool.hpp"
 #include "proxy/session/channel_registry.hpp"
@@ -56,7 +58,7 @@ private:
     void answered();
     void drop(std::string_view words);
     void disconnect(std::string_view words);
-    void release(const channel_registry::listeners& whom);
+    void release(const channel_registry::listeners& whom, const std::optional<error_fields>& why = std::nullopt);
     void refuse(const channel_registry::listeners& whom, std::string_view words);
     [[nodiscard]] client_connection* find(channel_registry::listener who) const;
 

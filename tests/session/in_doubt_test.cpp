@@ -34,6 +34,14 @@ struct doubt {
         world.facts.replays = true;
         return *this;
     }
+    /// Is in a transaction that would be given again, has written in it, and the number of that is known.
+    void replayable(const std::string& first = begin) {
+        replaying();
+        (void)client.ask(first);
+        (void)client.ask(writing);
+        (void)client.ask(reading);
+    }
+    void lose_after(bool output, std::size_t bytes) { output ? lose_after_output(bytes) : lose_after_input(bytes); }
     void lose_after_output(std::size_t bytes) { world.plan.after_output = world.output_bytes + bytes; }
     void lose_after_input(std::size_t bytes) { world.plan.after_input = world.input_bytes + bytes; }
     [[nodiscard]] const transaction_trace& trace() const { return client.server->link.trace; }
@@ -126,8 +134,7 @@ TEST_CASE("2.6: cut anywhere in COMMIT or its answer, the client hears what has 
                     (void)at(begin);
                     (void)at(writing);
                     if (captured_before) (void)at(reading);
-                    if (output) at.lose_after_output(bytes);
-                    else at.lose_after_input(bytes);
+                    at.lose_after(output, bytes);
                     const std::string got = at(last);
                     if (at.world.losses == 0) break;
                     CAPTURE(bytes);
@@ -340,12 +347,8 @@ TEST_CASE("2.6: a COMMIT that was not carried out is, behind its transaction: cu
         for (const bool output : {true, false}) {
             for (std::size_t bytes = 1; bytes < 200; ++bytes) {
                 doubt at(3);
-                at.replaying();
-                (void)at(named + begin);
-                (void)at(writing);
-                (void)at(reading);
-                if (output) at.lose_after_output(bytes);
-                else at.lose_after_input(bytes);
+                at.replayable(named + begin);
+                at.lose_after(output, bytes);
                 const std::string got = at(last);
                 if (at.world.losses == 0) break;
                 CAPTURE(bytes);
@@ -366,10 +369,7 @@ TEST_CASE("2.6: the second COMMIT is lost, too: judged by its own capture, and s
     for (std::size_t first = 1; first < 30; ++first) {
         for (std::size_t second = 1; second < 700; second += 3) {
             doubt at(4);
-            at.replaying();
-            (void)at(begin);
-            (void)at(writing);
-            (void)at(reading);
+            at.replayable();
             at.lose_after_input(first);
             at.world.plan.again_after = second;
             const std::string got = at(commit);
@@ -388,10 +388,7 @@ TEST_CASE("2.6: the second COMMIT is lost, too: judged by its own capture, and s
 
 TEST_CASE("2.6: the server that is asked dies as well, and the transaction is not forgotten") {
     doubt at(4);
-    at.replaying();
-    (void)at(begin);
-    (void)at(writing);
-    (void)at(reading);
+    at.replayable();
     at.lose_after_input(3);
     at.world.plan.again_after = 20;  // within the question
     CHECK(types_of(at(commit)) == "CZ");
@@ -426,10 +423,7 @@ TEST_CASE("2.5: at COMMIT an answer that differs, or an obstacle, is 40001, and 
 
 TEST_CASE("2.6: what stands before COMMIT in its segment is given again with it") {
     doubt at(3);
-    at.replaying();
-    (void)at(begin);
-    (void)at(writing);
-    (void)at(reading);
+    at.replayable();
     at.lose_after_input(3);
     const std::string got = at(extended("insert into log values ('b')") + extended("commit") + client::sync());
     CHECK(types_of(got) == "12C12CZ");
@@ -446,12 +440,8 @@ TEST_CASE(
         for (const bool output : {true, false}) {
             for (std::size_t bytes = output ? 0 : 1; bytes < 700; ++bytes) {
                 doubt at(3);
-                at.replaying();
-                (void)at(begin);
-                (void)at(writing);
-                (void)at(reading);
-                if (output) at.lose_after_output(bytes);
-                else at.lose_after_input(bytes);
+                at.replayable();
+                at.lose_after(output, bytes);
                 const std::string got = at(pipeline);
                 if (at.world.losses == 0) break;
                 CAPTURE(bytes);
@@ -480,10 +470,7 @@ TEST_CASE("T9: what ends the captured transaction in front of the COMMIT is not 
     for (const std::string& first :
          {client::query("rollback; begin; insert into log values ('b')"), rollback + begin + writing}) {
         doubt at(3);
-        at.replaying();
-        (void)at(begin);
-        (void)at(writing);
-        (void)at(reading);
+        at.replayable();
         at.lose_after_output(0);
         const std::string got = at(first + commit);
         CHECK(got.back() == 'I');
@@ -520,10 +507,7 @@ TEST_CASE("2.5: a COMMIT behind requests without an answer, where there is an ob
 
 TEST_CASE("T9: a segment that ends the captured transaction before it commits another is not judged by its number") {
     doubt at(3);
-    at.replaying();
-    (void)at(begin);
-    (void)at(writing);
-    (void)at(reading);
+    at.replayable();
     at.lose_after_output(0);
     const std::string got = at(extended("rollback") + extended("begin") + extended("insert into log values ('b')") +
                                extended("commit") + client::sync());
@@ -534,10 +518,7 @@ TEST_CASE("T9: a segment that ends the captured transaction before it commits an
 
 TEST_CASE("2.6: what follows the COMMIT in a pipeline waits for it, and is another transaction") {
     doubt at(3);
-    at.replaying();
-    (void)at(begin);
-    (void)at(writing);
-    (void)at(reading);
+    at.replayable();
     at.lose_after_input(3);
     const std::string got = at(commit + begin + client::query("insert into log values ('b')") + commit);
     CHECK(at.world.database.log.front() == "a");
