@@ -47,6 +47,12 @@ enum class server_tls_mode : std::uint8_t {
 /// As in libpq: whether SCRAM is tied to the TLS connection that it runs in.
 enum class channel_binding : std::uint8_t { disable, prefer, require };
 
+/// libpq's sslnegotiation: whether TLS is asked for first, or begun at once (PostgreSQL 17).
+enum class tls_negotiation : std::uint8_t { postgres, direct };
+
+/// The newest protocol that servers are asked for; an older server answers with its own.
+enum class protocol_version : std::uint8_t { v3_0, v3_2 };
+
 /// How clients prove who they are. `automatic` never leaves load(): it becomes scram_sha_256 when
 /// users are known and passthrough when none are (D7).
 enum class auth_method : std::uint8_t { automatic, trust, md5, scram_sha_256, passthrough };
@@ -189,6 +195,7 @@ struct server_tls_settings {
     std::string key_file;
     tls_version min_version = tls_version::tls_1_2;
     channel_binding binding = channel_binding::prefer;
+    tls_negotiation negotiation = tls_negotiation::postgres;
 
     bool operator==(const server_tls_settings&) const = default;
 };
@@ -202,6 +209,7 @@ struct backend_settings {
     std::string password_file;
     std::string database;
     server_tls_settings tls;
+    protocol_version max_protocol_version = protocol_version::v3_0;
 
     bool operator==(const backend_settings&) const = default;
 };

@@ -39,6 +39,7 @@ constexpr std::array parameters{
     parameter{"dbname", "backends.database"},
     parameter{"sslmode", "backends.tls.sslmode"},
     parameter{"ssl", "backends.tls.sslmode"},  // asyncpg's word
+    parameter{"sslnegotiation", "backends.tls.negotiation"},
     parameter{"sslrootcert", "backends.tls.ca_file"},
     parameter{"sslcert", "backends.tls.cert_file"},
     parameter{"sslkey", "backends.tls.key_file"},

@@ -12,6 +12,8 @@ constexpr std::array<std::string_view, 4> client_tls_modes{"disable", "allow", "
 constexpr std::array<std::string_view, 2> tls_versions{"1.2", "1.3"};
 constexpr std::array<std::string_view, 7> server_tls_modes{"auto",    "disable",   "allow",      "prefer",
                                                            "require", "verify-ca", "verify-full"};
+constexpr std::array<std::string_view, 2> tls_negotiations{"postgres", "direct"};
+constexpr std::array<std::string_view, 2> protocol_versions{"3.0", "3.2"};
 constexpr std::array<std::string_view, 3> channel_bindings{"disable", "prefer", "require"};
 constexpr std::array<std::string_view, 5> auth_methods{"auto", "trust", "md5", "scram-sha-256", "passthrough"};
 constexpr std::array<std::string_view, 3> pool_modes{"session", "transaction", "statement"};
@@ -153,6 +155,10 @@ constexpr std::array all_keys{
               "backends.database", text(),
               "Database whose pool is kept warm (as if listed under databases) and that probes connect to."),
           "DB_NAME"),
+    row<&s::backends, &backend_settings::max_protocol_version>(
+        "backends.max_protocol_version", choice(protocol_versions),
+        "The newest protocol asked of servers. 3.2 gives cancel keys that nobody guesses (PostgreSQL 18); an older "
+        "PostgreSQL answers with 3.0 and goes on, some other engines refuse."),
     row<&s::backends, &backend_settings::tls, &server_tls::sslmode>(
         "backends.tls.sslmode", choice(server_tls_modes),
         "As in libpq. auto: verify-full when ca_file is given, else prefer, with a warning."),
@@ -169,6 +175,10 @@ constexpr std::array all_keys{
         "As in libpq. With SCRAM-SHA-256-PLUS a server proves that it is the one at the other end of TLS; require "
         "signs "
         "in in no other way."),
+    row<&s::backends, &backend_settings::tls, &server_tls::negotiation>(
+        "backends.tls.negotiation", choice(tls_negotiations),
+        "libpq's sslnegotiation. direct: the handshake comes first and names postgresql by ALPN, a round trip less. It "
+        "takes PostgreSQL 17 and sslmode require or better."),
 
     row<&s::auth, &auth_settings::method>(
         "auth.method", choice(auth_methods),

@@ -163,6 +163,9 @@ private:
         if (tls.binding == channel_binding::require && tls.sslmode < server_tls_mode::require)
             error("backends.tls.channel_binding", "needs TLS, which backends.tls.sslmode does not insist on",
                   "set backends.tls.sslmode: require or better");
+        if (tls.negotiation == tls_negotiation::direct && tls.sslmode < server_tls_mode::require)
+            error("backends.tls.negotiation", "begins with TLS, which backends.tls.sslmode does not insist on",
+                  "set backends.tls.sslmode: require or better");
         if (!verifies && has_remote_hosts())
             warn("backends.tls.sslmode",
                  "does not verify servers: whoever answers for them sees all data (passwords in clear or md5 are not "

@@ -25,6 +25,7 @@ constexpr std::int32_t auth_sasl_continue = 11;
 constexpr std::int32_t auth_sasl_final = 12;
 
 constexpr char negotiate_protocol_version = 'v';
+constexpr std::string_view tls_application_protocol = "postgresql";
 
 constexpr std::uint32_t message_length_max = 64 * 1024;
 constexpr std::size_t login_bytes_max = 1024 * 1024;
@@ -87,28 +88,45 @@ server_login::~server_login() { forget_secrets(); }
 
 // ---- the bytes before the first message ------------------------------------------------------------------------
 
-void server_login::begin(std::string& out) {
-    if (phase_ != phase::not_begun) return;
+server_login::step server_login::begin(std::string& out) {
+    if (phase_ != phase::not_begun) return step::failed;
     if (settings_.tls == tls_mode::disable || settings_.tls == tls_mode::allow) {
         append_startup_message(out);
-        return;
+        return step::need_more;
+    }
+    if (begins_with_handshake()) {
+        phase_ = phase::tls_pending;
+        return step::start_tls;
     }
     append_ssl_request(out);
     phase_ = phase::tls_answer;
+    return step::need_more;
+}
+
+/// As libpq: a mode that may go on in clear has to ask.
+bool server_login::begins_with_handshake() const noexcept {
+    return settings_.negotiation == tls_negotiation::direct && settings_.tls != tls_mode::prefer;
 }
 
 void server_login::append_startup_message(std::string& out) {
     parameter_list parameters{{"user", settings_.user}, {"database", settings_.database}};
     parameters.insert(parameters.end(), settings_.extra_startup.begin(), settings_.extra_startup.end());
-    append_startup(out, parameters);
+    append_startup(out, parameters, settings_.newest_minor);
     phase_ = phase::authentication;
 }
 
-void server_login::tls_established(std::string end_point, std::string& out) {
-    if (phase_ != phase::tls_pending) return;
+server_login::step server_login::tls_established(std::string end_point, std::string_view protocol, std::string& out) {
+    if (phase_ != phase::tls_pending) return step::failed;
+    if (begins_with_handshake() && protocol != tls_application_protocol) {
+        // Without the name, the peer may be a server of another protocol that is made to read ours (ALPACA).
+        return fail(sqlstate::sqlclient_unable_to_establish_connection,
+                    "TLS without a request was accepted, but not as the protocol \"postgresql\"", {},
+                    "It takes PostgreSQL 17 or newer; see backends.tls.negotiation.");
+    }
     tls_in_use_ = true;
     end_point_ = std::move(end_point);
     append_startup_message(out);
+    return step::need_more;
 }
 
 server_login::step server_login::feed_tls_answer(std::string_view in, std::size_t& consumed, std::string& out) {
@@ -177,8 +195,7 @@ server_login::step server_login::on_message(char type, std::string_view body, st
         case backend_message::error_response: return on_error(body);
         case backend_message::notice_response: return step::need_more;  // nobody to show it to yet
         case negotiate_protocol_version:
-            // We ask for 3.0 without options, so whatever it says changes nothing.
-            if (phase_ != phase::starting) return step::need_more;
+            if (phase_ != phase::starting) return on_negotiation(body);
             break;
         case backend_message::authentication:
             if (phase_ != phase::starting) return on_authentication(body, out);
@@ -195,6 +212,20 @@ server_login::step server_login::on_message(char type, std::string_view body, st
         default: break;
     }
     return protocol_error("unexpected message type \"" + quotable({&type, 1}) + "\"");
+}
+
+/// Less than what was asked for is as good: only the length of cancel keys depends on it. We ask for no options.
+server_login::step server_login::on_negotiation(std::string_view body) {
+    wire_reader reader(body);
+    const auto version = reader.i32();
+    const auto options = reader.i32();
+    if (!version || !options || *options != 0) return protocol_error("malformed NegotiateProtocolVersion");
+    // The documentation says the minor number, PostgreSQL sends the whole version.
+    const std::int32_t minor = *version & 0xffff;
+    const std::int32_t major = *version >> 16;
+    if ((major != 0 && major != 3) || minor > settings_.newest_minor)
+        return protocol_error("NegotiateProtocolVersion with a version that was not asked for");
+    return step::need_more;
 }
 
 server_login::step server_login::on_error(std::string_view body) {

@@ -27,11 +27,17 @@ public:
     /// libpq's channel_binding: whether SCRAM is tied to the TLS connection (RFC 5929).
     enum class channel_binding { disable, prefer, require };
 
+    /// libpq's sslnegotiation: whether TLS is asked for first, or begun at once and named by ALPN (PostgreSQL 17).
+    enum class tls_negotiation { postgres, direct };
+
     struct settings {
         std::string user{};
         std::string database{};
         tls_mode tls = tls_mode::prefer;
         channel_binding binding = channel_binding::prefer;
+        tls_negotiation negotiation = tls_negotiation::postgres;  ///< direct counts from `require` on
+        std::uint16_t newest_minor =
+            0;  ///< of protocol 3: 0, or 2 for cancel keys of more than 4 bytes (PostgreSQL 18)
         bool peer_is_loopback_or_unix = false;
         std::string password{};                ///< empty: none
         std::optional<scram_secret> secret{};  ///< tried before the password when salt and iterations fit
@@ -53,8 +59,9 @@ public:
     server_login(const server_login&) = delete;
     server_login& operator=(const server_login&) = delete;
 
-    /// Appends the first packet: SSLRequest or, with disable and allow, StartupMessage.
-    void begin(std::string& out);
+    /// Appends the first packet: SSLRequest or, with disable and allow, StartupMessage. start_tls, with nothing appended,
+    /// where the handshake comes first.
+    [[nodiscard]] step begin(std::string& out);
 
     /// Takes the unread bytes; `consumed` says how many from the start are used up, the rest must come again,
     /// with more behind it. No message of a login may be longer than 64 KiB, all together not than 1 MiB (P9).
@@ -63,8 +70,9 @@ public:
 
     /// The handshake is done, and with verify_ca and verify_full the certificate was accepted: appends the
     /// StartupMessage. Must only be called after start_tls. `end_point`: tls-server-end-point, the hash of the server's
-    /// certificate; empty if it has none, and then nothing is bound to it (P15).
-    void tls_established(std::string end_point, std::string& out);
+    /// certificate; empty if it has none, and then nothing is bound to it (P15). `protocol`: what ALPN agreed on; a
+    /// handshake that came first has to have agreed on "postgresql", else this fails.
+    [[nodiscard]] step tls_established(std::string end_point, std::string_view protocol, std::string& out);
 
     /// These unread bytes hold a SCRAM challenge for which feed() would run PBKDF2: milliseconds, so off the hot
     /// threads (D40).
@@ -104,6 +112,8 @@ private:
     step on_bad_length(std::string_view in);
     step on_message(char type, std::string_view body, std::string& out);
     step on_error(std::string_view body);
+    step on_negotiation(std::string_view body);
+    [[nodiscard]] bool begins_with_handshake() const noexcept;
     step on_authentication(std::string_view body, std::string& out);
     step on_auth_question(std::int32_t code, std::string_view data, std::string& out);
     step on_auth_ok();

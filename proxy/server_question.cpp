@@ -133,20 +133,19 @@ void server_question::on_dialled(const net::dial_result& result) {
     if (result.fd < 0) return fail(sqlstate::sqlclient_unable_to_establish_connection, result.problem);
     stream_ = net::stream::adopt(loop_, result.fd, this, net::stream::preparation::prepared);
     if (stream_ == nullptr) return fail(sqlstate::insufficient_resources, "cannot watch a socket");
-    server_login::settings how;
+    server_login::settings how = sign_in_of(all_.backends);
     how.user = what_.who.user;
     how.database = what_.who.database;
     how.password = what_.who.password;
     how.secret = what_.who.secret;
     how.md5_hash = what_.who.md5_hash;
-    how.tls = what_.host.host.starts_with('/') ? tls_mode::disable
-                                               : tls_override_.value_or(tls_mode_of(all_.backends.tls.sslmode));
-    how.binding = binding_of(all_.backends.tls.binding);
+    how.tls = what_.host.host.starts_with('/') ? tls_mode::disable : tls_override_.value_or(how.tls);
     how.peer_is_loopback_or_unix = stream_->peer_is_local();
     how.nonce_material = random_bytes(24);
     login_ = std::make_unique<server_login>(std::move(how));
     std::string out;
-    login_->begin(out);
+    const server_login::step first = login_->begin(out);
+    if (first == server_login::step::start_tls) return begin_handshake();
     (void)stream_->write(out);
 }
 
@@ -186,7 +185,12 @@ void server_question::sign_in() {
         }
         case server_login::step::start_tls: break;
     }
-    if (!in_.empty() || tls_ == nullptr || !stream_->start_tls_client(*tls_, what_.host.host))
+    if (!in_.empty()) return fail(sqlstate::protocol_violation, "unexpected data before the TLS handshake");  // P2
+    begin_handshake();
+}
+
+void server_question::begin_handshake() {
+    if (tls_ == nullptr || !stream_->start_tls_client(*tls_, what_.host.host))
         return fail(sqlstate::sqlclient_unable_to_establish_connection, "TLS cannot be begun");
     handshaking_ = true;
     if (shake_hands()) on_readable();
@@ -214,7 +218,12 @@ bool server_question::shake_hands() {
         return false;
     }
     std::string out;
-    login_->tls_established(stream_->tls_server_end_point(), out);
+    const server_login::step next =
+        login_->tls_established(stream_->tls_server_end_point(), stream_->tls_application_protocol(), out);
+    if (next == server_login::step::failed) {
+        end(login_->failure());
+        return false;
+    }
     (void)stream_->write(out);
     return true;
 }

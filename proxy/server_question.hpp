@@ -85,6 +85,7 @@ private:
     void fail(std::string_view sqlstate, std::string message);
     void on_dialled(const net::dial_result& result);
     void sign_in();
+    void begin_handshake();
     [[nodiscard]] bool try_other_encryption(std::string_view refusal);
     [[nodiscard]] bool shake_hands();
     void ask();

@@ -36,6 +36,7 @@ net::tls_context_result server_tls_context(const config::server_tls_settings& fr
     how.certificate_file = from.cert_file;
     how.key_file = from.key_file;
     how.min_version = version_of(from.min_version);
+    how.postgresql = from.negotiation == config::tls_negotiation::direct;
     if (from.sslmode == config::server_tls_mode::verify_ca) how.verify = net::tls_client_settings::verification::ca;
     if (from.sslmode == config::server_tls_mode::verify_full) how.verify = net::tls_client_settings::verification::full;
     return net::tls_context::client(how);

@@ -24,8 +24,8 @@ struct cluster_options {
     config::monitor_settings monitor;
     config::cluster_values values;
 
-    server_login::tls_mode tls = server_login::tls_mode::prefer;
-    server_login::channel_binding binding = server_login::channel_binding::prefer;
+    /// How every server is signed in to; who does is asked of `login`.
+    server_login::settings sign_in{};
     /// Asked at each handshake: certificates change. Unset or null: no TLS.
     std::function<std::shared_ptr<const net::tls_context>()> tls_context{};
     /// Asked at each dial; unset: the defaults.

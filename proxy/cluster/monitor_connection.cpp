@@ -98,21 +98,21 @@ void monitor_connection::on_dialled(net::dial_result result) {
 }
 
 void monitor_connection::begin_login() {
-    server_login::settings how;
+    server_login::settings how = options_.sign_in;
     how.user = account_->user;
     how.database = account_->database;
     how.password = account_->password;
     how.secret = account_->secret;
     how.md5_hash = account_->md5_hash;
-    how.tls = host_.host.starts_with('/') ? tls_mode::disable : tls_override_.value_or(options_.tls);
-    how.binding = options_.binding;
+    how.tls = host_.host.starts_with('/') ? tls_mode::disable : tls_override_.value_or(how.tls);
     how.peer_is_loopback_or_unix = stream_->peer_is_local();
     how.nonce_material = options_.random_bytes(24);
     login_.emplace(std::move(how));
     state_ = state::signing_in;
     std::string out;
-    login_->begin(out);
+    const server_login::step first = login_->begin(out);
     send(out);
+    if (first == server_login::step::start_tls) begin_handshake();
 }
 
 void monitor_connection::sign_in() {
@@ -126,11 +126,7 @@ void monitor_connection::sign_in() {
         case server_login::step::start_tls:
             if (!in_.empty())  // bytes in clear behind the S (P2)
                 return fail(failure_kind::protocol_violation, "unexpected data before the TLS handshake");
-            if (const auto context = options_.tls_context ? options_.tls_context() : nullptr;
-                context == nullptr || !stream_->start_tls_client(*context, host_.host))
-                return fail(failure_kind::tls_failed, "TLS: " + stream_->handshake_problem());
-            state_ = state::handshaking;
-            return shake_hands();
+            return begin_handshake();
         case server_login::step::ready:
             login_.reset();
             state_ = state::settling;
@@ -145,6 +141,14 @@ void monitor_connection::sign_in() {
     if (!try_other_encryption(why.sqlstate)) fail(judge(signal_of(why, failure_phase::dialling)), why.message);
 }
 
+void monitor_connection::begin_handshake() {
+    const auto context = options_.tls_context ? options_.tls_context() : nullptr;
+    if (context == nullptr || !stream_->start_tls_client(*context, host_.host))
+        return fail(failure_kind::tls_failed, "TLS: " + stream_->handshake_problem());
+    state_ = state::handshaking;
+    shake_hands();
+}
+
 void monitor_connection::shake_hands() {
     switch (stream_->continue_handshake()) {
         case net::stream::handshake::in_progress: return;
@@ -157,7 +161,9 @@ void monitor_connection::shake_hands() {
     }
     state_ = state::signing_in;
     std::string out;
-    login_->tls_established(stream_->tls_server_end_point(), out);
+    const server_login::step next =
+        login_->tls_established(stream_->tls_server_end_point(), stream_->tls_application_protocol(), out);
+    if (next == server_login::step::failed) return fail(failure_kind::tls_failed, login_->failure().message);
     send(out);
 }
 
@@ -166,8 +172,8 @@ bool monitor_connection::try_other_encryption(std::string_view refusal) {
     if (tls_override_ || host_.host.starts_with('/')) return false;
     if (!refusal.empty() && refusal != sqlstate::invalid_authorization_specification) return false;
     const bool encrypted = refusal.empty() || login_->tls_in_use();
-    if (options_.tls == tls_mode::prefer && encrypted) tls_override_ = tls_mode::disable;
-    else if (options_.tls == tls_mode::allow && !encrypted) tls_override_ = tls_mode::require;
+    if (options_.sign_in.tls == tls_mode::prefer && encrypted) tls_override_ = tls_mode::disable;
+    else if (options_.sign_in.tls == tls_mode::allow && !encrypted) tls_override_ = tls_mode::require;
     else return false;
     stream_.reset();
     login_.reset();

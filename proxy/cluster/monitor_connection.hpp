@@ -72,6 +72,7 @@ private:
     void go_on();
     void take_input();
     void sign_in();
+    void begin_handshake();
     void shake_hands();
     [[nodiscard]] bool try_other_encryption(std::string_view refusal);
     void take_frames();

@@ -128,6 +128,10 @@ tls_context_result tls_context::client(const tls_client_settings& settings) {
         require_pair(settings.certificate_file, settings.key_file, problems);
         if (problems.empty()) load_identity(context, settings.certificate_file, settings.key_file, problems);
     }
+    if (settings.postgresql &&
+        SSL_CTX_set_alpn_protos(context, reinterpret_cast<const unsigned char*>(postgresql_protocol.data()),
+                                static_cast<unsigned int>(postgresql_protocol.size())) != 0)
+        problems.push_back(last_problem());
     made->verifies_peer_ = settings.verify != verification::none;
     made->verifies_host_ = settings.verify == verification::full;
     if (made->verifies_peer_) {

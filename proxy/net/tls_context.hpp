@@ -36,6 +36,7 @@ struct tls_client_settings {
     std::string ca_file{};           ///< PEM; empty with `ca` or `full`: the system's store
     std::string certificate_file{};  ///< optional client certificate, with key_file
     std::string key_file{};
+    bool postgresql = false;  ///< names that protocol (ALPN)
     tls_version min_version = tls_version::tls_1_2;
 };
 

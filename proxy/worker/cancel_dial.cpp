@@ -32,6 +32,8 @@ void cancel_dial::on_dialled(net::dial_result result) {
     stream_ = net::stream::adopt(worker_.loop(), result.fd, this, net::stream::preparation::prepared);
     if (stream_ == nullptr) return finish();
     if (!target_.tls) return send_request();
+    if (worker_.shared().settings().backends.tls.negotiation == config::tls_negotiation::direct)
+        return begin_handshake();
     std::string out;
     append_ssl_request(out);
     (void)stream_->write(out);
@@ -58,9 +60,13 @@ void cancel_dial::on_readable() {
     const net::io_result got = stream_->read({bytes.data(), step_ == step::tls_answer ? 1U : bytes.size()});
     if (got.result == net::io_result::kind::would_block) return;
     if (!got.ok() || step_ != step::tls_answer) return finish();
+    if (bytes[0] != 'S') return finish();
+    begin_handshake();
+}
+
+void cancel_dial::begin_handshake() {
     const auto context = worker_.shared().server_tls.get();
-    if (bytes[0] != 'S' || context == nullptr || !stream_->start_tls_client(*context, target_.address.host))
-        return finish();
+    if (context == nullptr || !stream_->start_tls_client(*context, target_.address.host)) return finish();
     step_ = step::handshake;
     on_readable();
 }

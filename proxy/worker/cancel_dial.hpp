@@ -29,6 +29,7 @@ private:
     enum class step : std::uint8_t { dialling, tls_answer, handshake, sent };
 
     void on_dialled(net::dial_result result);
+    void begin_handshake();
     void send_request();
     void finish();
 

@@ -257,8 +257,7 @@ std::shared_ptr<cluster> proxy_state::cluster_here(const std::vector<config::hos
     how.hosts = hosts;
     how.monitor = settings().monitor;
     how.values = config::common_values(config::policies_on(settings(), hosts), settings().connect.backoff);
-    how.tls = tls_mode_of(settings().backends.tls.sslmode);
-    how.binding = binding_of(settings().backends.tls.binding);
+    how.sign_in = sign_in_of(settings().backends);
     how.tls_context = [this] { return server_tls.get(); };
     how.dial = [this] { return dial_options_of(settings().connect); };
     if (how.monitor.interval.count() > 0) {

@@ -49,8 +49,6 @@ std::string problem_of(const net::dial_result& from, const std::string& backend)
     return from.problem.find(backend) != std::string::npos ? from.problem : backend + ": " + from.problem;
 }
 
-}  // namespace
-
 server_login::channel_binding binding_of(config::channel_binding wanted) {
     using binding = server_login::channel_binding;
     switch (wanted) {
@@ -60,6 +58,8 @@ server_login::channel_binding binding_of(config::channel_binding wanted) {
     }
     return binding::require;
 }
+
+}  // namespace
 
 server_login::tls_mode tls_mode_of(config::server_tls_mode mode) {
     switch (mode) {
@@ -72,6 +72,16 @@ server_login::tls_mode tls_mode_of(config::server_tls_mode mode) {
         case config::server_tls_mode::prefer: return tls_mode::prefer;
     }
     return tls_mode::prefer;
+}
+
+server_login::settings sign_in_of(const config::backend_settings& from) {
+    server_login::settings how;
+    how.tls = tls_mode_of(from.tls.sslmode);
+    how.binding = binding_of(from.tls.binding);
+    if (from.tls.negotiation == config::tls_negotiation::direct)
+        how.negotiation = server_login::tls_negotiation::direct;
+    if (from.max_protocol_version == config::protocol_version::v3_2) how.newest_minor = 2;
+    return how;
 }
 
 std::string_view to_string(server_connection::phase now) {
@@ -128,13 +138,11 @@ void server_connection::on_dialled(net::dial_result result) {
                                              std::string("cannot watch a socket: ") + std::strerror(errno))});
     const config::settings& all = worker_->shared().settings();
     const shared_pool::secrets secrets = pool_->shared->current_secrets();
-    server_login::settings how;
+    server_login::settings how = sign_in_of(all.backends);
     const bool as_client = trial_ && trial_->replication == nullptr;
     how.user = as_client ? pool_->shared->plan.user : pool_->shared->plan.server_user;
     how.database = pool_->shared->plan.server_database;
-    how.tls =
-        host_.host.starts_with('/') ? tls_mode::disable : tls_override_.value_or(tls_mode_of(all.backends.tls.sslmode));
-    how.binding = binding_of(all.backends.tls.binding);
+    how.tls = host_.host.starts_with('/') ? tls_mode::disable : tls_override_.value_or(how.tls);
     how.peer_is_loopback_or_unix = stream_->peer_is_local();
     how.password = as_client ? trial_->password : secrets.password;
     if (!as_client) how.secret = secrets.scram;
@@ -145,8 +153,9 @@ void server_connection::on_dialled(net::dial_result result) {
     phase_ = phase::signing_in;
     sign_in_started_ = worker_->loop().now();
     std::string out;
-    login_->begin(out);
+    const server_login::step first = login_->begin(out);
     send(out);
+    login_step(first);
 }
 
 void server_connection::sign_in(std::string_view in, std::size_t& used) {
@@ -214,8 +223,13 @@ void server_connection::handshake_done(std::unique_ptr<net::stream> stream, net:
     worker_->counters().server_handshakes.add();
     sign_in_started_ = worker_->loop().now();
     std::string out;
-    login_->tls_established(stream_->tls_server_end_point(), out);
+    const server_login::step next =
+        login_->tls_established(stream_->tls_server_end_point(), stream_->tls_application_protocol(), out);
     send(out);
+    if (next != server_login::step::need_more) {
+        login_step(next);
+        return worker_->settle();
+    }
     on_readable();
 }
 

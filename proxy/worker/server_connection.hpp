@@ -33,7 +33,8 @@ class shared_listener;
 class worker;
 
 [[nodiscard]] server_login::tls_mode tls_mode_of(config::server_tls_mode mode);
-[[nodiscard]] server_login::channel_binding binding_of(config::channel_binding wanted);
+/// How servers are signed in to, as configured; who signs in is the caller's to add.
+[[nodiscard]] server_login::settings sign_in_of(const config::backend_settings& from);
 
 /// Why a server could not be opened.
 struct open_failure {

@@ -83,6 +83,8 @@ const blame table[]{
     {"both listeners on one port", [](auto& s) { s.admin.port = s.listen.port; }, "admin.port"},
     {"channel binding without TLS", [](auto& s) { s.backends.tls.binding = channel_binding::require; },
      "backends.tls.channel_binding"},
+    {"direct TLS that may go on in clear", [](auto& s) { s.backends.tls.negotiation = tls_negotiation::direct; },
+     "backends.tls.negotiation"},
     {"verification without CA", [](auto& s) { s.backends.tls.sslmode = server_tls_mode::verify_full; },
      "backends.tls.sslmode"},
     {"D9: unverified servers elsewhere",

@@ -33,16 +33,19 @@ server_login::settings settings_for(std::uint8_t choice) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     if (size == 0) return 0;
-    const auto settings = settings_for(data[0]);
+    auto settings = settings_for(data[0]);
+    if (size % 3 == 0) settings.negotiation = server_login::tls_negotiation::direct;
+    if (size % 2 == 0) settings.newest_minor = 2;
+    const std::string_view agreed = size % 5 == 0 ? std::string_view() : "postgresql";
     const std::size_t piece = (data[0] & 0x80) != 0 ? 1 : size;
     if (piece == 1 && size > 4096) return 0;
     const std::string_view in(reinterpret_cast<const char*>(data) + 1, size - 1);
 
     server_login login(settings);
     std::string out;
-    login.begin(out);
+    step last = login.begin(out);
+    if (last == step::start_tls) last = login.tls_established({}, agreed, out);
     std::string unread;
-    step last = step::need_more;
     for (std::size_t at = 0; at < in.size() && (last == step::need_more || last == step::start_tls); at += piece) {
         unread += in.substr(at, piece);
         (void)login.next_feed_derives_key(unread);
@@ -50,7 +53,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         last = login.feed(unread, consumed, out);
         if (consumed > unread.size()) std::abort();
         unread.erase(0, consumed);
-        if (last == step::start_tls) login.tls_established({}, out);
+        if (last == step::start_tls) last = login.tls_established({}, agreed, out);
     }
 
     if (out.size() > 64 * 1024 || login.cancel_key().size() > 256 || login.parameters().size() > 256) std::abort();

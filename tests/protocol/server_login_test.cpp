@@ -101,7 +101,7 @@ server_login::settings with_tls(tls_mode mode) {
 class conversation {
 public:
     conversation(server_login::settings settings, bool by_byte) : login(std::move(settings)), by_byte_(by_byte) {
-        login.begin(out);
+        first = login.begin(out);
     }
 
     /// Everything at once, or byte by byte until a step other than need_more.
@@ -121,6 +121,7 @@ public:
     std::string written() { return std::exchange(out, {}); }
 
     server_login login;
+    step first = step::need_more;
     std::string unread;
     std::string out;
 
@@ -194,7 +195,7 @@ step sign_in(server_login& ours, client_login& theirs, const client_login::crede
     const std::string random(32, 'r');
     std::string to_them;
     std::string to_us;
-    ours.begin(to_them);
+    REQUIRE(ours.begin(to_them) == step::need_more);
     for (int turn = 0; turn < 20; ++turn) {
         std::size_t consumed = 0;
         auto next = theirs.feed(to_them, consumed, to_us);
@@ -207,7 +208,7 @@ step sign_in(server_login& ours, client_login& theirs, const client_login::crede
         if (next == client_login::step::authenticated) to_us += greeting;
         const auto answer = ours.feed(to_us, consumed, to_them);
         to_us.erase(0, consumed);
-        if (answer == step::start_tls) ours.tls_established(seen, to_them);
+        if (answer == step::start_tls) REQUIRE(ours.tls_established(seen, {}, to_them) == step::need_more);
         if (answer == step::ready || answer == step::failed) return answer;
     }
     return step::need_more;
@@ -268,10 +269,59 @@ TEST_CASE("of a parameter reported twice the last value counts") {
     });
 }
 
-TEST_CASE("P38: NegotiateProtocolVersion changes nothing") {
+TEST_CASE("P38: NegotiateProtocolVersion changes nothing, and may not offer what was not asked for") {
     both_ways(plain(), [](conversation& server) {
         CHECK(server.receive(frame('v', "\0\3\0\0\0\0\0\0"sv) + auth_ok + greeting) == step::ready);
     });
+    for (const auto wrong : {"\0\3\0\2\0\0\0\0"sv, "\0\4\0\0\0\0\0\0"sv, "\0\3\0\0\0\0\0\1_pq_.x\0"sv, "\0\3"sv}) {
+        both_ways(plain(), [&](conversation& server) { CHECK(server.receive(frame('v', wrong)) == step::failed); });
+    }
+}
+
+TEST_CASE("P39: with protocol 3.2 a server may give a key of 256 bytes, or answer with 3.0 and give four") {
+    auto settings = plain();
+    settings.newest_minor = 2;
+    both_ways(settings, [](conversation& server) {
+        CHECK(server.written().substr(4, 4) == "\0\3\0\2"sv);
+        const std::string key(256, 'k');
+        CHECK(server.receive(auth_ok + key_data(7, key) + frame('Z', "I")) == step::ready);
+        CHECK(server.login.cancel_key() == key);
+    });
+    for (const auto answer : {"\0\3\0\0\0\0\0\0"sv, "\0\0\0\0\0\0\0\0"sv, "\0\3\0\2\0\0\0\0"sv}) {
+        both_ways(settings, [&](conversation& server) {
+            CHECK(server.receive(frame('v', answer) + auth_ok + key_data(7, "four") + frame('Z', "I")) == step::ready);
+            CHECK(server.login.cancel_key() == "four");
+        });
+    }
+}
+
+TEST_CASE("direct TLS: a handshake that comes first is named postgresql by both sides, or nothing is said") {
+    using negotiation = server_login::tls_negotiation;
+    for (const tls_mode mode : {tls_mode::require, tls_mode::verify_ca, tls_mode::verify_full}) {
+        auto settings = with_tls(mode);
+        settings.negotiation = negotiation::direct;
+        both_ways(settings, [](conversation& server) {
+            CHECK(server.first == step::start_tls);
+            CHECK(server.written().empty());
+            CHECK(server.login.tls_established("hash", "postgresql", server.out) == step::need_more);
+            CHECK(server.login.tls_in_use());
+            CHECK(server.receive(auth_ok + greeting) == step::ready);
+        });
+        for (const auto other : {""sv, "h2"sv, "postgresqlx"sv}) {
+            conversation server(settings, false);
+            CHECK(server.login.tls_established("hash", other, server.out) == step::failed);
+            CHECK(server.out.empty());
+            CHECK(server.login.failure().sqlstate == "08001");
+            CHECK_FALSE(server.login.failure_is_from_server());
+        }
+    }
+    for (const tls_mode mode : {tls_mode::disable, tls_mode::allow, tls_mode::prefer}) {
+        auto settings = with_tls(mode);
+        settings.negotiation = negotiation::direct;
+        conversation server(settings, false);
+        CHECK(server.first == step::need_more);  // who may go on in clear asks
+        CHECK_FALSE(server.out.empty());
+    }
 }
 
 TEST_CASE("the server's own error is handed on, at every phase, with missing fields too") {
@@ -338,7 +388,7 @@ TEST_CASE("P14 to P16: SCRAM is tied to the TLS connection where both sides can;
     // The offer is taken out of the list on its way: the server, which did make it, notices (P14).
     conversation stripped(with_tls(tls_mode::require), false);
     CHECK(stripped.receive("S") == step::start_tls);
-    stripped.login.tls_established("hash", stripped.out);
+    CHECK(stripped.login.tls_established("hash", {}, stripped.out) == step::need_more);
     (void)stripped.written();
     CHECK(stripped.receive(ask_scram) == step::need_more);
     CHECK(stripped.written().find("y,,n=") != std::string::npos);
@@ -357,7 +407,7 @@ TEST_CASE("the first packet depends on sslmode") {
             CHECK(server.receive("S") == step::start_tls);
             CHECK(server.written().empty());
             CHECK_FALSE(server.login.tls_in_use());
-            server.login.tls_established({}, server.out);
+            CHECK(server.login.tls_established({}, {}, server.out) == step::need_more);
             CHECK(server.login.tls_in_use());
             CHECK(server.written() == startup_bytes());
             CHECK(server.receive(auth_ok + greeting) == step::ready);
@@ -396,7 +446,7 @@ TEST_CASE("P2: bytes in clear behind the answer to SSLRequest end the attempt") 
         CHECK(server.receive("S") == step::start_tls);
         CHECK(server.receive(auth_ok) == step::failed);
         check_failure(server, "08P01", "received unencrypted data before the TLS handshake");
-        server.login.tls_established({}, server.out);
+        CHECK(server.login.tls_established({}, {}, server.out) == step::failed);
         CHECK(server.written().empty());
         CHECK_FALSE(server.login.tls_in_use());
     });
@@ -449,7 +499,7 @@ TEST_CASE("D9: cleartext and md5 passwords go beyond loopback only to a verified
         for (const auto mode : {tls_mode::verify_ca, tls_mode::verify_full}) {
             both_ways(with_tls(mode), [&](conversation& server) {
                 CHECK(server.receive("S") == step::start_tls);
-                server.login.tls_established({}, server.out);
+                CHECK(server.login.tls_established({}, {}, server.out) == step::need_more);
                 (void)server.written();
                 CHECK(server.receive(question) == step::need_more);
                 CHECK(server.written().starts_with("p"));
@@ -458,7 +508,7 @@ TEST_CASE("D9: cleartext and md5 passwords go beyond loopback only to a verified
         for (const auto mode : {tls_mode::prefer, tls_mode::require}) {
             both_ways(with_tls(mode), [&](conversation& server) {
                 CHECK(server.receive("S") == step::start_tls);
-                server.login.tls_established({}, server.out);
+                CHECK(server.login.tls_established({}, {}, server.out) == step::need_more);
                 (void)server.written();
                 CHECK(server.receive(question) == step::failed);
                 CHECK(server.out.empty());
@@ -724,7 +774,7 @@ TEST_CASE("a login that was not begun fails; beginning twice says nothing twice"
     CHECK(unbegun.feed(auth_ok, consumed, out) == step::failed);
     CHECK(unbegun.failure().sqlstate == "XX000");
     conversation twice(plain(), false);
-    twice.login.begin(twice.out);
+    CHECK(twice.login.begin(twice.out) == step::failed);
     CHECK(twice.written() == startup_bytes());
 }
 

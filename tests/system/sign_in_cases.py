@@ -6,14 +6,14 @@ import ssl
 
 import psycopg2
 
-from bench import DATABASE
+from bench import DATABASE, ONE_SERVER
 from lib import messages as msg
 from lib.certificates import Certificates
 from lib.cluster import PASSWORD
 from lib.deadline import eventually
 from lib.fake_server import FakeServer, authentication
 from lib.proxy import base_config
-from lib.wire_client import Closed, ServerError, WireClient
+from lib.wire_client import Closed, ServerError, WireClient, send_cancel
 
 
 def _who(client):
@@ -358,8 +358,36 @@ def tries_at_once_are_counted(bench):
             assert eventually(connects, "there is room again") == "app"
 
 
+def tls_without_asking_to_a_server(bench):
+    """backends.tls.negotiation: direct and protocol 3.2 with its long cancel keys, to a server that has both: another pgsteady."""
+    tls = {"sslmode": "verify-full", "ca_file": str(bench.cluster.certificates.ca), "negotiation": "direct"}
+    with bench.proxy(listen={"tls": {**bench.tls(), "mode": "require"}}) as inner, \
+            bench.proxy(backends={"hosts": [f"localhost:{inner.port}"], "tls": tls, "max_protocol_version": "3.2"},
+                        pool=ONE_SERVER) as outer, \
+            outer.connect(DATABASE) as client:
+        assert _who(client) == "app"
+        client.send(msg.query("select pg_sleep(60) /* through both */"))
+        bench.wait_running("/* through both */")
+        send_cancel(outer.address, client.pid, client.key)
+        assert client.read_result().sqlstate == "57014"
+        assert _who(client) == "app"
+
+
+def tls_without_asking_to_an_old_server(bench):
+    """PostgreSQL 15 takes a handshake for a packet without sense; protocol 3.2 it answers with 3.0."""
+    ca = str(bench.cluster.certificates.ca)
+    tls = {"sslmode": "verify-full", "ca_file": ca, "negotiation": "direct"}
+    hosts = [f"localhost:{bench.cluster.port}"]
+    with bench.proxy(backends={"hosts": hosts, "tls": tls}, pool={"hold_timeout": "300ms"}) as proxy:
+        refusal = proxy.refused(DATABASE)
+        assert refusal["C"] == "08001" or refusal["C"].startswith("57P"), refusal
+    with bench.proxy(backends={"hosts": hosts, "tls": {"sslmode": "verify-full", "ca_file": ca},
+                               "max_protocol_version": "3.2"}) as proxy, proxy.connect(DATABASE) as client:
+        assert _who(client) == "app"
+
+
 CASES = [scram, failures_look_alike, md5, trust_only_when_configured, passthrough, verifier_pass_through,
-         tls_required, tls_verified_by_the_client, tls_without_asking, proxy_protocol, tls_to_servers, channel_binding_on_both_sides, server_user_of_the_database, unix_socket,
+         tls_required, tls_verified_by_the_client, tls_without_asking, tls_without_asking_to_a_server, tls_without_asking_to_an_old_server, proxy_protocol, tls_to_servers, channel_binding_on_both_sides, server_user_of_the_database, unix_socket,
          unlisted_database_without_automatic_pools,
          client_certificate_names_the_user, sslmode_prefer_goes_on_in_clear, sslmode_allow_goes_on_with_tls,
          tries_per_source_are_counted, tries_at_once_are_counted]
