@@ -1,10 +1,12 @@
 #include "protocol/scram_keys.hpp"
 
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/params.h>
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 
 namespace pgsteady {
 
@@ -14,6 +16,27 @@ const unsigned char* octets(std::string_view bytes) { return reinterpret_cast<co
 
 bool fits_int(std::string_view bytes) {
     return bytes.size() <= static_cast<std::size_t>(std::numeric_limits<int>::max());
+}
+
+struct mac_context_deleter {
+    void operator()(EVP_MAC_CTX* context) const { EVP_MAC_CTX_free(context); }  // which wipes it
+};
+using mac_context = std::unique_ptr<EVP_MAC_CTX, mac_context_deleter>;
+
+/// HMAC-SHA-256 without a key. libcrypto looks algorithms up by their names, under locks, which for a short text costs
+/// more than the digest itself: once per process, and a copy per use.
+mac_context new_hmac() {
+    static const mac_context keyless = [] {
+        EVP_MAC* const hmac = EVP_MAC_fetch(nullptr, OSSL_MAC_NAME_HMAC, nullptr);
+        mac_context made(EVP_MAC_CTX_new(hmac));
+        EVP_MAC_free(hmac);  // the context holds it
+        char digest[] = "SHA256";
+        const OSSL_PARAM how[]{OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+                               OSSL_PARAM_construct_end()};
+        if (made && EVP_MAC_CTX_set_params(made.get(), how) != 1) made.reset();
+        return made;
+    }();
+    return mac_context(keyless ? EVP_MAC_CTX_dup(keyless.get()) : nullptr);
 }
 
 }  // namespace
@@ -34,14 +57,15 @@ std::optional<scram_key> sha256(std::string_view bytes) {
 }
 
 std::optional<scram_key> hmac_sha256(std::string_view key, std::string_view bytes) {
-    if (!fits_int(key)) return std::nullopt;
+    const mac_context context = new_hmac();
     scram_key digest{};
-    unsigned int size = 0;
+    std::size_t size = 0;
     // A null key would mean "the key of last time" to libcrypto.
-    const char* const key_start = key.empty() ? "" : key.data();
-    const auto* const made =
-        HMAC(EVP_sha256(), key_start, static_cast<int>(key.size()), octets(bytes), bytes.size(), digest.data(), &size);
-    if (made == nullptr || size != digest.size()) return std::nullopt;
+    const unsigned char* const key_start = key.empty() ? digest.data() : octets(key);
+    if (!context || EVP_MAC_init(context.get(), key_start, key.size(), nullptr) != 1 ||
+        EVP_MAC_update(context.get(), octets(bytes), bytes.size()) != 1 ||
+        EVP_MAC_final(context.get(), digest.data(), &size, digest.size()) != 1 || size != digest.size())
+        return std::nullopt;
     return digest;
 }
 

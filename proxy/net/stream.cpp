@@ -27,6 +27,14 @@ bool is_unix_socket(int fd) {
     return ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
 }
 
+/// The peer's address has both answers; who has left already has none any more.
+bool is_unix_peer(int fd, bool& is_local) {
+    const socket_address peer = socket_address::peer_of(fd);
+    const bool is_unix = peer.family() == AF_UNSPEC ? is_unix_socket(fd) : peer.is_unix();
+    is_local = is_unix || peer.is_local();
+    return is_unix;
+}
+
 void prepare(int fd, bool is_unix) {
     const int flags = ::fcntl(fd, F_GETFL);
     if (flags >= 0 && (flags & O_NONBLOCK) == 0) ::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
@@ -52,7 +60,8 @@ ssize_t send_chunks(int fd, std::span<const iovec> chunks) {
 
 }  // namespace
 
-stream::stream(int fd, stream_handler* handler) : fd_(fd), handler_(handler), is_unix_(is_unix_socket(fd)) {}
+stream::stream(int fd, stream_handler* handler)
+    : fd_(fd), handler_(handler), is_unix_(is_unix_peer(fd, peer_is_local_)) {}
 
 stream::~stream() { close(false); }
 
@@ -189,7 +198,5 @@ void stream::close(bool with_reset) {
 }
 
 std::string stream::peer_address() const { return socket_address::peer_of(fd_.get()).to_string(); }
-
-bool stream::peer_is_local() const { return is_unix_ || socket_address::peer_of(fd_.get()).is_local(); }
 
 }  // namespace pgsteady::net

@@ -111,7 +111,7 @@ public:
     /// "10.0.0.1:5432", "[::1]:5432" or "unix"; asked of the kernel, so take it while the peer is there.
     [[nodiscard]] std::string peer_address() const;
     /// Loopback or Unix socket.
-    [[nodiscard]] bool peer_is_local() const;
+    [[nodiscard]] bool peer_is_local() const { return peer_is_local_; }
 
 private:
     stream(int fd, stream_handler* handler);
@@ -139,6 +139,7 @@ private:
     bool readable_ = false;
     bool write_blocked_ = false;
     bool hangup_ = false;
+    bool peer_is_local_ = false;
     bool is_unix_ = false;
     bool watches_write_ = false;  // Unix sockets: set while blocked, see event_loop::trigger
     bool shutdown_wanted_ = false;

@@ -683,7 +683,7 @@ void client_connection::close(end_reason reason) {
     worker_.loop().cancel_timer(role_timer_);
     worker_.loop().cancel_timer(replay_timer_);
     if (stream_ != nullptr) {
-        stream_->shutdown_write();
+        if (stream_->tls()) stream_->shutdown_write();  // close_notify; without TLS closing says it all
         stream_->close(false);
     }
     if (session_ != nullptr) worker_.forget_cancel(session_->client_pid());

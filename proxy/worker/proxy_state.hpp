@@ -249,7 +249,7 @@ private:
 [[nodiscard]] net::keepalive_rules keepalive_of(const config::keepalive_settings& from);
 [[nodiscard]] net::dial_options dial_options_of(const config::connect_settings& from);
 
-/// `count` bytes nobody can guess.
+/// `count` bytes nobody can guess; at most 256.
 [[nodiscard]] std::string random_bytes(std::size_t count);
 /// A number in [0, 1), for jitter.
 [[nodiscard]] double random_share();
