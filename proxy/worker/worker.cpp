@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -375,6 +376,8 @@ void worker::tick() {
     for (const auto& client : timed) client->check_timeouts(now);
     settle();
     drop_unused_pools(false);
+    // Off this thread: pages are given back one by one.
+    if (crowd_.has_left(clients_.size(), now)) shared_.helper.run([] { ::malloc_trim(0); });
     arm_tick();
 }
 

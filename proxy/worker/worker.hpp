@@ -4,6 +4,7 @@
 
 #include "proxy/net/event_loop.hpp"
 #include "proxy/net/listener.hpp"
+#include "proxy/policy/crowd_watch.hpp"
 #include "proxy/policy/ramp.hpp"
 #include "proxy/policy/retry_budget.hpp"
 #include "proxy/session/session.hpp"
@@ -177,6 +178,7 @@ private:
     std::uint64_t next_client_ = 1;
     std::uint32_t next_pid_ = 1;
     incident_log incidents_;
+    crowd_watch crowd_;
     net::timer_id tick_timer_;
     bool settling_ = false;
     bool draining_ = false;
