@@ -142,9 +142,10 @@ struct pool_settings {
     milliseconds overflow_idle_timeout{10'000};
     milliseconds probe_after_idle{30'000};
     std::string reset_query = "DISCARD ALL";      // session mode, when a client leaves
+    std::string connect_query;                    // of every new server connection, and behind reset_query
     std::uint64_t prepared_statements = 4 * mib;  // bytes per server connection; 0: not shared
     opaque_functions opaque_functions_are = opaque_functions::trust;
-    bool shared_listen = false;              // D18
+    bool shared_listen = true;               // D18
     std::uint64_t notification_queue = mib;  // bytes per client
 
     bool operator==(const pool_settings&) const = default;

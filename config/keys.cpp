@@ -310,6 +310,10 @@ constexpr std::array all_keys{
     row<&p::pool, &pool_settings::reset_query>(
         "pool.reset_query", text(),
         "Sent in session mode when a client has left; the other modes undo exactly what was set. Empty: none."),
+    row<&p::pool, &pool_settings::connect_query>(
+        "pool.connect_query", text(),
+        "Run on every new server connection before it is given out, and again behind reset_query. If it fails, the "
+        "connection is not used, and who waits is told. A client's RESET or DISCARD ALL takes back what it has SET."),
     row<&p::pool, &pool_settings::prepared_statements>(
         "pool.prepared_statements", size(0, gib),
         "Memory for named prepared statements per server connection; the least used are closed beyond it. 0: named "

@@ -139,7 +139,7 @@ constexpr std::array database_settings_of_theirs{
     carried{"server_lifetime", form::seconds, "pool.lifetime"},
     carried{"max_db_client_connections", form::as_it_is, "max_clients"},
     carried{"max_db_connections", form::lost, "there is no limit per database besides the size of its pools"},
-    carried{"connect_query", form::lost, "use ALTER ROLE … IN DATABASE … SET on the server"},
+    carried{"connect_query", form::as_it_is, "pool.connect_query"},
     carried{"client_encoding", form::lost, "use ALTER ROLE … IN DATABASE … SET on the server"},
     carried{"datestyle", form::lost, "use ALTER ROLE … IN DATABASE … SET on the server"},
     carried{"timezone", form::lost, "use ALTER ROLE … IN DATABASE … SET on the server"},

@@ -9,14 +9,17 @@
 namespace pgsteady {
 
 struct channel_change {
-    std::string name;  ///< empty: all
-    bool listens;
+    std::string name;  ///< of a channel, empty: of all; or of a savepoint
+    bool listens = false;
+    bool savepoint = false;
 };
 
 struct listening_state {
     std::set<std::string> channels;
-    std::vector<channel_change> changes;  ///< by the open transaction
+    std::vector<channel_change> changes;  ///< by the open transaction, and its savepoints behind the first of them
     bool unknown = false;                 ///< which they are is not known
+    bool unsure = false;                  ///< a savepoint's tag has come, and its text has not been looked at yet
+    bool pinned = false;                  ///< they keep the server, and that has been counted
     std::string incident;                 ///< in which they were lost
     bool drops_shared = false;            ///< UNLISTEN * stands in the open transaction, among others
     std::set<std::string> shared;         ///< channels that the shared listener has for this client

@@ -1,6 +1,8 @@
 // See local_wishes.hpp.
 #include "proxy/session/local_wishes.hpp"
 
+#include "proxy/session/savepoint_steps.hpp"
+
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -38,20 +40,11 @@ void local_wishes::set(const setting_change& change) {
 
 void local_wishes::follow(const transaction_step& said) {
     using action = transaction_step::action;
-    const auto mark = std::find_if(steps_.rbegin(), steps_.rend(),
-                                   [&](const step& each) { return each.savepoint && each.name == said.name; });
-    // Its base is the step itself. A savepoint that is not known stands in front of all that is.
-    const auto from = mark == steps_.rend() ? steps_.begin() : mark.base() - 1;
     switch (said.kind) {
         case action::begin: return;
         case action::savepoint: return add({said.name, true, std::nullopt});
-        case action::release:  // and those within it; what was set stays
-            steps_.erase(std::remove_if(from, steps_.end(), [](const step& each) { return each.savepoint; }),
-                         steps_.end());
-            return;
-        case action::rollback_to:  // the savepoint itself stays
-            steps_.erase(mark == steps_.rend() ? from : from + 1, steps_.end());
-            return;
+        case action::release:
+        case action::rollback_to: return follow_savepoint(steps_, said);
         default: steps_.clear(); too_many_ = false;
     }
 }

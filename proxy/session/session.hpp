@@ -388,7 +388,12 @@ private:
     void forget_statements();
 
     // session_listen.cpp
+    bool follows_savepoints() const;
     void note_channels(const statement_effects& effects);
+    void note_savepoint(const statement_effects& effects);
+    void note_savepoint_tag(bool savepoint);
+    void end_listening_pin();
+    void count_listening_pin();
     void settle_channels(char before, char status);
     void apply_channels(bool shares);
     void limit_channels(std::size_t followed);

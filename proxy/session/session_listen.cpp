@@ -5,6 +5,7 @@
 #include "protocol/wire.hpp"
 
 #include "proxy/policy/client_errors.hpp"
+#include "proxy/session/savepoint_steps.hpp"
 #include "proxy/session/session.hpp"
 #include "proxy/sql/statement_effects.hpp"
 
@@ -17,11 +18,17 @@ namespace {
 constexpr auto listens = static_cast<std::uint32_t>(pin_reason::listen);
 }  // namespace
 
+/// Changes of channels wait for the end of their transaction, so its savepoints matter.
+bool session::follows_savepoints() const { return extra_ != nullptr && !extra_->listening.changes.empty(); }
+
 /// A statement with effects has completed: what it says of channels counts when its transaction commits.
 void session::note_channels(const statement_effects& effects) {
-    if (effects.listens.empty() && effects.unlistens.empty() && !effects.unlisten_all) return;
+    const bool speaks = !effects.listens.empty() || !effects.unlistens.empty() || effects.unlisten_all;
+    if (!speaks && !follows_savepoints()) return;
     listening_state& ledger = more().listening;
     const bool several = effects.statements > 1;
+    if (!several) note_savepoint(effects);
+    if (!speaks) return;
     // Which of them lasts, or which came first, is not followed there.
     if (several && (effects.transaction_control || effects.unlisten_all)) ledger.unknown = true;
     ledger.drops_shared |= several && effects.unlisten_all && !effects.transaction_control;
@@ -29,34 +36,73 @@ void session::note_channels(const statement_effects& effects) {
     for (const named_step& each : effects.listens) ordered.push_back({each.statement, {each.name, true}});
     for (const named_step& each : effects.unlistens) ordered.push_back({each.statement, {each.name, false}});
     std::stable_sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-    if (effects.unlisten_all) ledger.changes.push_back({{}, false});
+    if (effects.unlisten_all) ledger.changes.push_back({});
     for (auto& [statement, change] : ordered) {
         if (!is_ascii(change.name) && !is_utf8_encoding(client_encoding())) ledger.unknown = true;
         ledger.changes.push_back(std::move(change));
     }
     limit_channels(ledger.changes.size());
-    if (ledger.unknown) ledger.changes.clear();
+    const bool may_end_all = effects.unlisten_all && !several;  // see settle_channels()
+    if (ledger.unknown && !may_end_all) ledger.changes.clear();
+}
+
+/// Where changes of channels stand, a statement by itself has completed.
+void session::note_savepoint(const statement_effects& effects) {
+    listening_state& ledger = extra_->listening;
+    if (effects.transactions.empty()) return;
+    const transaction_step& said = effects.transactions.front();
+    if (said.kind == transaction_step::action::savepoint) ledger.changes.push_back({said.name, false, true});
+    else if (said.kind == transaction_step::action::rollback) ledger.changes.clear();
+    else follow_savepoint(ledger.changes, said);
+    ledger.unsure = false;
+    limit_channels(ledger.changes.size());
+}
+
+/// The tag of a statement has come. What one of savepoints does to changes of channels is known once its text has been
+/// looked at, which is before the next tag, or never.
+void session::note_savepoint_tag(bool savepoint) {
+    listening_state& ledger = extra_->listening;
+    ledger.unknown |= ledger.unsure;
+    ledger.unsure = savepoint;
 }
 
 /// A request is complete, and perhaps the transaction: LISTEN and UNLISTEN follow it, as on PostgreSQL.
 void session::settle_channels(char before, char status) {
     listening_state& ledger = extra_->listening;
-    if (ledger.changes.empty() && !ledger.drops_shared) return;
+    if (ledger.changes.empty() && !ledger.drops_shared) return end_listening_pin();
     if (committed_within_ && (last_tag_ != 'C' || error_in_request_)) ledger.unknown = true;
-    if (status == 'T' && last_tag_ == 'R') ledger.unknown = true;                 // to a savepoint before or behind it?
+    const bool ends = status == 'I' || last_tag_ == 'C';
+    if (std::exchange(ledger.unsure, false) && !(status == 'I' && last_tag_ == 'R')) ledger.unknown = true;
     if (before != 'I' && status == 'I' && last_tag_ == 0) ledger.unknown = true;  // it ended before or behind it?
-    if (status != 'I' && last_tag_ != 'C') return;
+    if (!ends) return;
     const bool committed = !error_in_request_ && (before == 'I' || last_tag_ == 'C');
+    const bool alone = before == 'I' && status == 'I' && completed_ == 1 && ledger.changes.size() == 1;
+    if (committed && alone && ledger.changes.front().name.empty()) ledger.unknown = false;  // UNLISTEN *
     if (committed && !ledger.unknown) apply_channels(may_share(before, status));
     if (std::exchange(ledger.drops_shared, false) && committed) stop_sharing(nullptr);
     ledger.changes.clear();
+    end_listening_pin();
+}
+
+/// Who listens to nothing needs no server for it.
+void session::end_listening_pin() {
+    const listening_state& ledger = extra_->listening;
     if (ledger.channels.empty() && !ledger.unknown) pins_ &= ~listens;
+}
+
+/// A listener that shares what it listens to never keeps its server, although its LISTEN had to begin there.
+void session::count_listening_pin() {
+    listening_state& ledger = extra_->listening;
+    const bool pinned = (pins_ & listens) != 0;
+    if (pinned && !ledger.pinned) ++seldom().pins;
+    ledger.pinned = pinned;
 }
 
 /// `shares`: what is listened to needs no server of the client's own.
 void session::apply_channels(bool shares) {
     listening_state& ledger = extra_->listening;
     for (const channel_change& each : ledger.changes) {
+        if (each.savepoint) continue;
         if (each.name.empty()) ledger.channels.clear();
         else if (each.listens && shares) share(each.name);
         else if (each.listens) ledger.channels.insert(each.name);
@@ -88,10 +134,10 @@ void session::settle_pins(bool committed) {
 /// The server is lost. Returns what cannot be brought to another one.
 std::uint32_t session::pins_that_are_lost() {
     if (link_->transaction_status != 'I' && !commit_was_sent()) settle_pins(false);
+    if (extra_ != nullptr && pool_.recovers) extra_->listening.unsure = false, extra_->listening.changes.clear();
     if ((pins_ & listens) == 0) return pins_;
     listening_state& ledger = more().listening;
     if (!pool_.recovers || ledger.unknown) return pins_;
-    ledger.changes.clear();
     relisten_ = !ledger.channels.empty();
     if (!relisten_) pins_ &= ~listens;
     return pins_ & ~listens;

@@ -261,9 +261,11 @@ void session::on_command_complete(std::string_view body) {
     const bool after_rollback = last_tag_ == 'R' && completed_ > 1;
     last_tag_ = rollback ? 'R' : report_.what == request_report::operation::commit ? 'C' : '\0';
     wishes_unsure_ |= rollback && has_wishes_;
-    // A block that began and ended within the request: which LISTEN stood in it is not followed.
-    if (rollback && link_->transaction_status == 'I' && extra_ != nullptr && !extra_->listening.changes.empty())
-        extra_->listening.unknown = true;
+    if (extra_ != nullptr && !extra_->listening.changes.empty()) {
+        // A block that began and ended within the request: which LISTEN stood in it is not followed.
+        extra_->listening.unknown |= rollback && link_->transaction_status == 'I';
+        note_savepoint_tag(rollback || tag == "SAVEPOINT" || tag == "RELEASE");
+    }
     if (report_.what == request_report::operation::other && may_change_schema(tag)) {
         schema_touched_ = true;
         if (tag == "CREATE RULE") pool_.rules_made = true;
@@ -420,7 +422,10 @@ void session::settle_transaction(char status) {
     link_->transaction_status = status;
     if (status == 'I') link_->trace = {};
     else link_->trace.gated = false;
-    if (extra_ != nullptr) settle_channels(before, status);
+    if (extra_ != nullptr) {
+        settle_channels(before, status);
+        count_listening_pin();
+    }
     if (pins_of_transaction_ != 0 && (status == 'I' || committed_within_))
         settle_pins(last_tag_ != 'R' || committed_within_);
     if (!touched_) return;
@@ -569,8 +574,9 @@ void session::settle(const reply_note& note, outcome how) {
         case about::proof: return on_proof(how);
         case about::listening: return on_listening(how);
         case about::moved_channels:  // it may listen still: nobody else is to have it
-            if (how != outcome::done) pin(static_cast<std::uint32_t>(pin_reason::listen));
-            return;
+            if (how == outcome::done) return;
+            more().listening.unknown = true;
+            return pin(static_cast<std::uint32_t>(pin_reason::listen));
         case about::capture: return on_captured(note, how);
         case about::in_doubt: return on_resolved(how);
         default: return;

@@ -282,14 +282,16 @@ effects_ptr session::note_hits(std::string_view text, token_hits hits) {
     if (!hits.any()) return nullptr;
     if (hits.has(token_hit::sequence_use)) sequence_used_ = true;
     if (pool_.pin_opaque && hits.has(token_hit::call)) pin(static_cast<std::uint32_t>(pin_reason::opaque));
-    const bool matters = hits.has(needs_parser_mask) || (has_wishes_ && hits.has(transaction_mask));
+    const bool matters =
+        hits.has(needs_parser_mask) || (hits.has(transaction_mask) && (has_wishes_ || follows_savepoints()));
     return matters ? tables_.effects.get(text, hits) : nullptr;
 }
 
 /// A reason to keep the server; counted when it is new.
 void session::pin(std::uint32_t reasons) {
     const std::uint32_t added = reasons & ~pins_;
-    if (added != 0) ++seldom().pins;
+    const auto counted_later = static_cast<std::uint32_t>(pin_reason::listen);  // count_listening_pin()
+    if ((added & ~counted_later) != 0) ++seldom().pins;
     constexpr std::uint32_t transactional =
         static_cast<std::uint32_t>(pin_reason::temp_object) | static_cast<std::uint32_t>(pin_reason::hold_cursor);
     if (link_ != nullptr && link_->transaction_status != 'I') pins_of_transaction_ |= added & transactional;

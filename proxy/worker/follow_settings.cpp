@@ -129,6 +129,7 @@ void local_pool::take_settings() {
     const live_policies::value now = shared->live.get();
     timeouts = now->timeouts;
     reset_query = now->pool.reset_query;
+    connect_query = now->pool.connect_query;
     slow_after = worker_.shared().settings().log.slow_statement;
     facts.prepared_bytes = now->pool.prepared_statements;
     facts.journal_bytes = now->replay.max_transaction;

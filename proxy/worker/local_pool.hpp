@@ -181,7 +181,8 @@ public:
     pool_facts facts;
     pool_counters& counts;  ///< of this pool on this worker
     config::timeout_settings timeouts;
-    std::string reset_query;  ///< of session mode
+    std::string reset_query;    ///< of session mode
+    std::string connect_query;  ///< of new servers, and of those that have been reset
     pool_duration replay_timeout{};
     pool_duration replay_barrier_time{};  ///< of each step; 0: there is none
     pool_duration slow_after{};           ///< log.slow_statement; 0: off

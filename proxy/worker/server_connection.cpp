@@ -85,9 +85,9 @@ server_login::settings sign_in_of(const config::backend_settings& from) {
 }
 
 std::string_view to_string(server_connection::phase now) {
-    constexpr auto names = std::to_array<std::string_view>({"dialling", "signing_in", "setting_up", "idle", "serving",
-                                                            "cooling", "resetting", "probing", "barrier", "settling",
-                                                            "fencing", "abandoned", "leaving", "closed"});
+    constexpr auto names = std::to_array<std::string_view>(
+        {"dialling", "signing_in", "setting_up", "preparing", "idle", "serving", "cooling", "resetting",
+         "preparing_again", "probing", "barrier", "settling", "fencing", "abandoned", "leaving", "closed"});
     static_assert(names.size() == static_cast<std::size_t>(server_connection::phase::closed) + 1);
     return names[static_cast<std::size_t>(now)];
 }
@@ -304,6 +304,21 @@ void server_connection::on_setup_done() {
     if (std::string unfit = pool_->why_unfit(*this); !unfit.empty())
         return go_to_next_host({.why = plain_error(sqlstate::cannot_connect_now, link.backend_name + ' ' + unfit),
                                 .verdict = judge(failure_kind::not_ready, failure_phase::dialling)});
+    if (pool_->connect_query.empty()) return on_prepared();
+    errand(pool_->connect_query, phase::preparing);
+}
+
+/// A server on which the operator's own query fails is of no use: whoever waits for one is told the server's words.
+void server_connection::on_connect_query_failed() {
+    error_fields why = errand_problem_;
+    if (why.sqlstate.empty()) why = plain_error(sqlstate::internal_error, "it left a transaction open");
+    recovery_verdict verdict = judge(signal_of(why, failure_phase::dialling));
+    why.message = "pool.connect_query failed: " + why.message;
+    verdict.strikes_pool = true;
+    give_up_opening({.why = std::move(why), .verdict = verdict});  // it says nothing against the host
+}
+
+void server_connection::on_prepared() {
     if (serves_ == server_need::primary) pool_->shared->preferred_host = link.host;
     worker_->loop().cancel_timer(open_timer_);
     phase_ = phase::idle;
@@ -567,7 +582,7 @@ void server_connection::on_lost(std::string_view what, failure_kind kind) {
 void server_connection::errand(std::string_view sql, phase during, std::string_view and_then) {
     phase_ = during;
     errand_failed_ = errand_answered_ = false;
-    errand_problem_.clear();
+    errand_problem_ = {};
     link.unnamed_token = 0;
     std::string out;
     for (const std::string_view each : {sql, and_then}) {
@@ -673,7 +688,7 @@ bool server_connection::take_unattached_frame(char type, std::string_view body) 
         (void)parse_error_fields(body, fields);
         if (type == msg::error_response && !errand_answered_) {
             errand_failed_ = true;
-            errand_problem_ = fields.sqlstate;
+            errand_problem_ = fields;
         }
         // Immediate shutdown and a crash are announced by warnings (T30). Nobody is to get what is about to end.
         const bool may_end = fields.is_fatal() || type == msg::notice_response;
@@ -721,8 +736,14 @@ void server_connection::errand_done() {
             link.prepared.clear();
             link.only_client = 0;
             link.used_by_others = link.names_uncertain = link.own_settings_lost = false;
+            if (!pool_->connect_query.empty()) return errand(pool_->connect_query, phase::preparing_again);
             break;
-        case phase::fencing: pool_->fence_answered(fence_question_, fence_rows_, errand_problem_); break;
+        case phase::preparing:
+            return errand_failed_ || link.transaction_status != 'I' ? on_connect_query_failed() : on_prepared();
+        case phase::preparing_again:
+            if (errand_failed_ || link.transaction_status != 'I') return pool_->lost_idle(*this);
+            break;
+        case phase::fencing: pool_->fence_answered(fence_question_, fence_rows_, errand_problem_.sqlstate); break;
         default: break;  // an error of a barrier is the late cancel itself
     }
     phase_ = phase::idle;

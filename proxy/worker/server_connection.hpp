@@ -52,10 +52,12 @@ public:
         dialling,
         signing_in,
         setting_up,  ///< asks what kind of server it is
+        preparing,   ///< runs pool.connect_query
         idle,
         serving,  ///< a client is attached
         cooling,  ///< a cancel request for its last client is still on its way (P43)
         resetting,
+        preparing_again,  ///< after that
         probing,
         barrier,    ///< an empty query proves that no cancel is left behind (D19)
         settling,   ///< our own settings are set again
@@ -142,7 +144,7 @@ public:
     void on_writable() override;
 
     [[nodiscard]] phase now() const { return phase_; }
-    [[nodiscard]] bool opening() const { return phase_ <= phase::setting_up; }
+    [[nodiscard]] bool opening() const { return phase_ <= phase::preparing; }
     [[nodiscard]] server_need serves() const { return serves_; }
     [[nodiscard]] bool uses_tls() const { return stream_ != nullptr && stream_->tls(); }
     [[nodiscard]] const config::host_port& host() const { return host_; }
@@ -161,6 +163,8 @@ private:
     void key_derived(std::unique_ptr<server_login> login, server_login::step step, std::string rest, std::string out);
     void begin_setup();
     void on_setup_done();
+    void on_prepared();
+    void on_connect_query_failed();
     void fail_open(open_failure why);
     void try_next_host(open_failure why);
     void go_to_next_host(open_failure why);
@@ -207,7 +211,7 @@ private:
     bool asked_less_ = false;  // the whole set-up query is not allowed here: the short one was sent
     bool errand_failed_ = false;
     bool errand_answered_ = false;  // what is still owed was sent along with it
-    std::string errand_problem_;    // SQLSTATE
+    error_fields errand_problem_;
     std::vector<fence_list::row> fence_rows_;
     std::uint64_t fence_question_ = 0;
     pool_time settled_at_{};

@@ -42,7 +42,7 @@ bool notes(const pgbouncer_import& made, std::string_view text) {
 const std::string usual = R"([databases]
 ; the shop
 shop = host=db1,db2 port=5433 dbname='the shop' pool_size=7 pool_mode=statement
-log = host=/run/db user=writer password='it''s' max_db_client_connections=9
+log = host=/run/db user=writer password='it''s' max_db_client_connections=9 connect_query='select ''a'''
 * = host=db1
 
 [pgbouncer]
@@ -100,6 +100,7 @@ TEST_CASE("import: databases, pools, limits, users and times become ours") {
     CHECK(got.databases.at("log").user == "writer");
     CHECK(got.databases.at("log").password == "it's");
     CHECK(got.databases.at("log").max_clients == 9);
+    CHECK(got.databases.at("log").pool.connect_query == "select 'a'");
     CHECK(got.users.at("ann").password == "p\"w");
     CHECK(got.users.at("bob").verifier.starts_with("SCRAM"));
     CHECK(got.users.count("eve") == 0);

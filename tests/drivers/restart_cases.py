@@ -4,15 +4,20 @@ One scene for all of them, since a scene costs more than a driver. Each one's pr
 asked of them.
 """
 
+import select
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
+
+import psycopg2
 
 import cpp_cases
 import node_cases
 import perl_cases
+from lib.cluster import PASSWORD
+from lib.deadline import eventually
 from lib.suite import Skip
-from pools import TOLD_TO_WRITERS, Program, judge_rows, stage
+from pools import DATABASE, TOLD_TO_WRITERS, Program, judge_rows, stage
 
 HERE = Path(__file__).parent
 
@@ -59,15 +64,45 @@ def _judge(rows, answers):
                       "errors": {"08007": sum(each["errors"].get("08007", 0) for each in writes)}})
 
 
+class Listener:
+    """psycopg2 with a LISTEN that shares its connection (D18): it hears again after each outage, and is told of the gap."""
+
+    def __init__(self, scene):
+        self._scene = scene
+        self._connection = psycopg2.connect(host="127.0.0.1", port=scene.proxy.port, user="app", password=PASSWORD,
+                                            dbname=DATABASE, sslmode="disable")
+        self._connection.autocommit = True
+        self._connection.cursor().execute("listen drivers")
+
+    def close(self):
+        self._connection.close()
+
+    def hears(self, word):
+        """What is notified while nobody listens is lost, so it is said until it is heard."""
+        def heard():
+            self._scene.primary.sql(f"notify drivers, '{word}'", DATABASE)
+            select.select([self._connection], [], [], 0.1)
+            self._connection.poll()
+            return any(each.payload == word for each in self._connection.notifies)
+        eventually(heard, f"{word} is heard", 20)
+
+    def was_told(self):
+        return any("notifications may have been lost" in each for each in self._connection.notices)
+
+
 def drivers_go_on_through_a_restart_and_a_failover(_):
     """F4 and F9"""
     with stage() as scene, ExitStack() as stack:
+        listener = stack.enter_context(closing(Listener(scene)))
+        listener.hears("before")
         programs = {name: stack.enter_context(Program(command, scene, node_cases.INSTALLED))
                     for name, command in _available().items()}
         for harm in (scene.restart_fast, scene.fail_over):
             for program in programs.values():
                 program.goes_on()
             harm()
+            listener.hears(harm.__name__)
+        assert listener.was_told()
         for program in programs.values():
             program.goes_on()
         answers = {name: program.stop() for name, program in programs.items()}

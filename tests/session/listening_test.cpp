@@ -60,6 +60,47 @@ TEST_CASE("2.7: LISTEN and UNLISTEN follow their transaction") {
     CHECK(idle_listener({"listen \"A b\""}).listens() == channels{"A b"});
 }
 
+TEST_CASE("2.7: LISTEN and UNLISTEN follow the savepoints of their transaction") {
+    const auto within = [](std::vector<std::string> said) {
+        said.insert(said.begin(), {"listen a", "begin"});
+        said.emplace_back("commit");
+        return idle_listener(said).listens();
+    };
+    CHECK(within({"savepoint s", "listen b", "rollback to s"}) == channels{"a"});  // unseen, so in front of everything
+    CHECK(within({"listen b", "savepoint s", "listen c", "rollback to s", "listen d"}) == channels{"a", "b", "d"});
+    CHECK(within({"listen b", "savepoint s", "unlisten *", "rollback to savepoint s"}) == channels{"a", "b"});
+    CHECK(within({"listen b", "savepoint s", "listen c", "release s"}) == channels{"a", "b", "c"});
+    CHECK(within({"savepoint s", "listen b", "savepoint t", "listen c", "release s", "select 'x'"}) ==
+          channels{"a", "b", "c"});
+    CHECK(within({"unlisten a", "savepoint s", "listen b", "savepoint s", "listen c", "rollback to s",
+                  "rollback to s"}) == channels{"b"});
+}
+
+TEST_CASE("2.7: which savepoint an earlier text names is not guessed") {
+    const auto parse = [](const char* name, const char* sql) { return client::parse(name, sql); };
+    const auto run = [](const char* name) { return client::bind("", name) + client::execute("") + client::sync(); };
+    idle_listener it({"listen a"}, 3);
+    (void)it.client.ask(parse("s", "savepoint x") + parse("r", "rollback to x") + client::sync());
+    (void)it.client.ask(query("begin") + query("listen b"));
+    (void)it.client.ask(run("s") + query("listen c"));
+    (void)it.client.ask(run("r") + query("commit"));
+    it.lose();
+    CHECK(it.client.closed);
+}
+
+TEST_CASE("2.7: UNLISTEN of everything, by itself, ends also what was not known") {
+    session_world world(1);
+    session_driver client(world);
+    (void)client.ask(query("listen a") + query("listen b; unlisten *"));
+    CHECK(client.server != nullptr);
+    (void)client.ask(query("unlisten *"));
+    CHECK(client.server == nullptr);
+    (void)client.ask(query("begin") + query("savepoint s") + query("listen a") + query("rollback to s"));
+    CHECK(client.conversation.pins() == 0);
+    (void)client.ask(query("commit"));
+    CHECK(client.server == nullptr);
+}
+
 TEST_CASE("2.7: who listens to nothing any more keeps no server") {
     for (const std::vector<std::string>& said : {std::vector<std::string>{"listen a", "unlisten a"},
                                                  {"listen a", "listen b", "unlisten *"},
@@ -126,7 +167,7 @@ TEST_CASE("2.7, P21: a segment in which a transaction ends and more follows neit
 
 TEST_CASE("2.7: what a savepoint or a string of transactions leaves of LISTEN is not guessed") {
     for (const std::vector<std::string>& said :
-         {std::vector<std::string>{"listen a", "begin", "savepoint s", "listen b", "rollback to s", "commit"},
+         {std::vector<std::string>{"listen a", "begin", "listen b", "savepoint s; rollback to s; select 'x'", "commit"},
           {"listen a", "begin; listen b; commit; begin; listen c; rollback"},
           {"listen a", "listen b; unlisten *"}}) {
         idle_listener it(said);

@@ -150,6 +150,40 @@ TEST_CASE("D18: UNLISTEN, UNLISTEN * and DISCARD ALL end it, a ROLLBACK of them 
     CHECK(it.talk().shared_channels() == channels{"a"});
 }
 
+TEST_CASE("D18: UNLISTEN that a savepoint takes back does not end it, one that stays does") {
+    sharing it;
+    (void)it.ask(query("listen a") + query("listen b"));
+    for (const char* each : {"begin", "savepoint s", "unlisten *", "rollback to s", "commit"})
+        (void)it.ask(query(each));
+    CHECK(it.talk().shared_channels() == channels{"a", "b"});
+    for (const char* each : {"begin", "unlisten a", "savepoint s", "unlisten b", "rollback to s", "commit"})
+        (void)it.ask(query(each));
+    CHECK(it.talk().shared_channels() == channels{"b"});
+    CHECK(it.client->server == nullptr);
+}
+
+TEST_CASE("D18: an UNLISTEN that dies with its server is not carried out by the next transaction") {
+    sharing it(2);
+    (void)it.ask(query("listen a"));
+    (void)it.ask(query("begin") + query("unlisten a"));
+    it.client->lose_server("gone");
+    it.client->run();
+    (void)it.ask(query("rollback"));
+    (void)it.ask(query("begin") + query("select 'x'") + query("commit"));
+    CHECK(it.talk().shared_channels() == channels{"a"});
+}
+
+TEST_CASE("D18: LISTEN through the shared listener counts as no pin, one that keeps its server as one") {
+    sharing it;
+    (void)it.ask(query("listen a") + query("listen b"));
+    CHECK(it.talk().take_report().pins == 0);
+    (void)it.ask(query("begin") + query("listen c"));
+    (void)it.ask(query("commit"));
+    CHECK(it.talk().take_report().pins == 1);
+    (void)it.ask(query("listen d"));
+    CHECK(it.talk().take_report().pins == 0);
+}
+
 TEST_CASE("D18: an idle client hears at once, one in a transaction before the ReadyForQuery that ends it") {
     sharing it;
     (void)it.ask(query("listen a"));

@@ -1,10 +1,13 @@
-"""LISTEN outlives its server (recovery.md 2.7, T18)."""
+"""LISTEN on a server of the client's own outlives it (recovery.md 2.7, T18)."""
 
 import re
 
 from bench import DATABASE
 from lib import messages as msg
 from lib.deadline import eventually
+
+
+PINNED = {"shared_listen": False}
 
 
 def _waits(proxy):
@@ -14,7 +17,7 @@ def _waits(proxy):
 
 def an_idle_listener_is_served_on(bench):
     """Its server ends while it waits: it hears so, listens again, and gets what is notified from then on."""
-    with bench.proxy() as proxy, proxy.connect(DATABASE) as client:
+    with bench.proxy(pool=PINNED) as proxy, proxy.connect(DATABASE) as client:
         client.query("set application_name to 'listener'")
         client.query("listen \"A channel\"; listen b")
         for _ in range(2):
@@ -32,7 +35,7 @@ def an_idle_listener_is_served_on(bench):
 
 def it_listens_again_when_the_cluster_is_back(bench):
     """Longer than hold_timeout: an idle listener keeps asking."""
-    with bench.proxy(pool={"hold_timeout": "500ms"}) as proxy, proxy.connect(DATABASE) as client:
+    with bench.proxy(pool={"hold_timeout": "500ms", **PINNED}) as proxy, proxy.connect(DATABASE) as client:
         client.query("listen b")
         begin = _waits(proxy)
         bench.cluster.stop()
