@@ -205,6 +205,23 @@ bool opens_in_string(const sent_request& request) {
     });
 }
 
+/// As far as can be seen, what its client sends behind it stands in a transaction.
+bool leaves_open(const sent_request& request) {
+    using action = transaction_step::action;
+    bool open = false;
+    for (const std::string& text : request.texts) {
+        const std::vector<transaction_step> steps = analyse_effects(text, scan_tokens(text)).transactions;
+        if (steps.empty() && (leading_word(text) == "BEGIN" || leading_word(text) == "START")) open = true;
+        for (const transaction_step& each : steps) {
+            if (each.kind == action::begin) open = true;
+            const bool ends =
+                each.kind == action::commit || each.kind == action::rollback || each.kind == action::prepare;
+            if (ends) open = each.chain;
+        }
+    }
+    return open;
+}
+
 bool controls_transaction(const sent_request& request) {
     return std::any_of(request.texts.begin(), request.texts.end(), [](const std::string& text) {
         return scan_tokens(text).has(transaction_mask | token_hit::call | token_hit::do_block);
@@ -417,7 +434,20 @@ private:
             plan_.requests.back().opens_lost_block = !request.whole && request.may_begin;
             return;
         }
+        if (!repeats && leaves_open(request)) return lost_block(fate);
         add(fate, std::move(reads));
+    }
+
+    /// A request of which nobody can say what became of it has begun a transaction: what follows stands in it (T10).
+    void lost_block(request_fate fate) {
+        add(fate);
+        const std::size_t first = plan_.requests.size() - 1;
+        bool commit = false;
+        const std::size_t end = end_of_block(commit);
+        if (commit) plan_.requests[first].fate = request_fate::commit_unknown;
+        else plan_.requests[first].opens_lost_block = true;
+        while (at_ < sent_.size() && at_ <= end)
+            add(commit ? request_fate::commit_unknown : request_fate::in_lost_block);
     }
 
     /// A request outside of any block, as if nothing of its answer had been delivered.
@@ -434,8 +464,8 @@ private:
                                     [](statement_kind kind) { return kind == statement_kind::reads; });
             reads.push_back(std::move(each));
         }
-        // Without its Sync a segment cannot have been committed, whatever it wrote (phase L).
-        if (!request.whole && (worst <= statement_kind::session_state || worst == statement_kind::writes)) {
+        // Without its Sync a segment cannot have been committed, whatever it wrote (phase L), but by itself.
+        if (!request.whole && worst <= statement_kind::writes && !commits(request)) {
             reads.clear();
             return request_fate::again;
         }

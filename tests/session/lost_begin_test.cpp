@@ -23,7 +23,72 @@ std::string sqlstates(const std::string& stream) {
     return all;
 }
 
+std::string without_sync(const std::string& sql) {
+    return client::parse("", sql) + client::bind("", "") + client::execute("");
+}
+
 }  // namespace
+
+TEST_CASE("T10: a BEGIN whose Sync has not been sent is given again, and what follows stands in its transaction") {
+    for (const std::uint32_t retries : {0U, 5U}) {
+        CAPTURE(retries);
+        session_world world(2);
+        world.facts.retry.max_retries = retries;
+        session_driver app(world);
+        app.client_piece = without_sync("begin").size();  // its Sync comes later
+        app.lets_through = 0;
+        app.send(without_sync("begin"));
+        app.lets_through = loss_plan::never;
+        app.lose_server();
+        app.run();
+        const std::string rest = client::sync() + extended("insert into log values ('a')") + extended("rollback");
+        CHECK(sqlstates(app.received() + app.ask(rest)) == (retries > 0 ? "T T I " : "40001 E 25P02 E I "));
+        CHECK(world.database.log.empty());
+    }
+}
+
+TEST_CASE("T10: what has begun a transaction and may have done more than that leaves a failed one") {
+    struct story {
+        const char* name;
+        std::string bytes;
+        std::string told;
+    };
+    const std::string unknown = client::bind("", "nowhere") + client::execute("");
+    const std::vector<story> stories = {
+        {"more than a rollback takes back", without_sync("begin") + without_sync("vacuum") + client::sync(),
+         "40003 E "},
+        {"in one string", client::query("begin; vacuum"), "40003 E "},
+        {"a statement that is not known", without_sync("begin") + unknown + client::sync(), "40003 E "},
+        {"and has ended it", without_sync("begin") + unknown + without_sync("rollback") + client::sync(), "40003 I "},
+        {"and has committed it",
+         without_sync("begin") + without_sync("vacuum") + without_sync("commit") + client::sync(), "08007 I "},
+    };
+    for (const story& each : stories) {
+        CAPTURE(each.name);
+        session_world world(2);
+        session_driver app(world);
+        world.plan.after_input = world.input_bytes + 1;  // nothing of it is done
+        app.send(each.bytes + client::query("insert into log values ('a')"));
+        const bool open = each.told.ends_with("E ");
+        CHECK(sqlstates(app.received()) == each.told + (open ? "25P02 E " : "40003 I "));
+        CHECK(sqlstates(app.ask(client::query("rollback") + client::query("insert into log values ('b')"))) == "I I ");
+        CHECK(world.database.log == std::vector<std::string>{"b"});
+    }
+}
+
+TEST_CASE("T8: a segment without its Sync that has a COMMIT in it may have committed, and is not sent again") {
+    session_world world(2);
+    session_driver app(world);
+    app.lets_through = 0;
+    app.send(without_sync("begin") + without_sync("insert into log values ('a')") + without_sync("commit"));
+    app.lets_through = loss_plan::never;
+    app.lose_server();
+    app.run();
+    CHECK(sqlstates(app.received() + app.ask(client::sync())) == "08007 I ");
+    world.finish_lost_servers();
+    CHECK(world.database.log.size() <= 1);
+    CHECK(world.database.executions["insert into log values ('a')"] <= 1);
+}
 
 TEST_CASE("T10: a BEGIN of whose answer a part was delivered leaves a failed transaction") {
     session_world world(2);
