@@ -27,7 +27,7 @@ public:
     void leave(number which, time_point now);
     /// Nobody can be served now: new work is not let in before the replays, however few there are. Begins anew, too.
     void note_outage();
-    /// There is a server for new work, or a replay has got one: time counts from now on.
+    /// There is a server for new work, or a replay has one and waits for others: time counts from now on, if it does not yet.
     void work_is_possible(time_point now);
     /// A step may be over by time alone.
     void look(time_point now);

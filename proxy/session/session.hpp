@@ -170,8 +170,8 @@ public:
     void pass_barrier() { behind_barrier_ = false; }
     /// It waits for that, or will have to.
     [[nodiscard]] bool behind_barrier() const { return behind_barrier_; }
-    /// What its server says now need not be taken yet: none of it has been, it is said within a transaction that would be given
-    /// again, and it is no COMMIT's answer.
+    /// What its server says now need not be taken yet: it is said within a transaction that would be given again, what has been
+    /// taken of it could be continued, and it is no COMMIT's answer.
     [[nodiscard]] bool may_hold_answer() const;
     /// It gives a transaction again, or waits for the barrier: its client waits for an answer, so there is something to cancel. `input`: how much of the
     /// client's input was not taken, what was taken back included.

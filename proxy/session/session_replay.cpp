@@ -135,8 +135,10 @@ std::string_view session::replay_incident() const {
 }
 
 bool session::may_hold_answer() const {
+    const bool may_be_cut = !delivered_ || digesting_;  // what has been shown of it can be continued
     return phase_ == phase::ready && busy() && link_->transaction_status == 'T' && link_->frame_left == 0 &&
-           !delivered_ && !redoing_ && !behind_barrier_ && wants_replay() && !commit_was_sent();
+           may_be_cut && !redoing_ && !behind_barrier_ && wants_replay() && !link_->journal.given_up() &&
+           !commit_was_sent();
 }
 
 bool session::is_awaited(std::size_t input) const {

@@ -299,7 +299,7 @@ void client_connection::take_server(server_connection& server) {
 
 server_connection* client_connection::detach_server() {
     pool_->served.attached += worker_.loop().now() - attached_since_;
-    if (holding_answer_) end_answer_hold();
+    if (answer_hold_.on()) end_answer_hold();
     return std::exchange(server_, nullptr);
 }
 
@@ -360,7 +360,7 @@ void client_connection::server_lost(std::string_view words) {
     if (relaying_) return close_when_flushed(end_reason::server_lost);  // what it said last has been passed on
     role_is_lost();
     if (server_ == nullptr) return;
-    if (holding_answer_) end_answer_hold();
+    if (answer_hold_.on()) end_answer_hold();
     const server_connection* const lost = server_;
     const std::string incident =
         worker_.tell_incident("client {} ({}@{}) lost its server {}: {}: {}", serial_, user_, database_,
@@ -448,7 +448,8 @@ request_report client_connection::count_requests() {
     active_since_ = session_->busy() || session_->waiting() ? now : pool_time{};
     first_byte_at_ = {};
     note_transaction(now);
-    statement_cancelled_ = answer_was_held_ = false;
+    statement_cancelled_ = false;
+    answer_hold_.answered();
     return done;
 }
 

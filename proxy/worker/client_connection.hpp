@@ -6,6 +6,7 @@
 
 #include "proxy/console/door.hpp"
 #include "proxy/net/stream.hpp"
+#include "proxy/policy/answer_hold.hpp"
 #include "proxy/pool/pool.hpp"
 #include "proxy/session/session.hpp"
 #include "proxy/worker/counters.hpp"
@@ -72,9 +73,9 @@ public:
     void server_lost(std::string_view words);
     void server_writable();
     /// The client cannot take more, or something has to be known before it does: whoever feeds it must stop.
-    [[nodiscard]] bool write_blocked() const { return !unsent_.empty() || awaiting_role_ || holding_answer_; }
+    [[nodiscard]] bool write_blocked() const { return !unsent_.empty() || awaiting_role_ || answer_hold_.on(); }
     /// What its server has said is left with it for a moment, since others are losing theirs (client_held_answer.cpp).
-    [[nodiscard]] bool holding_answer() const { return holding_answer_; }
+    [[nodiscard]] bool holding_answer() const { return answer_hold_.on(); }
     /// It is listened to again.
     void end_answer_hold();
     /// The server that it waits for news of has been given up: that is news enough (D21).
@@ -236,8 +237,7 @@ private:
     std::size_t lost_host_ = 0;
     std::uint64_t fence_number_ = 0;  ///< of the fence that is awaited
     bool awaiting_fence_ = false;     ///< nothing is offered to the session before it is known (D24)
-    bool holding_answer_ = false;     ///< of its server's, which is not taken yet
-    bool answer_was_held_ = false;    ///< this request's
+    answer_hold answer_hold_;         ///< its server's is not taken yet
     net::timer_id hold_timer_;        ///< until it is
     bool replay_unasked_ = false;     ///< the client was waiting for nothing
     bool awaiting_role_ = false;      ///< its server has refused to write; what it says from there on is not taken yet

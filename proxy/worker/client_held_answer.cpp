@@ -14,14 +14,13 @@ namespace pgsteady {
 
 /// True: what its server says is not taken now. Its socket is left alone until end_answer_hold(), or until it has ended.
 bool client_connection::hold_answer() {
-    if (holding_answer_) return true;
-    if (answer_was_held_) return false;  // however many end one after another: no answer is held for longer than once
-    if (barrier_number != 0 || server_->serves() != server_need::primary || !session_->may_hold_answer()) return false;
+    if (answer_hold_.on()) return true;
+    const bool undisturbed = barrier_number == 0 && server_->serves() == server_need::primary;
+    if (!answer_hold_.begin(undisturbed && session_->may_hold_answer())) return false;
     const pool_time until = pool_->answers_held_until();
-    holding_answer_ = answer_was_held_ = true;
     hold_timer_ = worker_.loop().add_timer(until, [self = weak_from_this()] {
         const auto alive = self.lock();
-        if (alive == nullptr || !alive->holding_answer_) return;
+        if (alive == nullptr || !alive->answer_hold_.on()) return;
         alive->end_answer_hold();
         alive->server_->offer_again();
         alive->worker_.settle();
@@ -30,7 +29,7 @@ bool client_connection::hold_answer() {
 }
 
 void client_connection::end_answer_hold() {
-    holding_answer_ = false;
+    answer_hold_.end();
     worker_.loop().cancel_timer(hold_timer_);
 }
 

@@ -253,6 +253,7 @@ private:
     void change_barrier(Change&& what);
     void note_outage();
     void work_is_possible();
+    [[nodiscard]] bool replays_wait() const;
     void look_at_barrier(pool_time now);
 
     // Following the cluster.

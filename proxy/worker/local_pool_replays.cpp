@@ -5,6 +5,7 @@
 #include "proxy/worker/local_pool.hpp"
 #include "proxy/worker/worker.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace pgsteady {
@@ -29,9 +30,8 @@ void local_pool::enter_barrier(client_connection& client) {
 }
 
 void local_pool::hold_answers() {
-    constexpr int share = 16;
     if (replay_barrier_time > pool_duration::zero())
-        replays_.hold_answers(worker_.loop().now() + replay_barrier_time / share);
+        replays_.hold_answers(worker_.loop().now() + answer_hold::length(replay_barrier_time));
 }
 
 void local_pool::restored(client_connection& client) {
@@ -60,8 +60,21 @@ void local_pool::work_is_possible() {
     change_barrier([now = worker_.loop().now()](replay_barrier& all) { all.work_is_possible(now); });
 }
 
+/// For others, with servers of their own. These may hold what the others need, or be all the servers there may be, so that
+/// nothing else would ever start the clock after somebody was interrupted again.
+bool local_pool::replays_wait() const {
+    return !primary_withheld(*view_) && std::any_of(at_barrier_.begin(), at_barrier_.end(), [](const auto& each) {
+        const auto client = each.lock();
+        return client != nullptr && client->behind_barrier() && client->server() != nullptr;
+    });
+}
+
 void local_pool::look_at_barrier(pool_time now) {
-    if (shared->backends_of->replays().any()) change_barrier([now](replay_barrier& all) { all.look(now); });
+    if (!shared->backends_of->replays().any()) return;
+    change_barrier([now, possible = replays_wait()](replay_barrier& all) {
+        if (possible) all.work_is_possible(now);
+        all.look(now);
+    });
 }
 
 void local_pool::follow_barrier() {

@@ -167,3 +167,20 @@ TEST_CASE("D30: switched off, nothing is closed") {
     CHECK(at.barrier.enter(0, 0ms, at.now) == 0);
     CHECK_FALSE(at.barrier.any());
 }
+
+TEST_CASE("D30: who waits with a server of its own starts the clock again after another one was interrupted again") {
+    story at;
+    const auto waits = at.enter();
+    const auto b = at.enter();
+    at.restored(waits);
+    at.pass(limit / 2);
+    CHECK(at.enter(b) == b);
+    at.pass(1h);
+    CHECK_FALSE(at.barrier.lets_go_on());  // there may be no server at all
+    at.barrier.work_is_possible(at.now);
+    at.pass(limit - 1ms);
+    at.barrier.work_is_possible(at.now);  // said with every look: once is enough
+    CHECK_FALSE(at.barrier.lets_go_on());
+    at.pass(1ms);
+    CHECK(at.barrier.lets_go_on());
+}

@@ -443,9 +443,14 @@ TEST_CASE("R14, D30: a cancel ends the wait for the others at once, and only wha
     }
 }
 
-TEST_CASE("D30: what may be held is an answer within a transaction of which nothing has come, and never a COMMIT's") {
-    const auto may_hold = [](const std::vector<std::string>& before, const std::string& last, std::size_t through = 0) {
+TEST_CASE("D30: what may be held is an answer within a transaction, as far as it has not come, and never a COMMIT's") {
+    std::size_t result_hold = 65536;
+    std::size_t journal_bytes = 65536;
+    const auto may_hold = [&](const std::vector<std::string>& before, const std::string& last,
+                              std::size_t through = 0) {
         replaying calm;
+        calm.world.facts.retry.result_hold = static_cast<decltype(calm.world.facts.retry.result_hold)>(result_hold);
+        calm.world.facts.journal_bytes = journal_bytes;
         (void)calm(before);
         calm.client.lets_through = through;
         calm.client.send(last);
@@ -458,6 +463,53 @@ TEST_CASE("D30: what may be held is an answer within a transaction of which noth
     CHECK_FALSE(may_hold({begin, writing}, commit));
     CHECK_FALSE(may_hold({begin, writing}, run("select 'a'") + run("commit") + client::sync()));
     CHECK_FALSE(may_hold({begin, client::query("set pgsteady.replay = off")}, reading));
+    const std::string rows = client::query("select rows(9)");
+    const std::size_t part = 60;
+    CHECK(may_hold({begin, writing}, rows, part));
+    result_hold = 0;  // the client has that part
+    CHECK(may_hold({begin, writing}, rows, part));
+    journal_bytes = 20;
+    CHECK_FALSE(may_hold({begin, writing}, rows, part));  // nobody could go on from there
+}
+
+TEST_CASE("D30: nothing is held of a row that is cut, of an answer that comes again, or before the session is ready") {
+    replaying cut;
+    CHECK_FALSE(cut.client.conversation.may_hold_answer());
+    (void)cut({begin});
+    cut.client.lets_through = 66000;  // of a row so large that it is passed on in pieces
+    cut.client.send(client::query("select big(200000)"));
+    CHECK(cut.client.server->link.frame_left > 0);
+    CHECK_FALSE(cut.client.conversation.may_hold_answer());
+
+    replaying again;
+    (void)again({begin, writing});
+    again.lose_after(0);
+    again.world.before_grant = [&](world_server&) { again.client.lets_through = 0; };
+    again.client.send(reading);
+    REQUIRE(again.world.losses == 1);
+    REQUIRE(again.client.conversation.busy());
+    CHECK_FALSE(again.client.conversation.may_hold_answer());
+}
+
+TEST_CASE("D30: an answer that was held in the middle, whose server has ended, goes on after the replay (2.3)") {
+    const std::string rows = client::query("select rows(9)");
+    for (std::size_t through = 0; through < 190; through += 7) {
+        CAPTURE(through);
+        replaying lost;
+        lost.world.facts.retry.result_hold = 0;
+        (void)lost({begin, writing});
+        lost.client.lets_through = through;
+        lost.client.send(rows);
+        REQUIRE(lost.client.conversation.may_hold_answer());
+        std::string heard = lost.client.received();
+        lost.client.lets_through = loss_plan::never;
+        lost.client.lose_server();  // the rest is not taken
+        lost.client.run();
+        heard += lost.client.received();
+        CHECK(types_of(heard) == "TDDDDDDDDDCZ");
+        CHECK(types_of(lost({commit})) == "CZ");
+        CHECK(lost.world.database.log == std::vector<std::string>{"a"});
+    }
 }
 
 TEST_CASE("R14: while a transaction is given again there is something to cancel once its client has said something") {

@@ -86,6 +86,7 @@ void model_host::stop_fast() {
     lose_all_backends();
     storage.restart_cleanly();
     now_is = state::down;
+    stopping = false;
 }
 
 void model_host::start() {

@@ -59,6 +59,7 @@ public:
     }
 
     state now_is = state::up;
+    bool stopping = false;  ///< its backends end one after another; nobody is let in
     model_storage storage;
     micros now = 0;
     micros woken_at = -1;            ///< when the owner has planned to settle() next

@@ -17,6 +17,8 @@ constexpr micros second = 1'000'000;
 constexpr micros short_fault_time = 60'000;
 constexpr micros long_fault_time = 4 * second;
 constexpr micros long_pause = 300'000;  // of an application, in that case
+constexpr micros one_after_another =
+    5'000;  // ends of a host's backends, at most; all within the time that answers are held
 constexpr micros patience = 60 * second;
 constexpr micros aftermath = 40 * second;  // zombies, keepalives
 
@@ -26,6 +28,8 @@ enum class fault : std::uint8_t {
     immediate_restart,
     two_restarts,
     clean_restart,
+    stop_in_turn,
+    switchover,
     fail_over,
     reset,
     orderly_end,
@@ -41,6 +45,7 @@ public:
     seeded_world(std::uint64_t seed, bool tell)
         : world_(seed, 1 + static_cast<std::uint32_t>(dice(seed ^ 0x5EED).below(3))) {
         if (tell) world_.story.emplace();
+        if (world_.chance.one_in(2)) world_.add_worker();
         dice& chance = world_.chance;
         for (std::size_t i = 0; i < static_cast<std::size_t>(fault::kinds); ++i)
             if (chance.one_in(2)) kinds_.push_back(static_cast<fault>(i));
@@ -67,7 +72,10 @@ public:
 
     /// Instead of what was drawn: see run_outages().
     void be_outages(bool barrier) {
+        // Of two ends that are told out of order, as two workers may hear of them, nothing is promised.
+        world_.calm = world_.chance.one_in(2);
         kinds_ = {fault::crash, fault::immediate_restart, fault::clean_restart};
+        if (world_.calm) kinds_ = {fault::stop_in_turn, fault::switchover};
         world_.primary().waits_for_standby = world_.primary().lazy_flush = false;
         world_.sabotage_dials = false;
         world_.fences = world_.facts.replays = world_.facts.resolves = true;
@@ -122,7 +130,8 @@ private:
     void strike(fault kind) {
         dice& chance = world_.chance;
         const bool ends_life = kind == fault::crash || kind == fault::immediate_restart ||
-                               kind == fault::clean_restart || kind == fault::fail_over || kind == fault::two_restarts;
+                               kind == fault::clean_restart || kind == fault::stop_in_turn ||
+                               kind == fault::switchover || kind == fault::fail_over || kind == fault::two_restarts;
         if (ends_life && world_.facts.resolves && !world_.settled_in(world_.primary())) return;
         ++faults_;
         simulated_server* const victim = world_.any_server(!chance.one_in(4));
@@ -133,6 +142,8 @@ private:
             case fault::immediate_restart: return world_.restart_immediately(outage, chance.one_in(2));
             case fault::two_restarts: return world_.restart_twice_unseen(outage);
             case fault::clean_restart: return world_.restart_cleanly(outage);
+            case fault::stop_in_turn: return world_.stop_in_turn(one_after_another, outage, false);
+            case fault::switchover: return world_.stop_in_turn(one_after_another, outage, true);
             case fault::fail_over: return world_.fail_over(outage);
             case fault::reset: return victim != nullptr ? world_.lose(*victim, loss::reset) : void();
             case fault::orderly_end: return victim != nullptr ? world_.lose(*victim, loss::orderly) : void();
@@ -175,6 +186,8 @@ private:
         made.replays = world_.replays;
         made.replays_different = world_.replays_different;
         made.resumes = world_.resumes;
+        made.answers_held = world_.answers_held;
+        made.handed_over = world_.handed_over;
         made.resolved = world_.resolved;
         made.steps = world_.time.steps;
         made.fingerprint = world_.chance.next() ^ made.steps;
@@ -200,6 +213,8 @@ void seed_result::add(const seed_result& other) {
     replays += other.replays;
     replays_different += other.replays_different;
     resumes += other.resumes;
+    answers_held += other.answers_held;
+    handed_over += other.handed_over;
     for (const auto& [how, times] : other.resolved) resolved[how] += times;
     steps += other.steps;
 }

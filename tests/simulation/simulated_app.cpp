@@ -44,6 +44,7 @@ void simulated_app::connect() {
     client = std::make_unique<simulated_client>(world_, static_cast<std::int32_t>(100 * number_ + connection_),
                                                 parameter_list{});
     simulated_client& mine = *client;
+    mine.worker = (number_ + connection_) % world_.workers();
     mine.to_app = std::make_unique<byte_line>(
         world_.time, world_.chance, [this](std::string_view bytes) { hear(bytes); }, [this](bool) { hear_end(); });
     mine.from_app = std::make_unique<byte_line>(

@@ -2,6 +2,7 @@
 #include "tests/simulation/simulated_client.hpp"
 
 #include "proxy/policy/client_errors.hpp"
+#include "proxy/policy/farewell.hpp"
 
 #include "tests/simulation/world.hpp"
 
@@ -65,10 +66,12 @@ bool simulated_client::act() {
         world_.trace(fmt::format("client {} takes back, attempt {}{}", conversation.client_pid(), asked.attempt,
                                  asked.needs_fence ? ", needs a fence" : ""));
     if (asked.take_back) take_requests_back(asked);
-    if (asked.restored) restored();
+    if (asked.restored) world_.restored(*this);
+    if (asked.loses_locks) world_.hold_answers();
     if (asked.asks_role && server != nullptr) ask_role();
     if (asked.give_back != session_actions::release::no && server != nullptr) {
         simulated_server& given = *std::exchange(server, nullptr);
+        answer_hold_.end();
         world_.give_back(given, asked.give_back);
         changed = true;
     }
@@ -118,13 +121,7 @@ void simulated_client::take_requests_back(const session_actions& asked) {
 
 void simulated_client::begin_replay() {
     world_.enter_barrier(*this);
-    if (!conversation.replaying()) restored();  // what was under way is all there is
-}
-
-void simulated_client::restored() {
-    world_.restored(*this, [this, alive = alive_] {
-        if (*alive) pass_barrier();
-    });
+    if (!conversation.replaying()) world_.restored(*this);  // what was under way is all there is
 }
 
 void simulated_client::pass_barrier() {
@@ -201,6 +198,32 @@ void simulated_client::refuse(const error_fields& why) {
 
 void simulated_client::server_bytes() {
     if (server == nullptr || server->arrived.empty() || conversation.awaits_role()) return;
+    if (world_.clock() < world_.answers_held_until() && hold_answer()) return;
+    take_server_bytes();
+}
+
+bool simulated_client::hold_answer() {
+    if (answer_hold_.on()) return true;
+    if (!answer_hold_.begin(barrier_number == 0 && conversation.may_hold_answer())) return false;
+    world_.trace(fmt::format("client {}: its answer is held", conversation.client_pid()));
+    ++world_.answers_held;
+    const micros until =
+        std::chrono::duration_cast<std::chrono::microseconds>(world_.answers_held_until() - world_.clock()).count();
+    world_.time.in(until, [this, alive = alive_, number = ++held_] {
+        if (!*alive || closed || number != held_ || !answer_hold_.on()) return;
+        answer_hold_.end();
+        server_bytes();
+    });
+    return true;
+}
+
+void simulated_client::take_farewell() {
+    answer_hold_.end();
+    server->arrived = farewell_in(server->arrived);
+    if (!server->arrived.empty()) take_server_bytes();
+}
+
+void simulated_client::take_server_bytes() {
     simulated_server& from = *server;
     const std::string in = std::exchange(from.arrived, {});  // output holds views of it until it is flushed
     const std::size_t used = conversation.on_server_bytes(in);
@@ -220,7 +243,7 @@ void simulated_client::look_at_barrier(const request_report& done) {
 
 request_report simulated_client::note_requests() {
     const request_report done = conversation.take_report();
-    if (done.requests > 0) failed_since_ = {};
+    if (done.requests > 0) failed_since_ = {}, answer_hold_.answered();
     world_.replays += done.replays;
     world_.replays_different += done.replays_different;
     world_.resumes += done.resumes;

@@ -2,6 +2,7 @@
 // whatever server the pool gives it; pauses, the result hold and the wait for a role happen in virtual time. For tests.
 #pragma once
 
+#include "proxy/policy/answer_hold.hpp"
 #include "proxy/policy/replay_barrier.hpp"
 #include "proxy/pool/pool.hpp"
 #include "proxy/session/session.hpp"
@@ -26,6 +27,7 @@ struct simulated_server : pooled_server {
     std::unique_ptr<byte_line> down;  ///< from it
     std::string arrived;              ///< offered to the session, not yet used
     class simulated_client* client = nullptr;
+    std::size_t worker = 0;     ///< whose pool it is in
     bool closed = false;        ///< the proxy has no use for it any more
     bool backend_told = false;  ///< the end of the backend is on its way to the proxy
 };
@@ -45,10 +47,15 @@ public:
     /// Offers the session what its server has said.
     void server_bytes();
     void server_lost(std::string_view words);
+    /// What its server says is left with it (client_held_answer.cpp); of one that has ended, only its farewell counts.
+    [[nodiscard]] bool holding_answer() const { return answer_hold_.on(); }
+    void take_farewell();
     void grant(simulated_server& server);
     void refuse(const error_fields& why);
     /// What was under way in its transaction may be sent (D30).
     void pass_barrier();
+    /// False once it is gone.
+    [[nodiscard]] const std::shared_ptr<bool>& life() const { return alive_; }
 
     std::unique_ptr<byte_line> to_app;
     std::unique_ptr<byte_line> from_app;
@@ -56,6 +63,7 @@ public:
     session conversation;
     simulated_server* server = nullptr;
     replay_barrier::number barrier_number = 0;
+    std::size_t worker = 0;  ///< of the world's
 
 private:
     void offer_pending();
@@ -63,12 +71,13 @@ private:
     bool act();
     void take_requests_back(const session_actions& asked);
     void wait_for_fence();
+    [[nodiscard]] bool hold_answer();
+    void take_server_bytes();
     void watch_result();
     void ask_role();
     request_report note_requests();
     void look_at_barrier(const request_report& done);
     void begin_replay();
-    void restored();
     void attach(simulated_server& given);
     void flush();
     void close(bool flushed);
@@ -84,6 +93,8 @@ private:
     std::uint64_t hold_ = 0;
     std::uint64_t doubt_ = 0;  // number of the pause between two questions
     bool awaiting_role_ = false;
+    answer_hold answer_hold_;
+    std::uint64_t held_ = 0;  // number of the one under way
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -16,6 +16,7 @@ namespace pgsteady::simulation {
 namespace {
 
 constexpr micros tick_pause = 25'000;
+constexpr micros letting_go = 50;              // from a backend's last words to the end of its locks
 constexpr micros silence_noticed = 3'000'000;  // the monitor's verdict about a host that does not answer
 constexpr micros fence_patience = 10'000'000;
 constexpr micros ambush_reach = 1'500;             // a COMMIT takes about so long
@@ -31,12 +32,8 @@ pool_rules rules_of(std::uint32_t size) {
 }  // namespace
 
 world::world(std::uint64_t seed, std::uint32_t pool_size)
-    : chance(seed),
-      time(chance),
-      tables(0),
-      permits_(pool_size),
-      process_(0),
-      core_(rules_of(pool_size), permits_, process_) {
+    : chance(seed), time(chance), tables(0), permits_(pool_size), process_(0), pool_size_(pool_size) {
+    add_worker();
     hosts.push_back(std::make_unique<model_host>());
     primary().chance = &chance;
     primary().be_host(0);
@@ -46,6 +43,8 @@ world::world(std::uint64_t seed, std::uint32_t pool_size)
 }
 
 world::~world() = default;
+
+void world::add_worker() { workers_.emplace_back(rules_of(pool_size_), permits_, process_); }
 
 bool world::run(const std::function<bool()>& done, micros patience) {
     const micros until = time.now + patience;
@@ -68,28 +67,59 @@ void world::trace(const std::string& line) {
 // ------------------------------------------------------------------------------------------ pool
 
 simulated_server* world::request(simulated_client& who, pool_time since) {
-    const bool first = core_.serves_only_replays() ? who.replays : core_.waiting() == 0;
-    const pool::checkout found = first ? core_.take_idle(clock()) : pool::checkout{};
+    pool& core = core_of(who.worker);
+    const bool first = core.serves_only_replays() ? who.replays : core.waiting() == 0;
+    const pool::checkout found = first ? core.take_idle(clock()) : pool::checkout{};
     if (found.server != nullptr) return static_cast<simulated_server*>(found.server);
-    core_.enqueue(who, since == pool_time{} ? clock() : since);
+    core.enqueue(who, since == pool_time{} ? clock() : since);
     return nullptr;
 }
 
 /// After an event: free servers go to those who wait, and what is missing is dialled.
 void world::settle() {
-    while (core_.first_to_serve() != nullptr) {
-        const pool::checkout found = core_.take_idle(clock());
-        if (found.server == nullptr) break;
-        static_cast<simulated_client*>(core_.next_waiter())->grant(*static_cast<simulated_server*>(found.server));
+    for (std::size_t worker = 0; worker < workers_.size(); ++worker) {
+        pool& core = core_of(worker);
+        while (core.first_to_serve() != nullptr) {
+            const pool::checkout found = core.take_idle(clock());
+            if (found.server == nullptr) break;
+            static_cast<simulated_client*>(core.next_waiter())->grant(*static_cast<simulated_server*>(found.server));
+        }
+        look_at_barrier(worker);
+        ask_neighbours(worker);
+        while (core.may_dial(clock(), false) == pool::dial_answer::yes) start_dial(worker);
     }
-    look_at_barrier();
-    while (core_.may_dial(clock(), false) == pool::dial_answer::yes) start_dial();
+}
+
+/// Who has nobody to serve gives an idle server to a worker where somebody waits.
+void world::ask_neighbours(std::size_t mine) {
+    simulated_worker& asks = workers_[mine];
+    if (asks.asking || asks.core.first_to_serve() == nullptr || asks.core.idle() > 0) return;
+    for (std::size_t other = 0; other < workers_.size(); ++other) {
+        if (core_of(other).idle() == 0) continue;
+        asks.asking = true;
+        return time.in(chance.between(10, letter_time), [this, other, mine] {
+            workers_[mine].asking = false;
+            hand_over(other, mine);
+        });
+    }
+}
+
+void world::hand_over(std::size_t from, std::size_t to) {
+    const pool::checkout found = core_of(from).take_idle(clock());
+    if (found.server == nullptr) return;
+    auto& server = *static_cast<simulated_server*>(found.server);
+    core_of(from).moved_away();
+    core_of(to).moved_here();
+    server.worker = to;
+    ++handed_over;
+    if (!core_of(to).put_idle(server, clock())) close(server, false);
 }
 
 void world::tick() {
-    for (pool_waiter* const late : core_.expired(clock()))
-        static_cast<simulated_client*>(late)->refuse(
-            client_errors::no_server("the statement", std::chrono::seconds(30), "", "sim"));
+    for (simulated_worker& each : workers_)
+        for (pool_waiter* const late : each.core.expired(clock()))
+            static_cast<simulated_client*>(late)->refuse(
+                client_errors::no_server("the statement", std::chrono::seconds(30), "", "sim"));
     replicate();
     monitor.tick();
     if (primary().now_is != model_host::state::up) note_outage();  // by now the monitor has told
@@ -97,18 +127,21 @@ void world::tick() {
     time.in(tick_pause, [this] { tick(); });
 }
 
-void world::start_dial() {
-    time.in(calm ? 200 : chance.between(200, 5'000), [this] { dial_done(); });
+void world::start_dial(std::size_t worker) {
+    time.in(calm ? 200 : chance.between(200, 5'000), [this, worker] { dial_done(worker); });
 }
 
-void world::dial_done() {
+void world::dial_done(std::size_t worker) {
+    pool& core = core_of(worker);
     model_host& host = primary();
     const bool out_of_reach = time.now < unreachable_until_;
-    if (host.now_is != model_host::state::up || out_of_reach || (sabotage_dials && chance.one_in(3)))
-        return core_.dial_ended(false, clock(), chance.share());
+    const bool lets_in = host.now_is == model_host::state::up && !host.stopping;
+    if (!lets_in || out_of_reach || (sabotage_dials && chance.one_in(3)))
+        return core.dial_ended(false, clock(), chance.share());
     servers.push_back(std::make_unique<simulated_server>());
     simulated_server& made = *servers.back();
     made.host = &host;
+    made.worker = worker;
     made.backend = &host.connect();
     made.up = std::make_unique<byte_line>(
         time, chance,
@@ -139,11 +172,11 @@ void world::dial_done() {
     made.link.applied = tables.settings.none();
     const auto reported = made.backend->reported();
     made.link.reported = tables.reported.of({reported.begin(), reported.end()});
-    core_.dial_ended(true, clock(), chance.share());
-    core_.adopt(made, clock(), chance.share());
+    core.dial_ended(true, clock(), chance.share());
+    core.adopt(made, clock(), chance.share());
     if (on_dialled) on_dialled(made);
     trace(fmt::format("server {} opened on host {}", made.backend->pid, hosts.size()));
-    if (!core_.put_idle(made, clock())) close(made, false);
+    if (!core.put_idle(made, clock())) close(made, false);
 }
 
 void world::give_back(simulated_server& server, session_actions::release how) {
@@ -157,7 +190,7 @@ void world::give_back(simulated_server& server, session_actions::release how) {
         if (!rests) problem("a server was given back that is not at rest");
         if (!server.backend->ended() && (server.backend->in_transaction() || !server.backend->clean()))
             problem(fmt::format("server {} was given back in a transaction, or listening", server.backend->pid));
-        if (core_.put_idle(server, clock())) return;
+        if (core_of(server.worker).put_idle(server, clock())) return;
     }
     if (how != session_actions::release::reuse && how != session_actions::release::reset) fence(server);
     close(server, !server.link.at_rest());
@@ -169,7 +202,7 @@ void world::close(simulated_server& server, bool abruptly) {
     trace(fmt::format("server {} closed{}", server.backend->pid, abruptly ? " abruptly" : ""));
     if (!abruptly) server.up->send(testing::client::terminate());
     server.up->end(abruptly);
-    core_.closed(server);
+    core_of(server.worker).closed(server);
 }
 
 /// What it was doing is brought to its end, as far as the proxy gets through; never what waits for a standby (T7).
@@ -220,6 +253,14 @@ void world::to_backend(simulated_server& server, std::string_view bytes) {
 void world::poke(model_host& host) {
     host.now = time.now;
     (void)host.settle();
+    pass_on(host);
+    const auto wake = host.next_wake();
+    if (!wake || (host.woken_at > time.now && host.woken_at <= *wake)) return;
+    host.woken_at = *wake;
+    time.at(*wake, [this, &host] { poke(host); });
+}
+
+void world::pass_on(model_host& host) {
     for (const auto& each : servers) {
         if (each->host != &host) continue;
         if (each->backend->has_output()) {
@@ -231,10 +272,6 @@ void world::poke(model_host& host) {
             each->down->end(false);
         }
     }
-    const auto wake = host.next_wake();
-    if (!wake || (host.woken_at > time.now && host.woken_at <= *wake)) return;
-    host.woken_at = *wake;
-    time.at(*wake, [this, &host] { poke(host); });
 }
 
 void world::arrived(simulated_server& at, std::string_view bytes) {
@@ -268,9 +305,13 @@ void world::server_gone(simulated_server& at, failure_kind kind, std::string_vie
     trace(fmt::format("server {} lost: {}", at.backend->pid, what));
     if (!at.link.verdict)
         at.link.verdict = judge(kind, at.client != nullptr ? at.link.doing() : failure_phase::resting);
+    if (at.client != nullptr && at.client->holding_answer()) {
+        at.client->take_farewell();
+        if (at.closed) return;
+    }
     const std::string words = at.link.last_words.empty() ? std::string(what) : at.link.last_words;
     if (at.client != nullptr) return at.client->server_lost(words);  // gives it back
-    (void)core_.remove_idle(at);
+    (void)core_of(at.worker).remove_idle(at);
     close(at, true);
 }
 
@@ -313,7 +354,7 @@ void world::terminate_backend(simulated_server& which) {
 
 void world::crash_backend(simulated_server& which, micros recovery) {
     model_host& host = *which.host;
-    if (host.now_is != model_host::state::up || which.backend->ended()) return;
+    if (host.now_is != model_host::state::up || host.stopping || which.backend->ended()) return;
     trace(fmt::format("FAULT server {} is killed", which.backend->pid));
     host.backend_crashes(*which.backend);
     life_over(host);
@@ -326,7 +367,7 @@ void world::crash_backend(simulated_server& which, micros recovery) {
 
 void world::restart_immediately(micros down, bool words) {
     model_host& host = primary();
-    if (host.now_is != model_host::state::up) return;
+    if (host.now_is != model_host::state::up || host.stopping) return;
     trace("FAULT the primary stops at once");
     host.stop_immediately(words);
     life_over(host);
@@ -339,7 +380,7 @@ void world::restart_immediately(micros down, bool words) {
 
 void world::restart_cleanly(micros down) {
     model_host& host = primary();
-    if (host.now_is != model_host::state::up) return;
+    if (host.now_is != model_host::state::up || host.stopping) return;
     trace("FAULT the primary is restarted");
     host.now = time.now;
     host.stop_fast();
@@ -348,6 +389,47 @@ void world::restart_cleanly(micros down) {
     time.in(down, [this, &host] {
         if (&host == &primary()) host.start(), came_up(host);
         trace("started");
+    });
+}
+
+void world::stop_in_turn(micros within, micros down, bool switches) {
+    model_host& host = primary();
+    if (host.now_is != model_host::state::up || host.stopping) return;
+    trace("FAULT the primary stops, and its backends one after another");
+    host.stopping = true;
+    std::vector<micros> pauses;
+    for (std::size_t i = 0; i < host.backends.size(); ++i) pauses.push_back(chance.between(letting_go, within));
+    end_in_turn(host, 0, std::move(pauses), [this, &host, down, switches] {
+        if (host.now_is != model_host::state::up) return;
+        host.now = time.now;
+        host.stop_fast();
+        life_over(host);
+        poke(host);
+        time.in(down, [this, &host, switches] {
+            if (&host != &primary()) return;
+            if (switches) promote(host, host.storage.end());
+            else host.start(), came_up(host);
+            trace("started");
+        });
+    });
+}
+
+/// Each says that it ends before it lets go of its locks.
+void world::end_in_turn(model_host& host, std::size_t next, std::vector<micros> pauses, std::function<void()> over) {
+    while (next < pauses.size() && host.backends[next]->ended()) ++next;
+    if (host.now_is != model_host::state::up) {
+        host.stopping = false;
+        return;
+    }
+    if (next >= pauses.size()) return over();
+    host.now = time.now;
+    host.backends[next]->terminate();
+    (void)host.backends[next]->advance();
+    pass_on(host);
+    time.in(letting_go, [this, &host] { poke(host); });
+    const micros pause = pauses[next];
+    time.in(pause, [this, &host, next, pauses = std::move(pauses), over = std::move(over)]() mutable {
+        end_in_turn(host, next + 1, std::move(pauses), std::move(over));
     });
 }
 
@@ -404,7 +486,7 @@ void world::check_resolved(const in_doubt_report& what) {
 }
 
 void world::restart_twice_unseen(micros down) {
-    if (primary().now_is != model_host::state::up) return;
+    if (primary().now_is != model_host::state::up || primary().stopping) return;
     const micros again = down + lineage::blind_at_most / std::chrono::microseconds(1) + chance.between(0, 500'000);
     monitor.sleep(again + 2 * down);
     unreachable_until_ = time.now + again + 1;
@@ -427,26 +509,30 @@ void world::replicate() {
 
 void world::fail_over(micros down) {
     model_host& old = primary();
-    if (old.now_is != model_host::state::up) return;
+    if (old.now_is != model_host::state::up || old.stopping) return;
     trace("FAULT the primary is gone, its standby takes over");
     const lsn received = old.replicated;
     old.stop_immediately(chance.one_in(2));
     life_over(old);
     poke(old);
     time.in(down, [this, &old, received] {
-        for (std::string& row : old.storage.effects_behind(received)) lost_by_failover.push_back(std::move(row));
-        auto next = std::make_unique<model_host>();
-        next->chance = &chance;
-        next->waits_for_standby = old.waits_for_standby;
-        next->lazy_flush = old.lazy_flush;
-        next->now = time.now;
-        next->be_host(hosts.size());
-        next->promote_from(old, received);
-        hosts.push_back(std::move(next));
-        came_up(primary());
-        ++failovers;
+        promote(old, received);
         trace("promoted");
     });
+}
+
+void world::promote(model_host& old, lsn received) {
+    for (std::string& row : old.storage.effects_behind(received)) lost_by_failover.push_back(std::move(row));
+    auto next = std::make_unique<model_host>();
+    next->chance = &chance;
+    next->waits_for_standby = old.waits_for_standby;
+    next->lazy_flush = old.lazy_flush;
+    next->now = time.now;
+    next->be_host(hosts.size());
+    next->promote_from(old, received);
+    hosts.push_back(std::move(next));
+    came_up(primary());
+    ++failovers;
 }
 
 }  // namespace pgsteady::simulation

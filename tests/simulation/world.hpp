@@ -1,4 +1,4 @@
-// A whole proxy in virtual time: sessions, one pool, a primary and those that may follow it, and everything that can go
+// A whole proxy in virtual time: sessions on one worker or several, one pool, a primary and those that may follow it, and everything that can go
 // wrong in between. Drawn from one number, so that a number is a run. Whoever owns the world adds applications and runs it.
 // For tests.
 #pragma once
@@ -12,6 +12,7 @@
 #include "tests/simulation/simulated_monitor.hpp"
 #include "tests/simulation/virtual_time.hpp"
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -20,6 +21,8 @@
 #include <vector>
 
 namespace pgsteady::simulation {
+
+constexpr micros letter_time = 300;  ///< at most, from one worker to another
 
 /// How a connection ends that nobody has closed.
 enum class loss : std::uint8_t { reset, orderly, silence };
@@ -40,6 +43,9 @@ public:
     void crash_backend(simulated_server& which, micros recovery);
     void restart_immediately(micros down, bool words);
     void restart_cleanly(micros down);
+    /// The same, or its standby takes over with all of it. Its backends end one after another, as they are told, within so
+    /// long: meanwhile the locks of those that have ended are others'.
+    void stop_in_turn(micros within, micros down, bool switches);
     /// It comes up, serves others for a while, and stops again, while nobody of ours gets through to it (T4).
     void restart_twice_unseen(micros down);
     /// The primary is gone for good, and its standby takes over with the log up to what it has received.
@@ -51,6 +57,10 @@ public:
     void at_next_commit(std::function<void()> what) { ambushes_.push_back(std::move(what)); }
     /// It has been up for longer than the monitor's looks can leave out (lineage::blind_at_most).
     [[nodiscard]] bool settled_in(const model_host& host) const;
+
+    /// Others accept clients, too; the pool's servers are shared among all. Before anything happens.
+    void add_worker();
+    [[nodiscard]] std::size_t workers() const { return workers_.size(); }
 
     // For clients.
     [[nodiscard]] pool_time clock() const {
@@ -64,13 +74,15 @@ public:
 
     // Of the barrier of replays (D30), if facts.replays_together is on: world_replays.cpp.
     void enter_barrier(simulated_client& who);
-    /// `pass`: called once what was under way may be sent, if it has to wait for that.
-    void restored(simulated_client& who, std::function<void()> pass);
+    /// Its pass_barrier() is called once what was under way may be sent, if that has to wait.
+    void restored(simulated_client& who);
     void leave_barrier(simulated_client& who);
     [[nodiscard]] const replay_barrier& barrier() const { return barrier_; }
+    void hold_answers();
+    [[nodiscard]] pool_time answers_held_until() const { return answers_held_until_; }
     replay_barrier::duration barrier_time = std::chrono::milliseconds(500);
 
-    [[nodiscard]] model_host& primary() { return *hosts.back(); }
+    [[nodiscard]] model_host& primary() const { return *hosts.back(); }
     /// The standby is connected to the primary.
     [[nodiscard]] bool streams() const { return !standby_is_away && hosts.back()->now_is == model_host::state::up; }
 
@@ -93,6 +105,8 @@ public:
     std::size_t replays = 0;
     std::size_t replays_different = 0;
     std::size_t resumes = 0;
+    std::size_t answers_held = 0;
+    std::size_t handed_over = 0;                  ///< servers, from one worker to another
     std::map<std::string, std::size_t> resolved;  ///< lost COMMITs, by outcome and path
     std::uint32_t receiver = 1;  ///< the standby's process that streams from the primary: another per connection
     simulated_monitor monitor{*this};
@@ -107,8 +121,24 @@ public:
 private:
     void settle();
     void tick();
-    void start_dial();
-    void dial_done();
+    struct simulated_worker {
+        simulated_worker(const pool_rules& rules, permit_counter& permits, permit_counter& process)
+            : core(rules, permits, process) {}
+        pool core;
+        bool asking = false;  ///< its letter to a neighbour is on the way
+        struct restored_client {
+            simulated_client* who;
+            std::shared_ptr<bool> alive;
+        };
+        std::vector<restored_client> at_barrier;
+    };
+    [[nodiscard]] pool& core_of(std::size_t worker) { return workers_[worker].core; }
+    void ask_neighbours(std::size_t mine);
+    void hand_over(std::size_t from, std::size_t to);
+    void pass_on(model_host& host);
+    void end_in_turn(model_host& host, std::size_t next, std::vector<micros> pauses, std::function<void()> over);
+    void start_dial(std::size_t worker);
+    void dial_done(std::size_t worker);
     void arrived(simulated_server& at, std::string_view bytes);
     void server_gone(simulated_server& at, failure_kind kind, std::string_view what);
     void close(simulated_server& server, bool abruptly);
@@ -119,13 +149,15 @@ private:
     void observe();
     void check_resolved(const in_doubt_report& what);
     void life_over(const model_host& host);
+    void promote(model_host& old, lsn received);
     void came_up(model_host& host);
     void write_as_outsider(model_storage& at);
     template <typename Change>
-    void change_barrier(Change&& what);
+    void change_barrier(std::size_t worker, Change&& what);
     void note_outage();
-    void look_at_barrier();
-    void follow_barrier();
+    void look_at_barrier(std::size_t worker);
+    [[nodiscard]] bool replays_wait(std::size_t worker) const;
+    void follow_barrier(std::size_t worker);
 
     std::vector<std::function<void()>> ambushes_;
     micros unreachable_until_ = 0;
@@ -133,9 +165,10 @@ private:
 
     permit_counter permits_;
     permit_counter process_;
-    pool core_;
-    replay_barrier barrier_;
-    std::vector<std::function<void()>> at_barrier_;
+    std::uint32_t pool_size_;
+    std::deque<simulated_worker> workers_;
+    replay_barrier barrier_;  // of all workers
+    pool_time answers_held_until_{};
 };
 
 }  // namespace pgsteady::simulation

@@ -4,28 +4,28 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
 namespace pgsteady::simulation {
 
-namespace {
-constexpr micros letter_time = 300;
-}  // namespace
-
+/// The worker at work acts at once, the others when their letter comes.
 template <typename Change>
-void world::change_barrier(Change&& what) {
+void world::change_barrier(std::size_t worker, Change&& what) {
     const auto state = [this] { return std::array{barrier_.any(), barrier_.lets_go_on(), barrier_.closed()}; };
     const auto before = state();
     std::forward<Change>(what)(barrier_);
     if (state() == before) return;
-    core_.serve_only_replays(barrier_.closed());
-    time.in(chance.between(0, letter_time), [this] { follow_barrier(); });
+    core_of(worker).serve_only_replays(barrier_.closed());
+    for (std::size_t each = 0; each < workers_.size(); ++each)
+        time.in(chance.between(0, letter_time), [this, each] { follow_barrier(each); });
 }
 
 void world::enter_barrier(simulated_client& who) {
     if (!facts.replays_together) return;
-    change_barrier([&](replay_barrier& all) {
+    hold_answers();
+    change_barrier(who.worker, [&](replay_barrier& all) {
         who.barrier_number = all.enter(who.barrier_number, barrier_time, clock());
         if (primary().now_is != model_host::state::up) all.note_outage();
     });
@@ -33,37 +33,52 @@ void world::enter_barrier(simulated_client& who) {
     trace(fmt::format("client {} is behind the barrier, one of {}", who.conversation.client_pid(), barrier_.inside()));
 }
 
-void world::restored(simulated_client& who, std::function<void()> pass) {
+void world::restored(simulated_client& who) {
     if (who.barrier_number != 0)
-        change_barrier([&](replay_barrier& all) { all.restored(who.barrier_number, clock()); });
+        change_barrier(who.worker, [&](replay_barrier& all) { all.restored(who.barrier_number, clock()); });
     if (!who.conversation.behind_barrier()) return;
-    at_barrier_.push_back(std::move(pass));
-    time.in(chance.between(0, letter_time), [this] { follow_barrier(); });
+    workers_[who.worker].at_barrier.push_back({&who, who.life()});
+    time.in(chance.between(0, letter_time), [this, worker = who.worker] { follow_barrier(worker); });
 }
 
 void world::leave_barrier(simulated_client& who) {
     who.replays = false;
     const replay_barrier::number which = std::exchange(who.barrier_number, 0);
-    if (which != 0) change_barrier([&](replay_barrier& all) { all.leave(which, clock()); });
+    if (which != 0) change_barrier(who.worker, [&](replay_barrier& all) { all.leave(which, clock()); });
 }
 
 void world::note_outage() {
-    if (barrier_.any()) change_barrier([](replay_barrier& all) { all.note_outage(); });
+    if (barrier_.any()) change_barrier(0, [](replay_barrier& all) { all.note_outage(); });
 }
 
-void world::look_at_barrier() {
+void world::hold_answers() {
+    if (facts.replays_together) answers_held_until_ = clock() + answer_hold::length(barrier_time);
+}
+
+/// For others, with servers of their own.
+bool world::replays_wait(std::size_t worker) const {
+    const auto& waiting = workers_[worker].at_barrier;
+    return primary().now_is == model_host::state::up &&
+           std::any_of(waiting.begin(), waiting.end(), [](const auto& each) {
+               return *each.alive && each.who->conversation.behind_barrier() && each.who->server != nullptr;
+           });
+}
+
+void world::look_at_barrier(std::size_t worker) {
     if (!barrier_.any()) return;
-    const bool may_work = core_.serves_only_replays() && core_.idle() > 0 && core_.waiting() > 0;
-    change_barrier([&](replay_barrier& all) {
+    const pool& core = core_of(worker);
+    const bool may_work = (core.serves_only_replays() && core.idle() > 0 && core.waiting() > 0) || replays_wait(worker);
+    change_barrier(worker, [&](replay_barrier& all) {
         if (may_work) all.work_is_possible(clock());
         all.look(clock());
     });
 }
 
-void world::follow_barrier() {
-    core_.serve_only_replays(barrier_.closed());
+void world::follow_barrier(std::size_t worker) {
+    core_of(worker).serve_only_replays(barrier_.closed());
     if (!barrier_.lets_go_on()) return;
-    for (const auto& pass : std::exchange(at_barrier_, {})) pass();
+    for (const auto& each : std::exchange(workers_[worker].at_barrier, {}))
+        if (*each.alive) each.who->pass_barrier();
 }
 
 }  // namespace pgsteady::simulation
