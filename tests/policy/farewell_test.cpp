@@ -32,6 +32,8 @@ TEST_CASE("D30: of a held answer nothing is left but the server's farewell, at w
     CHECK(farewell_in(answer + fatal) == fatal);
     for (std::size_t cut = 0; cut < fatal.size(); ++cut) CHECK(farewell_in(answer + fatal.substr(0, cut)).empty());
     CHECK(farewell_in(fatal) == fatal);
+    const std::string crash = said(false, "WARNING", "57P02", "quickdie");
+    CHECK(farewell_in(crash + answer + fatal) == crash + fatal);
     CHECK(farewell_in("").empty());
     CHECK(farewell_in(answer + std::string("\0\0\0\0\0", 5) + fatal).empty());
 }

@@ -184,3 +184,23 @@ TEST_CASE("D30: who waits with a server of its own starts the clock again after 
     at.pass(1ms);
     CHECK(at.barrier.lets_go_on());
 }
+
+TEST_CASE(
+    "D30: each of the two steps has time of its own, and who is left behind by it stands in no later barrier's way") {
+    story at;
+    const auto a = at.enter();
+    const auto slow = at.enter();
+    at.restored(a);
+    at.pass(limit - 1ms);
+    at.restored(slow);
+    REQUIRE(at.barrier.lets_go_on());
+    at.pass(limit - 1ms);
+    CHECK(at.barrier.closed());
+    at.pass(1ms);
+    CHECK_FALSE(at.barrier.any());
+    const auto alone = at.enter();
+    CHECK(at.barrier.inside() == 1);
+    CHECK_FALSE(at.barrier.closed());  // nor does the number of those that the last one had
+    at.restored(alone);
+    CHECK(at.barrier.lets_go_on());
+}
