@@ -22,7 +22,7 @@ from lib.processes import Workshop
 
 REPOSITORY = machine.REPOSITORY
 RELEASE = REPOSITORY / "build" / "release"
-PEERS = ("direct", "relay", "haproxy", "pgbouncer", "pgsteady")
+PEERS = ("direct", "relay", "haproxy", "pgbouncer", "pgsteady", "pgsteady-uring")
 EXTRAS = ("syscalls", "idle")
 BUSY_CPUS = 0.2  # in use before we start anything: from here on the machine is not ours alone
 
@@ -92,6 +92,7 @@ def make_peers(options: argparse.Namespace, workshop: Workshop, cluster: postgre
         "haproxy": lambda: peers.HAProxy(workshop, cluster),
         "pgbouncer": lambda: peers.PgBouncer(workshop, cluster, options.pgbouncer),
         "pgsteady": lambda: peers.Pgsteady(workshop, cluster, options.pgsteady),
+        "pgsteady-uring": lambda: peers.PgsteadyUring(workshop, cluster, options.pgsteady),
     }
     made = []
     for name in PEERS:
@@ -122,10 +123,10 @@ def run_rounds(options: argparse.Namespace, runner: pgbench.Runner, field: list[
 
 def print_sample(sample: pgbench.Sample) -> None:
     if sample.error:
-        print(f"  {sample.peer:10} failed: {sample.error}")
+        print(f"  {sample.peer:14} failed: {sample.error}")
         return
     cpu = f"{sample.cpu_us:9.1f} µs CPU/tx" if sample.cpu_us is not None else ""
-    print(f"  {sample.peer:10} {sample.tps:10.0f} TPS {cpu}")
+    print(f"  {sample.peer:14} {sample.tps:10.0f} TPS {cpu}")
 
 
 def count_syscalls(options: argparse.Namespace, runner: pgbench.Runner, field: list[peers.Peer],
@@ -137,7 +138,7 @@ def count_syscalls(options: argparse.Namespace, runner: pgbench.Runner, field: l
             counted = syscalls.count(runner, peer, workload)
             if counted is not None:
                 found.syscalls.append(counted)
-                print(f"  {workload.title:34} {peer.name:10} "
+                print(f"  {workload.title:34} {peer.name:14} "
                       f"{counted.error or format(counted.total, '.2f')}")
 
 
@@ -148,7 +149,7 @@ def measure_idle(field: list[peers.Peer], found: results.Results) -> None:
             cost = idle.measure(peer, tls)
             if cost is not None:
                 found.idle.append(cost)
-                print(f"  {peer.name:10} {'TLS' if tls else 'plain':6}"
+                print(f"  {peer.name:14} {'TLS' if tls else 'plain':6}"
                       f"{cost.error or format(cost.after_query, '.0f') + ' bytes'}")
 
 

@@ -64,6 +64,9 @@ enum class opaque_functions : std::uint8_t { trust, pin };
 
 enum class retry_strategy : std::uint8_t { exponential_backoff, linear_backoff, fixed_delay };
 
+/// What the streams of workers wait in.
+enum class io_engine : std::uint8_t { epoll, io_uring, automatic };
+
 enum class log_level : std::uint8_t { debug, info, warning, error };
 enum class log_format : std::uint8_t { text, json };
 
@@ -537,6 +540,7 @@ struct alert_settings {
 
 struct settings : policies {
     std::uint32_t workers = 0;  // 0: one per core
+    config::io_engine io_engine = config::io_engine::epoll;
     listen_settings listen;
     backend_settings backends;
     auth_settings auth;

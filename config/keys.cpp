@@ -20,6 +20,7 @@ constexpr std::array<std::string_view, 3> pool_modes{"session", "transaction", "
 constexpr std::array<std::string_view, 2> opaque_choices{"trust", "pin"};
 constexpr std::array<std::string_view, 3> autocommit_guards{"off", "auto", "always"};
 constexpr std::array<std::string_view, 3> retry_strategies{"exponential_backoff", "linear_backoff", "fixed_delay"};
+constexpr std::array<std::string_view, 3> io_engines{"epoll", "io_uring", "auto"};
 constexpr std::array<std::string_view, 4> log_levels{"debug", "info", "warning", "error"};
 constexpr std::array<std::string_view, 2> log_formats{"text", "json"};
 
@@ -89,6 +90,9 @@ using auth_query = auth_query_settings;
 
 constexpr std::array all_keys{
     row<&s::workers>("workers", count(0, 1'024), "Worker threads, each with its own event loop. 0: one per core."),
+    row<&s::io_engine>("io_engine", choice(io_engines),
+                       "How workers wait for their sockets. io_uring needs Linux 6.1 and the right to use it, which many "
+                       "container runtimes deny; auto: io_uring where that is given, else epoll."),
 
     row<&s::listen, &listen_settings::host>(
         "listen.host", text(1),

@@ -34,6 +34,21 @@ void application::follow_settings(const config::load_result& now) {
     if (admin_ != nullptr) admin_->follow(now.settings.admin, now.settings.alerts);
 }
 
+/// Empty, or why there is none.
+std::string application::choose_engine(const config::settings& settings) {
+    state_.io_engine = net::io_engine::epoll;
+    if (settings.io_engine == config::io_engine::epoll) return {};
+    std::string problem;
+    if (net::event_loop::has_io_uring(problem)) state_.io_engine = net::io_engine::io_uring;
+    else if (settings.io_engine == config::io_engine::io_uring) return "io_engine: no io_uring here: " + problem;
+    else log::info("io_engine: epoll, since there is no io_uring here: {}", problem);
+    return {};
+}
+
+std::string_view application::engine_name() const {
+    return state_.io_engine == net::io_engine::io_uring ? "io_uring" : "epoll";
+}
+
 std::vector<std::string> application::start() {
     const config::settings& settings = state_.settings();
     net::inherited_sockets inherited;
@@ -44,6 +59,7 @@ std::vector<std::string> application::start() {
     state_.client_tls.put(std::move(contexts.clients));
     state_.server_tls.put(std::move(contexts.servers));
     state_.admin_tls.put(std::move(contexts.admin));
+    if (std::string problem = choose_engine(settings); !problem.empty()) return {std::move(problem)};
     const std::size_t count = worker_count(settings);
     for (std::size_t i = 0; i < count; ++i) {
         workers_.push_back(std::make_unique<worker>(state_, static_cast<unsigned>(i)));

@@ -39,6 +39,8 @@ public:
     /// Opens the listeners and starts all threads. Never waits for a backend (P52).
     /// Every problem that prevents it; empty: running.
     [[nodiscard]] std::vector<std::string> start();
+    /// What the workers wait in, as io_engine spells it; never "auto".
+    [[nodiscard]] std::string_view engine_name() const;
 
     /// Stops accepting and lets clients finish, at most drain_timeout; returns when the last one has gone.
     /// `hurry` is asked meanwhile: how often somebody asked for the end; more than once ends it at once.
@@ -59,6 +61,7 @@ public:
     [[nodiscard]] std::uint16_t admin_port() const;
 
 private:
+    [[nodiscard]] std::string choose_engine(const config::settings& settings);
     [[nodiscard]] admin::snapshot take_snapshot() const;
     [[nodiscard]] admin::readiness take_readiness() const;
     void start_console();

@@ -15,6 +15,7 @@ namespace {
 /// Whole sections end with a dot. Sockets, threads and what servers are: none of it can change under those who use it.
 constexpr std::array kept_sections{std::string_view("listen.keepalive."), std::string_view("monitor.")};
 constexpr std::array kept_keys{std::string_view("workers"),
+                               std::string_view("io_engine"),
                                std::string_view("listen.host"),
                                std::string_view("listen.port"),
                                std::string_view("listen.unix_socket_dir"),

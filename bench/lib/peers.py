@@ -201,8 +201,10 @@ class Pgsteady(Peer):
     """One worker, transaction mode, otherwise its defaults; sign-in by trust or SCRAM."""
 
     name = "pgsteady"
+    engine = "epoll"
     CONFIG = """
 workers: 1
+io_engine: {engine}
 listen:
   host: 127.0.0.1
   port: {port}
@@ -244,12 +246,27 @@ admin:
         port = free_port()
         text = self.CONFIG.format(
             port=port, target=self.cluster.port, pool_size=POOL_SIZE, admin_port=free_port(),
+            engine=self.engine,
             certificate=self.cluster.tls.certificate, key=self.cluster.tls.key)
         text += self.SIGN_IN[variant].format(user=postgres.SCRAM_USER,
                                              verifier=self.cluster.scram_verifier())
-        config = self.workshop.write(f"pgsteady-{variant}.yaml", text)
+        config = self.workshop.write(f"{self.name}-{variant}.yaml", text)
         return self._start(variant, [self.binary, "--config", str(config)], port,
                            trust=variant == "trust")
+
+
+class PgsteadyUring(Pgsteady):
+    """The same with the other engine."""
+
+    name = "pgsteady-uring"
+    engine = "io_uring"
+
+    def __init__(self, workshop: Workshop, cluster: postgres.Cluster, binary: pathlib.Path) -> None:
+        super().__init__(workshop, cluster, binary)
+        if pathlib.Path("/proc/sys/kernel/io_uring_disabled").exists():
+            disabled = pathlib.Path("/proc/sys/kernel/io_uring_disabled").read_text().strip()
+            if disabled != "0":
+                raise RuntimeError("kernel.io_uring_disabled is set")
 
 
 def program(name: str) -> str:

@@ -1,5 +1,7 @@
-// event_loop on epoll: see the header. Every decision about when a thread sleeps or is woken is in this file.
+// event_loop: see the header. Every decision about when a thread sleeps or is woken is in this file.
 #include "proxy/net/event_loop.hpp"
+
+#include "proxy/net/uring_engine.hpp"
 
 #include <boost/asio/io_context.hpp>
 
@@ -11,6 +13,7 @@
 #include <cassert>
 #include <cerrno>
 #include <span>
+#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -58,17 +61,25 @@ struct event_loop::batch {
     [[nodiscard]] std::span<epoll_event> untold() { return std::span(events).first(count).subspan(next); }
 };
 
-event_loop::event_loop()
+event_loop::event_loop(io_engine engine)
     : epoll_(checked(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       wakeup_(checked(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
       batch_(std::make_unique<batch>()),
       now_(clock::now()),
       context_(std::make_unique<boost::asio::io_context>(1)) {
+    if (engine != io_engine::epoll) {
+        std::string problem;
+        uring_ = uring_engine::open(wakeup_.get(), epoll_.get(), problem);
+        if (uring_ != nullptr) return;  // it watches the mailbox itself
+        if (engine == io_engine::io_uring) throw std::runtime_error(problem);
+    }
     // A null target is the mailbox. Edge-triggered, so each write wakes once and nothing has to be read back.
     if (!control(epoll_.get(), EPOLL_CTL_ADD, wakeup_.get(), nullptr, EPOLLIN | EPOLLET)) {
         throw std::system_error(errno, std::generic_category(), "epoll_ctl");
     }
 }
+
+bool event_loop::has_io_uring(std::string& problem) { return uring_engine::open(-1, -1, problem) != nullptr; }
 
 event_loop::~event_loop() {
     // What is still waiting may own dials and streams, which call back into this loop as they die: let them, while
@@ -106,13 +117,27 @@ void event_loop::wait(std::chrono::milliseconds max_wait) {
         asleep_.store(true);
         if (has_mail_.load() || stopped_.load()) timeout = 0;
     }
-    const int count = ::epoll_wait(epoll_.get(), batch_->events.data(), events_per_turn, timeout);
+    const int count = uring_ ? wait_in_ring(timeout) : wait_for_events(timeout);
     asleep_.store(false, std::memory_order_relaxed);
     now_ = clock::now();
     // EINTR is an empty turn. Any other error is a bug in this class.
     assert(count >= 0 || errno == EINTR);
     batch_->count = static_cast<std::size_t>(std::max(count, 0));
     batch_->next = 0;
+}
+
+int event_loop::wait_for_events(int timeout) {
+    return ::epoll_wait(epoll_.get(), batch_->events.data(), events_per_turn, timeout);
+}
+
+/// The ring says when the epoll set has something new. What is level-triggered stays in the set without being news, so it
+/// is asked until it is empty.
+int event_loop::wait_in_ring(int timeout) {
+    int count = epoll_may_have_more_ ? wait_for_events(0) : 0;
+    uring_->wait(std::chrono::milliseconds(count > 0 ? 0 : timeout));
+    if (uring_->epoll_has_news() && count == 0) count = wait_for_events(0);
+    epoll_may_have_more_ = count > 0;
+    return count;
 }
 
 int event_loop::timeout_ms(std::chrono::milliseconds max_wait) const {
@@ -134,21 +159,33 @@ int event_loop::timeout_ms(std::chrono::milliseconds max_wait) const {
 void event_loop::tell_all() {
     // Ends first: who is about to write to a peer must know by then that it has left, or a statement that could have
     // gone elsewhere is sent into a connection that is already dead.
-    bool ends = false;
+    bool ends = uring_ && uring_->begin_telling();
     for (const epoll_event& event : batch_->untold()) ends = ends || is_end(event);
-    if (ends) {
-        for (epoll_event& event : batch_->untold()) {
-            if (!is_end(event)) continue;
-            const epoll_event now =
-                std::exchange(event, epoll_event{});  // told: its place in the batch names nobody any more
-            tell(now.data.ptr, now.events);
-        }
-    }
+    if (ends) tell_ends();
     while (!batch_->untold().empty()) {
         const epoll_event& event = batch_->events[batch_->next++];
         tell(event.data.ptr, event.events);
     }
+    if (uring_) tell_streams(false);
     telling_ = nullptr;
+}
+
+void event_loop::tell_ends() {
+    for (epoll_event& event : batch_->untold()) {
+        if (!is_end(event)) continue;
+        const epoll_event now =
+            std::exchange(event, epoll_event{});  // told: its place in the batch names nobody any more
+        tell(now.data.ptr, now.events);
+    }
+    if (uring_) tell_streams(true);
+}
+
+void event_loop::tell_streams(bool only_ends) {
+    readiness what;
+    while (readiness_target* const target = uring_->next(only_ends, what)) {
+        telling_ = target;
+        target->on_ready(what);
+    }
 }
 
 void event_loop::tell(void* to, std::uint32_t events) {

@@ -2,7 +2,8 @@
 // Sockets are registered once and reported at edges; a turn is one wait, then its events (ends of connections first),
 // timers, letters, deferred work. It must never allocate, take a lock or call epoll_ctl for a message that merely passes
 // through.
-// Nothing above `stream`, `listener` and `dial` may know what waits underneath (epoll today).
+// Nothing above `stream`, `listener` and `dial` may know what waits underneath: epoll, or an io_uring for the streams
+// and epoll for the rest.
 // Owned by the worker; outlives every stream, listener and dial that is registered in it.
 #pragma once
 
@@ -16,6 +17,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -25,6 +27,11 @@ class io_context;
 }
 
 namespace pgsteady::net {
+
+class uring_engine;
+
+/// What streams wait in. `automatic`: io_uring where the kernel has all of it, else epoll.
+enum class io_engine : std::uint8_t { epoll, io_uring, automatic };
 
 using clock = std::chrono::steady_clock;
 using time_point = clock::time_point;
@@ -55,8 +62,9 @@ struct timer_id {
 
 class event_loop {
 public:
-    /// Throws std::system_error if the kernel gives no epoll set or eventfd (start-up only).
-    event_loop();
+    /// Throws std::system_error if the kernel gives no epoll set or eventfd, std::runtime_error if it is to be io_uring
+    /// and the kernel does not give it (start-up only). With io_uring all turns are one thread's: that of the first.
+    explicit event_loop(io_engine engine = io_engine::epoll);
     ~event_loop();
     event_loop(const event_loop&) = delete;
     event_loop& operator=(const event_loop&) = delete;
@@ -89,6 +97,11 @@ public:
     /// does not look at the context at all.
     [[nodiscard]] boost::asio::io_context& context() { return *context_; }
 
+    /// Which one it is: never `automatic`.
+    [[nodiscard]] io_engine engine() const { return uring_ ? io_engine::io_uring : io_engine::epoll; }
+    /// Whether there can be loops on io_uring here; else `problem` says why not.
+    [[nodiscard]] static bool has_io_uring(std::string& problem);
+
     // --- for stream, listener and dial -------------------------------------------------------------------------------
     enum class trigger : std::uint8_t {
         edge_read_write,  ///< sockets with quiet write side: TCP
@@ -104,14 +117,24 @@ public:
     void unwatch(int fd, readiness_target& target, bool closing);
     /// Whether `target` is still the one being told. False after it was unwatched (freed, moved) during its own event.
     [[nodiscard]] bool is_telling(const readiness_target& target) const { return telling_ == &target; }
+    /// Where streams are instead of being watched; null with epoll.
+    [[nodiscard]] uring_engine* uring() const { return uring_.get(); }
+    /// A stream has left uring().
+    void stop_telling(const readiness_target& target) {
+        if (telling_ == &target) telling_ = nullptr;
+    }
 
 private:
     friend class asio_work;
     struct batch;  // fetched epoll events
 
     void wait(std::chrono::milliseconds max_wait);
+    [[nodiscard]] int wait_for_events(int timeout);
+    [[nodiscard]] int wait_in_ring(int timeout);
     [[nodiscard]] int timeout_ms(std::chrono::milliseconds max_wait) const;
     void tell_all();
+    void tell_ends();
+    void tell_streams(bool only_ends);
     void tell(void* to, std::uint32_t events);
     void fire_timers();
     void read_mailbox();
@@ -122,6 +145,8 @@ private:
     unique_fd epoll_;
     unique_fd wakeup_;
     std::unique_ptr<batch> batch_;
+    bool epoll_may_have_more_ = false;  // with a ring: looked at before it sleeps
+    std::unique_ptr<uring_engine> uring_;
     readiness_target* telling_ = nullptr;
     time_point now_;
     std::atomic<std::thread::id> thread_;

@@ -3,6 +3,7 @@
 
 #include "proxy/net/socket_address.hpp"
 #include "proxy/net/tls_engine.hpp"
+#include "proxy/net/uring_engine.hpp"
 
 #include <climits>
 
@@ -21,16 +22,17 @@ namespace {
 
 using kind = io_result::kind;
 
-bool is_unix_socket(int fd) {
-    int domain = 0;
+/// AF_UNSPEC with errno for what is no socket.
+int domain_of(int fd) {
+    int domain = AF_UNSPEC;
     socklen_t size = sizeof domain;
-    return ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+    return ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 ? domain : AF_UNSPEC;
 }
 
 /// The peer's address has both answers; who has left already has none any more.
 bool is_unix_peer(int fd, bool& is_local) {
     const socket_address peer = socket_address::peer_of(fd);
-    const bool is_unix = peer.family() == AF_UNSPEC ? is_unix_socket(fd) : peer.is_unix();
+    const bool is_unix = peer.family() == AF_UNSPEC ? domain_of(fd) == AF_UNIX : peer.is_unix();
     is_local = is_unix || peer.is_local();
     return is_unix;
 }
@@ -67,22 +69,41 @@ stream::~stream() { close(false); }
 
 std::unique_ptr<stream> stream::adopt(event_loop& loop, int fd, stream_handler* handler, preparation state) {
     std::unique_ptr<stream> made(new stream(fd, handler));
-    if (state == preparation::raw) prepare(fd, made->is_unix_);
+    if (state == preparation::raw) {
+        if (domain_of(fd) == AF_UNSPEC) return nullptr;
+        prepare(fd, made->is_unix_);
+    }
     if (!made->enter(loop)) return nullptr;
     return made;
 }
 
 bool stream::enter(event_loop& loop) {
     using trigger = event_loop::trigger;
-    watches_write_ = !is_unix_ || write_blocked_;
+    if (uring_engine* const ring = loop.uring()) {
+        if (lane_ == nullptr) lane_ = std::make_unique<uring_lane>();
+        loop_ = &loop;
+        ring->enter(*lane_, fd_.get(), *this);
+        if (write_blocked()) ring->want_room(*lane_);
+        return true;
+    }
+    if (lane_ != nullptr && (lane_->has_received() || lane_->ended())) readable_ = true;
+    watches_write_ = !is_unix_ || write_blocked();
     if (!loop.watch(fd_.get(), *this, watches_write_ ? trigger::edge_read_write : trigger::edge_read)) return false;
     loop_ = &loop;
     return true;
 }
 
-void stream::leave_loop() {
+void stream::leave_loop() { leave(false); }
+
+void stream::leave(bool closing) {
     if (loop_ == nullptr) return;
-    loop_->unwatch(fd_.get(), *this, false);
+    if (uring_engine* const ring = loop_->uring()) {
+        loop_->stop_telling(*this);
+        ring->leave(*lane_, closing);
+        readable_ = true;  // whether there is more nobody knows: the kernel watches no longer
+    } else {
+        loop_->unwatch(fd_.get(), *this, closing);
+    }
     loop_ = nullptr;
 }
 
@@ -99,20 +120,32 @@ void stream::on_ready(readiness what) {
         if (handler_ != nullptr) handler_->on_readable();
         if (!loop.is_telling(*this)) return;  // closed, moved or destroyed
     }
-    if (!write_blocked_ || !(what.writable || what.hangup)) return;
-    if (tls_ && flush_ciphertext().result == kind::would_block) return;
+    if (!write_blocked() || !(what.writable || what.hangup)) return;
+    if (flush_inside().result == kind::would_block) return;
     write_blocked_ = false;
     finish_shutdown();
     if (handler_ != nullptr) handler_->on_writable();
-    if (loop.is_telling(*this) && !write_blocked_ && is_unix_ && watches_write_) {
+    if (loop.is_telling(*this) && !write_blocked() && is_unix_ && watches_write_ && loop.uring() == nullptr) {
         watches_write_ = !loop.rewatch(fd_.get(), *this, event_loop::trigger::edge_read);
     }
 }
 
 void stream::note_write_blocked() {
     write_blocked_ = true;
-    if (watches_write_ || loop_ == nullptr) return;
+    if (loop_ == nullptr) return;
+    if (uring_engine* const ring = loop_->uring()) return ring->want_room(*lane_);
+    if (watches_write_) return;
     watches_write_ = loop_->rewatch(fd_.get(), *this, event_loop::trigger::edge_read_write);
+}
+
+bool stream::write_blocked() const { return write_blocked_ || (lane_ != nullptr && !lane_->unsent().empty()); }
+
+/// What earlier writes have left here, before anything new.
+io_result stream::flush_inside() {
+    if (lane_ != nullptr) {
+        if (const io_result flushed = flush_lane(); flushed.result != kind::ok) return flushed;
+    }
+    return tls_ ? flush_ciphertext() : io_result{};
 }
 
 bool stream::readable() const { return readable_ || (tls_ && tls_->has_input()); }
@@ -122,7 +155,31 @@ io_result stream::read(std::span<char> into) {
     return tls_ ? read_tls(into) : read_plain(into);
 }
 
-io_result stream::read_plain(std::span<char> into) {
+io_result stream::read_plain(std::span<char> into) { return lane_ == nullptr ? read_socket(into) : read_lane(into); }
+
+io_result stream::read_lane(std::span<char> into) {
+    if (const std::size_t bytes = lane_->take(into); bytes > 0) {
+        if (lane_->kernel_receives()) readable_ = lane_->has_received() || lane_->ended();
+        return {kind::ok, bytes};
+    }
+    if (lane_->ended()) {
+        hangup_ = true;
+        if (lane_->error_number() == 0) return {kind::eof};
+        return {kind::error, 0, lane_->error_number()};
+    }
+    if (lane_->kernel_receives()) {
+        readable_ = false;
+        return {kind::would_block};
+    }
+    const io_result got = read_socket(into);
+    if (got.result == kind::eof) lane_->note_end(0);
+    if (got.result == kind::error) lane_->note_end(got.error_number);
+    if (got.result == kind::would_block && lane_->send_error() != 0) return {kind::error, 0, lane_->send_error()};
+    if (loop_ != nullptr && loop_->uring() != nullptr) loop_->uring()->has_read(*lane_, got.bytes, !readable_);
+    return got;
+}
+
+io_result stream::read_socket(std::span<char> into) {
     ssize_t got = 0;
     do {
         got = ::recv(fd_.get(), into.data(), into.size(), 0);
@@ -153,6 +210,35 @@ io_result stream::write(std::string_view bytes) {
 }
 
 io_result stream::write_plain(std::span<const iovec> chunks) {
+    return lane_ == nullptr ? write_socket(chunks) : write_lane(chunks);
+}
+
+io_result stream::write_lane(std::span<const iovec> chunks) {
+    if (lane_->send_error() != 0) return {kind::error, 0, lane_->send_error()};
+    uring_engine* const ring = loop_ != nullptr ? loop_->uring() : nullptr;
+    // To a peer that may be gone, and behind what did not fit, a write tells at once how it went.
+    if (ring != nullptr && !hangup_ && !write_blocked()) {
+        const std::size_t size = total_size(chunks);
+        if (size == 0 || ring->queue(*lane_, chunks, size)) return {kind::ok, size};
+    }
+    if (const io_result flushed = flush_lane(); flushed.result != kind::ok) return flushed;
+    return write_socket(chunks);
+}
+
+/// Sends what is queued, and what a queued send has left over.
+io_result stream::flush_lane() {
+    uring_engine* const ring = loop_ != nullptr ? loop_->uring() : nullptr;
+    if (ring != nullptr && !ring->flush(*lane_)) return {kind::error, 0, errno};
+    std::string& unsent = lane_->unsent();
+    if (unsent.empty()) return {kind::ok};
+    const iovec chunk{unsent.data(), unsent.size()};
+    const io_result sent = write_socket(std::span(&chunk, 1));
+    if (sent.result == kind::error) unsent.clear();  // nothing can be sent any more
+    else unsent.erase(0, sent.bytes);
+    return {sent.result, 0, sent.error_number};
+}
+
+io_result stream::write_socket(std::span<const iovec> chunks) {
     std::size_t accepted = 0;
     while (!chunks.empty()) {
         const auto now = chunks.first(std::min<std::size_t>(chunks.size(), IOV_MAX));
@@ -183,7 +269,9 @@ void stream::shutdown_write() {
 }
 
 void stream::finish_shutdown() {
-    if (shutdown_wanted_ && pending_ciphertext() == 0) ::shutdown(fd_.get(), SHUT_WR);
+    if (!shutdown_wanted_ || pending_ciphertext() > 0) return;
+    if (lane_ != nullptr && flush_lane().result == kind::would_block) return;
+    ::shutdown(fd_.get(), SHUT_WR);
 }
 
 void stream::close(bool with_reset) {
@@ -192,8 +280,7 @@ void stream::close(bool with_reset) {
         const linger none{.l_onoff = 1, .l_linger = 0};
         ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
     }
-    if (loop_ != nullptr) loop_->unwatch(fd_.get(), *this, true);
-    loop_ = nullptr;
+    leave(true);
     fd_.reset();
 }
 

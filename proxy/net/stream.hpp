@@ -1,5 +1,6 @@
 // stream: one connected socket, plain TCP or Unix, or TLS over it; the only place with hot-path socket calls.
-// Registered once, edge-triggered: a message costs one recv or one send and nothing else. It must never lose an edge
+// Registered once, edge-triggered: a message costs one recv or one send and nothing else, and with io_uring its share of
+// the turn's one call. It must never lose an edge
 // (P58), block a read because a write is blocked (P57), or grow a buffer without bound.
 // Owned by a session or a pool; used by one thread at a time, the thread of its loop.
 #pragma once
@@ -20,6 +21,7 @@ namespace pgsteady::net {
 
 class tls_context;
 class tls_engine;
+class uring_lane;
 
 /// Told when a stream can go on. Errors and hang-ups come the same way: the next read or write tells.
 /// Inside either call the handler may close, move or destroy the stream, and itself.
@@ -54,7 +56,9 @@ public:
     /// while readable(). A short read already clears readable(), so the usual message costs one recv.
     [[nodiscard]] io_result read(std::span<char> into);
     /// Sends the chunks in order, as one message where the kernel allows. TLS: in records of up to 16 KiB; bytes count
-    /// as accepted once encrypted, at most about 64 KiB of ciphertext waits inside.
+    /// as accepted once encrypted, at most about 64 KiB of ciphertext waits inside. With io_uring a small write is ok
+    /// before the kernel has it: it leaves when the turn ends. If it cannot, on_readable() comes, and a read tells. So ok
+    /// has the meaning that it always had: nothing is known of the peer.
     [[nodiscard]] io_result write(std::span<const iovec> chunks);
     [[nodiscard]] io_result write(std::string_view bytes);
 
@@ -62,8 +66,8 @@ public:
     /// end or an error.
     [[nodiscard]] bool readable() const;
     /// The last write met a full socket, or ciphertext is still waiting: on_writable() will come.
-    [[nodiscard]] bool write_blocked() const { return write_blocked_; }
-    /// Bytes of ciphertext kept for a peer that does not read. 0 without TLS.
+    [[nodiscard]] bool write_blocked() const;
+    /// Bytes of ciphertext that are kept in the TLS engine for a peer that does not read. 0 without TLS.
     [[nodiscard]] std::size_t pending_ciphertext() const;
     /// The peer's FIN, a reset or an error was reported; unread data may still come first.
     [[nodiscard]] bool hangup_seen() const { return hangup_; }
@@ -119,8 +123,14 @@ private:
     void on_ready(readiness what) override;
     [[nodiscard]] bool enter(event_loop& loop);
     [[nodiscard]] io_result read_plain(std::span<char> into);
+    [[nodiscard]] io_result read_socket(std::span<char> into);
+    [[nodiscard]] io_result read_lane(std::span<char> into);
     [[nodiscard]] io_result read_tls(std::span<char> into);
     [[nodiscard]] io_result write_plain(std::span<const iovec> chunks);
+    [[nodiscard]] io_result write_socket(std::span<const iovec> chunks);
+    [[nodiscard]] io_result write_lane(std::span<const iovec> chunks);
+    [[nodiscard]] io_result flush_lane();
+    [[nodiscard]] io_result flush_inside();
     [[nodiscard]] io_result write_tls(std::span<const iovec> chunks);
     [[nodiscard]] io_result flush_ciphertext();
     [[nodiscard]] io_result receive_ciphertext(std::size_t at_most);
@@ -128,12 +138,14 @@ private:
     [[nodiscard]] handshake fail_handshake(std::string why);
     void answer_peer();
     void note_write_blocked();
+    void leave(bool closing);
     void finish_shutdown();
 
     unique_fd fd_;
     event_loop* loop_ = nullptr;
     stream_handler* handler_ = nullptr;
     std::unique_ptr<tls_engine> tls_;
+    std::unique_ptr<uring_lane> lane_;  // null until it has been in a loop on io_uring
     std::string handshake_problem_;
     std::size_t handshake_bytes_ = 0;
     bool readable_ = false;

@@ -211,17 +211,14 @@ io_result stream::flush_ciphertext() {
     for (;;) {
         const std::string_view output = tls_->output();
         if (output.empty()) return {kind::ok};
-        const ssize_t sent = ::send(fd_.get(), output.data(), output.size(), MSG_NOSIGNAL);
-        const int error_number = errno;
-        if (sent < 0 && error_number == EINTR) continue;
-        const bool failed = sent < 0 && error_number != EAGAIN;
-        const std::size_t bytes = static_cast<std::size_t>(std::max<ssize_t>(sent, 0));
+        const iovec chunk{const_cast<char*>(output.data()), output.size()};
+        const io_result sent = write_plain(std::span(&chunk, 1));
         // After a failure nothing can be sent any more: keep nothing either.
-        tls_->sent(failed ? output.size() : bytes);
-        if (failed) return {kind::error, 0, error_number};
+        const bool failed = sent.result == kind::error;
+        tls_->sent(failed ? output.size() : sent.bytes);
+        if (failed) return {kind::error, 0, sent.error_number};
         if (tls_->pending_output() == 0) return {kind::ok};
-        note_write_blocked();
-        return {kind::would_block};
+        if (sent.result == kind::would_block) return {kind::would_block};
     }
 }
 

@@ -216,6 +216,7 @@ public:
     current_tls admin_tls;
     std::string mock_secret;  ///< salts of unknown users (P13)
     std::vector<worker*> workers;
+    net::io_engine io_engine = net::io_engine::epoll;  // of the workers; set before they are made
     helper_thread helper;
 
 private:

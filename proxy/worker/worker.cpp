@@ -30,7 +30,12 @@ constexpr auto shortest_tick = 20ms;
 }  // namespace
 
 worker::worker(proxy_state& shared, unsigned index)
-    : shared_(shared), index_(index), tables_(index), budget_(shared.settings().retry, loop_.now()), incidents_(index) {
+    : shared_(shared),
+      index_(index),
+      loop_(shared.io_engine),
+      tables_(index),
+      budget_(shared.settings().retry, loop_.now()),
+      incidents_(index) {
     scratch_.resize(scratch_size);
     tables_.incident = [this](std::int32_t client_pid, std::string_view why) {
         return tell_incident("client process {}: {}", client_pid, why);

@@ -158,7 +158,7 @@ private:
 
     proxy_state& shared_;
     unsigned index_;
-    net::event_loop loop_;
+    net::event_loop loop_;  // on the engine that proxy_state names
     session_tables tables_;
     worker_counters counters_;
     retry_budget budget_;

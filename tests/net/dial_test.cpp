@@ -21,7 +21,7 @@ using std::chrono::seconds;
 namespace {
 
 struct dialler {
-    event_loop loop;
+    test_loop loop;
     std::optional<dial_result> result;
     unique_fd fd;
     int calls = 0;
@@ -225,7 +225,7 @@ TEST_CASE("a cancelled dial never calls back, whatever it was doing") {
 }
 
 TEST_CASE("a handle may be dropped or replaced from its own callback") {
-    event_loop loop;
+    test_loop loop;
     const dead_port dead;
     int failures = 0;
     dial_handle handle;

@@ -15,7 +15,7 @@ using std::chrono::hours;
 using std::chrono::milliseconds;
 
 TEST_CASE("a letter from another thread wakes a sleeping loop, and letters keep their order") {
-    event_loop loop;
+    test_loop loop;
     std::vector<int> read;
     std::thread sender([&] {
         for (int i = 0; i < 1000; ++i) {
@@ -35,8 +35,8 @@ TEST_CASE("T34: timers go by a clock that nobody sets") {
 }
 
 TEST_CASE("two loops can play ping-pong without losing a wake-up") {
-    event_loop here;
-    event_loop there;
+    test_loop here;
+    test_loop there;
     int rallies = 0;
     std::function<void()> serve;
     serve = [&] {
@@ -59,7 +59,7 @@ TEST_CASE("two loops can play ping-pong without losing a wake-up") {
 }
 
 TEST_CASE("a letter posted by a letter is read in the next turn") {
-    event_loop loop;
+    test_loop loop;
     int second = 0;
     loop.post([&] { loop.post([&] { ++second; }); });
     loop.run_once(milliseconds(0));
@@ -69,7 +69,7 @@ TEST_CASE("a letter posted by a letter is read in the next turn") {
 }
 
 TEST_CASE("a stop that came first makes run return at once, and run can be called again") {
-    event_loop loop;
+    test_loop loop;
     loop.stop();
     loop.run();
     bool ran = false;
@@ -82,7 +82,7 @@ TEST_CASE("a stop that came first makes run return at once, and run can be calle
 }
 
 TEST_CASE("timers fire in the order of their deadlines, once, and not before") {
-    event_loop loop;
+    test_loop loop;
     std::vector<int> fired;
     const time_point now = loop.now();
     loop.add_timer(now + milliseconds(2), [&] { fired.push_back(2); });
@@ -97,7 +97,7 @@ TEST_CASE("timers fire in the order of their deadlines, once, and not before") {
 }
 
 TEST_CASE("a cancelled timer does not fire, also when another callback of the turn cancels it") {
-    event_loop loop;
+    test_loop loop;
     bool fired = false;
     const time_point past = loop.now() - milliseconds(1);
     timer_id second;
@@ -109,7 +109,7 @@ TEST_CASE("a cancelled timer does not fire, also when another callback of the tu
 }
 
 TEST_CASE("a timer that re-arms itself in the past does not keep a turn from ending") {
-    event_loop loop;
+    test_loop loop;
     int fired = 0;
     std::function<void()> again = [&] {
         ++fired;
@@ -122,7 +122,7 @@ TEST_CASE("a timer that re-arms itself in the past does not keep a turn from end
 }
 
 TEST_CASE("work deferred by deferred work waits for the next turn, which does not sleep") {
-    event_loop loop;
+    test_loop loop;
     int runs = 0;
     loop.defer([&] {
         ++runs;
@@ -135,7 +135,7 @@ TEST_CASE("work deferred by deferred work waits for the next turn, which does no
 }
 
 TEST_CASE("an Asio operation is attended to while it is counted, and only then") {
-    event_loop loop;
+    test_loop loop;
     bool completed = false;
     boost::asio::post(loop.context(), [&] { completed = true; });
     run_ready(loop);
@@ -148,7 +148,7 @@ TEST_CASE("an Asio operation is attended to while it is counted, and only then")
 }
 
 TEST_CASE("in_loop_thread knows the thread that runs the turns") {
-    event_loop loop;
+    test_loop loop;
     bool inside = false;
     loop.post([&] {
         inside = loop.in_loop_thread();
@@ -161,7 +161,7 @@ TEST_CASE("in_loop_thread knows the thread that runs the turns") {
 }
 
 TEST_CASE("an event fetched for a stream that an earlier event of the batch destroyed reaches nobody") {
-    event_loop loop;
+    test_loop loop;
     fd_pair first = unix_pair();
     fd_pair second = unix_pair();
     recorder first_handler;
@@ -178,7 +178,7 @@ TEST_CASE("an event fetched for a stream that an earlier event of the batch dest
 }
 
 TEST_CASE("of the events of one turn the ends of connections are told first, and each event once") {
-    event_loop loop;
+    test_loop loop;
     std::string order;
     std::vector<fd_pair> pairs;
     std::vector<recorder> handlers(4);
@@ -205,7 +205,7 @@ TEST_CASE("of the events of one turn the ends of connections are told first, and
 }
 
 TEST_CASE("an end that is told first may unwatch whoever else has an event in the batch") {
-    event_loop loop;
+    test_loop loop;
     fd_pair data = tcp_pair();
     fd_pair end = tcp_pair();
     recorder reads_data;
@@ -223,7 +223,7 @@ TEST_CASE("an end that is told first may unwatch whoever else has an event in th
 }
 
 TEST_CASE("a handler may destroy its own stream, and itself, in the middle of an event") {
-    event_loop loop;
+    test_loop loop;
     for (const bool when_writable : {false, true}) {
         fd_pair pair = tcp_pair();
         auto handler = std::make_unique<recorder>();
@@ -257,7 +257,7 @@ TEST_CASE("letters and timers that own streams die with the loop without harm") 
     fd_pair pair = unix_pair();
     fd_pair other = unix_pair();
     recorder handler;
-    event_loop loop;
+    test_loop loop;
     std::shared_ptr<stream> in_letter = stream::adopt(loop, pair.ours.release(), &handler);
     std::shared_ptr<stream> in_timer = stream::adopt(loop, other.ours.release(), &handler);
     loop.post([kept = std::move(in_letter)] { (void)kept; });

@@ -117,8 +117,8 @@ TEST_CASE("only what listens is inherited, each socket once, by its address") {
 }
 
 TEST_CASE("who is in the queue when a listener hands over is accepted by the next one") {
-    event_loop first_loop;
-    event_loop second_loop;
+    test_loop first_loop;
+    test_loop second_loop;
     int by_first = 0;
     std::vector<unique_fd> by_second;
     auto first = listener::open(first_loop, {.host = "127.0.0.1"},
@@ -145,7 +145,7 @@ TEST_CASE("who is in the queue when a listener hands over is accepted by the nex
 
 TEST_CASE("the file of a Unix socket stays when its listener hands over") {
     const folder where;
-    event_loop loop;
+    test_loop loop;
     auto first = listener::open(loop, {.host = where.path, .port = 5432}, {});
     REQUIRE_MESSAGE(first.listening, first.problem);
     inherited_sockets given;

@@ -66,7 +66,7 @@ struct temporary_folder {
 }  // namespace
 
 TEST_CASE("connections are accepted ready to use, with their peer's address") {
-    event_loop loop;
+    test_loop loop;
     accepted_list accepted;
     const auto opened = listener::open(loop, {.host = "127.0.0.1"}, accepted.callbacks());
     REQUIRE(opened.listening);
@@ -84,7 +84,7 @@ TEST_CASE("connections are accepted ready to use, with their peer's address") {
 
 TEST_CASE("a Unix socket is made where PostgreSQL's clients look, with its permissions, and removed again") {
     const temporary_folder folder;
-    event_loop loop;
+    test_loop loop;
     accepted_list accepted;
     const std::string file = folder.path + "/.s.PGSQL.6432";
     {
@@ -114,7 +114,7 @@ TEST_CASE("a socket file that a dead process left behind is replaced") {
         const unique_fd dead(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
         REQUIRE(::bind(dead.get(), address->data(), address->size()) == 0);
     }
-    event_loop loop;
+    test_loop loop;
     accepted_list accepted;
     const auto opened = listener::open(loop, {.host = folder.path, .port = 6432}, accepted.callbacks());
     CHECK(opened.listening);
@@ -122,7 +122,7 @@ TEST_CASE("a socket file that a dead process left behind is replaced") {
 }
 
 TEST_CASE("several listeners share a port when told so, and not otherwise") {
-    event_loop loop;
+    test_loop loop;
     accepted_list accepted;
     const auto first = listener::open(loop, {.host = "127.0.0.1", .reuse_port = true}, accepted.callbacks());
     REQUIRE(first.listening);
@@ -135,7 +135,7 @@ TEST_CASE("several listeners share a port when told so, and not otherwise") {
 }
 
 TEST_CASE("\"*\" and names listen on all their addresses, at one port") {
-    event_loop loop;
+    test_loop loop;
     for (const std::string host : {"*", "localhost"}) {
         accepted_list accepted;
         const auto opened = listener::open(loop, {.host = host}, accepted.callbacks());
@@ -149,7 +149,7 @@ TEST_CASE("\"*\" and names listen on all their addresses, at one port") {
 }
 
 TEST_CASE("an address that is not ours is a problem with a reason") {
-    event_loop loop;
+    test_loop loop;
     accepted_list accepted;
     const auto opened = listener::open(loop, {.host = "192.0.2.1"}, accepted.callbacks());
     CHECK(opened.listening == nullptr);
@@ -157,7 +157,7 @@ TEST_CASE("an address that is not ours is a problem with a reason") {
 }
 
 TEST_CASE("a turn accepts its share, the next turn goes on") {
-    event_loop loop;
+    test_loop loop;
     accepted_list accepted;
     const auto opened = listener::open(loop, {.host = "127.0.0.1", .accepts_per_turn = 3}, accepted.callbacks());
     std::vector<unique_fd> clients;
@@ -168,7 +168,7 @@ TEST_CASE("a turn accepts its share, the next turn goes on") {
 }
 
 TEST_CASE("a closed listener accepts nobody and frees its port") {
-    event_loop loop;
+    test_loop loop;
     accepted_list accepted;
     const auto opened = listener::open(loop, {.host = "127.0.0.1"}, accepted.callbacks());
     const std::uint16_t port = opened.listening->port();
@@ -179,7 +179,7 @@ TEST_CASE("a closed listener accepts nobody and frees its port") {
 }
 
 TEST_CASE("without descriptors the listener says so once, pauses, and goes on when there are some") {
-    event_loop loop;
+    test_loop loop;
     accepted_list accepted;
     const auto opened =
         listener::open(loop, {.host = "127.0.0.1", .retry_after = std::chrono::milliseconds(2)}, accepted.callbacks());

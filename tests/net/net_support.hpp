@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -21,6 +22,23 @@
 namespace pgsteady::net::test {
 
 using kind = io_result::kind;
+
+/// The engine that the tests are about: PGSTEADY_IO_ENGINE, as for the proxy. All of them run under each.
+inline io_engine engine_under_test() {
+    static const io_engine engine = [] {
+        const char* const name = std::getenv("PGSTEADY_IO_ENGINE");
+        if (name == nullptr || std::string_view(name) != "io_uring") return io_engine::epoll;
+        std::string problem;
+        if (event_loop::has_io_uring(problem)) return io_engine::io_uring;
+        MESSAGE("epoll in place of io_uring: " << problem);
+        return io_engine::epoll;
+    }();
+    return engine;
+}
+
+struct test_loop : event_loop {
+    test_loop() : event_loop(engine_under_test()) {}
+};
 
 /// Turns until `happened`, at most `turns` of them; a turn waits for an event, at most 200 ms.
 inline bool run_until(event_loop& loop, const std::function<bool()>& happened, int turns = 2000) {
