@@ -90,9 +90,10 @@ using auth_query = auth_query_settings;
 
 constexpr std::array all_keys{
     row<&s::workers>("workers", count(0, 1'024), "Worker threads, each with its own event loop. 0: one per core."),
-    row<&s::io_engine>("io_engine", choice(io_engines),
-                       "How workers wait for their sockets. io_uring needs Linux 6.1 and the right to use it, which many "
-                       "container runtimes deny; auto: io_uring where that is given, else epoll."),
+    row<&s::io_engine>(
+        "io_engine", choice(io_engines),
+        "How workers wait for their sockets. io_uring needs Linux 6.1 and the right to use it, which many "
+        "container runtimes deny; auto: io_uring where that is given, else epoll."),
 
     row<&s::listen, &listen_settings::host>(
         "listen.host", text(1),

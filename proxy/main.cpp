@@ -102,8 +102,9 @@ int run(const config::load_result& loaded, const std::optional<std::filesystem::
         for (const std::string& each : problems) log::error("cannot start: {}", each);
         return 1;
     }
-    log::info("pgsteady {} listens on {}:{} with {} worker(s) on {}; admin on {}:{}", PGSTEADY_VERSION, settings->listen.host,
-              product.port(), worker_count(*settings), product.engine_name(), settings->admin.host, product.admin_port());
+    log::info("pgsteady {} listens on {}:{} with {} worker(s) on {}; admin on {}:{}", PGSTEADY_VERSION,
+              settings->listen.host, product.port(), worker_count(*settings), product.engine_name(),
+              settings->admin.host, product.admin_port());
     notify_service_manager("READY=1");
 
     std::thread(watch_signals, set).detach();

@@ -59,30 +59,30 @@ private:
     std::string unsent_;
     std::uint32_t slot_ = 0;
     int fd_ = -1;
-    int error_ = 0;       // that ended it
-    int send_error_ = 0;  // of a queued send
+    int error_ = 0;               // that ended it
+    int send_error_ = 0;          // of a queued send
     std::uint16_t first_ = none;  // of the buffers, chained in the engine
     std::uint16_t last_ = none;
     std::uint16_t count_ = 0;
-    std::uint16_t offset_ = 0;  // read of the first
+    std::uint16_t offset_ = 0;     // read of the first
     std::uint32_t queued_in_ = 0;  // turn of the send that is queued
     std::uint32_t queued_at_ = 0;  // in the arena
     std::uint32_t queued_size_ = 0;
     std::uint32_t queued_place_ = 0;
     mode mode_ = mode::direct;
-    std::uint8_t flying_ = 0;   // operations under way, a bit per kind
-    std::uint8_t news_ = 0;     // not yet told
-    std::uint8_t bulk_ = 0;     // small reads in person that are still to come before the kernel receives again
+    std::uint8_t flying_ = 0;       // operations under way, a bit per kind
+    std::uint8_t news_ = 0;         // not yet told
+    std::uint8_t bulk_ = 0;         // small reads in person that are still to come before the kernel receives again
     std::uint32_t news_at_ = 0;     // among the events
     std::uint32_t news_batch_ = 0;  // of this batch of events
     std::uint32_t listed_at_ = 0;
     bool ended_ = false;
     bool leaving_ = false;
-    bool drained_ = false;      // read in person until nothing was left
-    bool wants_room_ = false;   // to be told when it can send
+    bool drained_ = false;     // read in person until nothing was left
+    bool wants_room_ = false;  // to be told when it can send
     bool end_told_ = false;
-    bool listed_ = false;       // among those that are looked at before the wait
-    bool overfull_ = false;     // likewise, for holding many buffers
+    bool listed_ = false;    // among those that are looked at before the wait
+    bool overfull_ = false;  // likewise, for holding many buffers
     bool cancel_asked_ = false;
 };
 
@@ -129,7 +129,9 @@ private:
 
     explicit uring_engine(std::unique_ptr<kernel_ring> ring, int wakeup, int epoll);
 
-    [[nodiscard]] static std::uint8_t bit(kind of) { return static_cast<std::uint8_t>(1U << static_cast<unsigned>(of)); }
+    [[nodiscard]] static std::uint8_t bit(kind of) {
+        return static_cast<std::uint8_t>(1U << static_cast<unsigned>(of));
+    }
     [[nodiscard]] std::uint64_t tag(const uring_lane& lane, kind of) const;
     [[nodiscard]] static std::uint64_t own_tag(kind of) { return std::uint64_t{static_cast<std::uint8_t>(of)} << 56; }
     [[nodiscard]] bool is_mine() const { return owner_ == std::this_thread::get_id(); }
@@ -166,9 +168,9 @@ private:
     std::vector<std::uint32_t> free_slots_;
     std::vector<uring_lane*> to_prepare_;
     std::vector<uring_lane*> overfull_;
-    std::vector<uring_lane*> events_;   // null: told, or has left
+    std::vector<uring_lane*> events_;  // null: told, or has left
     std::vector<uring_lane*> telling_;
-    std::uint32_t batch_ = 0;           // of what is in events_
+    std::uint32_t batch_ = 0;  // of what is in events_
     std::size_t ends_told_ = 0;
     std::size_t told_ = 0;
 

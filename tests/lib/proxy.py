@@ -196,6 +196,7 @@ def command(*arguments, environment=None, folder="/"):
 
 
 def clean_environment():
-    """Ours without anything that configures PostgreSQL clients or pgsteady."""
+    """Ours without anything that configures PostgreSQL clients or pgsteady, but for the engine: a suite runs under each."""
     prefixes = ("PG", "DB_", "DATABASE_", "RECOVERY_", "CIRCUIT_", "HEALTH_")
-    return {key: value for key, value in os.environ.items() if not key.startswith(prefixes)}
+    return {key: value for key, value in os.environ.items()
+            if not key.startswith(prefixes) or key == "PGSTEADY_IO_ENGINE"}

@@ -100,7 +100,8 @@ TEST_CASE("io_uring: of sends that are cut short nothing is lost or swapped") {
         std::size_t accepted = 0;
         const auto go_on = [&] {
             // Small and large in turns; stops when it is told to.
-            for (std::size_t size = 3000; accepted < bytes.size() && !end.s->write_blocked(); size = size * 5 % 20'011) {
+            for (std::size_t size = 3000; accepted < bytes.size() && !end.s->write_blocked();
+                 size = size * 5 % 20'011) {
                 const io_result sent = end.s->write(std::string_view(bytes).substr(accepted, size + 1));
                 REQUIRE(sent.result != kind::error);
                 accepted += sent.bytes;
@@ -160,7 +161,8 @@ TEST_CASE("io_uring: a reader that pauses leaves the rest in the socket and noth
         std::string received;
         end.handler.when_readable = [&] { drain(*end.s, received, 65'536); };
         if (end.s->readable()) drain(*end.s, received, 65'536);
-        CHECK(run_until(end.loop, [&] { return received.size() == bytes.size(); }, 100'000));
+        CHECK(run_until(
+            end.loop, [&] { return received.size() == bytes.size(); }, 100'000));
         writer.join();
         CHECK((received == bytes));
     }
@@ -267,7 +269,8 @@ TEST_CASE("D41: io_uring: a stream that leaves with data in flight both ways los
     }
 }
 
-TEST_CASE("io_uring: what is received for a stream that another's event closes reaches nobody, nor its place's next owner") {
+TEST_CASE(
+    "io_uring: what is received for a stream that another's event closes reaches nobody, nor its place's next owner") {
     if (!has_ring()) return;
     event_loop loop{io_engine::io_uring};
     for (int i = 0; i < 50; ++i) {
@@ -343,9 +346,11 @@ TEST_CASE("io_uring: ten megabytes both ways at once, with half-closes at the en
     };
     end.handler.when_writable = go_on;
     go_on();
-    CHECK(run_until(end.loop, [&] { return last.result == kind::eof && accepted == bytes.size(); }, 100'000));
+    CHECK(run_until(
+        end.loop, [&] { return last.result == kind::eof && accepted == bytes.size(); }, 100'000));
     // What is inside still leaves.
-    CHECK(run_until(end.loop, [&] { return !end.s->write_blocked(); }, 100'000));
+    CHECK(run_until(
+        end.loop, [&] { return !end.s->write_blocked(); }, 100'000));
     peer.join();
     CHECK((here == bytes));
     CHECK((there == bytes));
