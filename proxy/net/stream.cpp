@@ -160,6 +160,8 @@ io_result stream::read_plain(std::span<char> into) { return lane_ == nullptr ? r
 io_result stream::read_lane(std::span<char> into) {
     if (const std::size_t bytes = lane_->take(into); bytes > 0) {
         if (lane_->kernel_receives()) readable_ = lane_->has_received() || lane_->ended();
+        else if (bytes < into.size() && !lane_->ended())  // so that a short read means here, too, that there is no more
+            return {kind::ok, bytes + read_beside_lane(into.subspan(bytes)).bytes};
         return {kind::ok, bytes};
     }
     if (lane_->ended()) {
@@ -171,10 +173,18 @@ io_result stream::read_lane(std::span<char> into) {
         readable_ = false;
         return {kind::would_block};
     }
-    const io_result got = read_socket(into);
+    return read_beside_lane(into);
+}
+
+/// The socket itself, while the kernel receives nothing.
+io_result stream::read_beside_lane(std::span<char> into) {
+    io_result got = read_socket(into);
+    if (got.result == kind::would_block && lane_->send_error() != 0) {  // all that it had to say
+        got = {kind::error, 0, lane_->send_error()};
+        readable_ = true;
+    }
     if (got.result == kind::eof) lane_->note_end(0);
     if (got.result == kind::error) lane_->note_end(got.error_number);
-    if (got.result == kind::would_block && lane_->send_error() != 0) return {kind::error, 0, lane_->send_error()};
     if (loop_ != nullptr && loop_->uring() != nullptr) loop_->uring()->has_read(*lane_, got.bytes, !readable_);
     return got;
 }
@@ -235,6 +245,7 @@ io_result stream::flush_lane() {
     const io_result sent = write_socket(std::span(&chunk, 1));
     if (sent.result == kind::error) unsent.clear();  // nothing can be sent any more
     else unsent.erase(0, sent.bytes);
+    if (unsent.empty()) unsent.shrink_to_fit();
     return {sent.result, 0, sent.error_number};
 }
 

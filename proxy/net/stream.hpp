@@ -125,6 +125,7 @@ private:
     [[nodiscard]] io_result read_plain(std::span<char> into);
     [[nodiscard]] io_result read_socket(std::span<char> into);
     [[nodiscard]] io_result read_lane(std::span<char> into);
+    [[nodiscard]] io_result read_beside_lane(std::span<char> into);
     [[nodiscard]] io_result read_tls(std::span<char> into);
     [[nodiscard]] io_result write_plain(std::span<const iovec> chunks);
     [[nodiscard]] io_result write_socket(std::span<const iovec> chunks);

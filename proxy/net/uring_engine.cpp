@@ -70,10 +70,11 @@ void uring_engine::wait(milliseconds longest) {
         if (!ring_->enable()) throw std::system_error(errno, std::generic_category(), "io_uring_register");
         enabled_ = true;
     }
+    make_room(2);
     if (!wakeup_watched_) ring_->poll(wakeup_, POLLIN, true, own_tag(kind::wakeup));
     if (!epoll_watched_) ring_->poll(epoll_, POLLIN, true, own_tag(kind::epoll));
     wakeup_watched_ = epoll_watched_ = true;
-    relieve_overfull();
+    relieve_holders();
     prepare();
     hand_over(events_.empty() ? longest : milliseconds(0));
 }
@@ -134,7 +135,7 @@ void uring_engine::enter(uring_lane& lane, int fd, readiness_target& target) {
     lane.flying_ = lane.news_ = lane.bulk_ = 0;
     lane.queued_in_ = 0;
     lane.mode_ = uring_lane::mode::kernel;
-    lane.drained_ = lane.wants_room_ = lane.end_told_ = lane.listed_ = lane.overfull_ = lane.cancel_asked_ = false;
+    lane.drained_ = lane.wants_room_ = lane.end_told_ = lane.listed_ = lane.holds_ = lane.cancel_asked_ = false;
     if (lane.has_received() || lane.ended_) tell_later(lane, lane.ended_ ? news_readable | news_end : news_readable);
     look_at_later(lane);
 }
@@ -169,7 +170,7 @@ void uring_engine::take_back(uring_lane& lane) {
 void uring_engine::forget(uring_lane& lane) {
     if (lane.news_ != 0) (lane.news_batch_ == batch_ ? events_ : telling_)[lane.news_at_] = nullptr;
     if (lane.listed_) to_prepare_[lane.listed_at_] = nullptr;
-    if (lane.overfull_) std::ranges::replace(overfull_, &lane, nullptr);
+    if (lane.holds_) std::ranges::replace(holders_, &lane, nullptr);
     slots_[lane.slot_].lane = nullptr;
     ++slots_[lane.slot_].generation;
     free_slots_.push_back(lane.slot_);
@@ -179,7 +180,7 @@ void uring_engine::forget(uring_lane& lane) {
     lane.mode_ = uring_lane::mode::direct;
     lane.flying_ = lane.news_ = 0;
     lane.queued_in_ = 0;
-    lane.listed_ = lane.overfull_ = lane.leaving_ = false;
+    lane.listed_ = lane.holds_ = lane.leaving_ = false;
 }
 
 /// At most one send per stream and turn is queued: of two, the first could be cut short and the second not.
@@ -288,14 +289,19 @@ void uring_engine::start(uring_lane& lane, kind of, unsigned events) {
     ring_->poll(lane.fd_, events, false, tag(lane, of));
 }
 
-/// A reader that pauses must not keep what the others need.
-void uring_engine::relieve_overfull() {
-    for (uring_lane* const lane : overfull_) {
+/// A reader that has been told and does not read must not keep what the others need, nor get more: its peer is to notice.
+void uring_engine::relieve_holders() {
+    std::size_t kept = 0;
+    for (uring_lane* const lane : holders_) {
         if (lane == nullptr) continue;
-        lane->overfull_ = false;
-        if (lane->count_ > most_buffers_per_lane) empty_into_string(*lane);
+        if (lane->count_ > 0 && lane->news_ == 0) {
+            empty_into_string(*lane);
+            stop_receiving(*lane);
+        }
+        lane->holds_ = lane->count_ > 0;
+        if (lane->holds_) holders_[kept++] = lane;  // not told yet: after the next turn
     }
-    overfull_.clear();
+    holders_.resize(kept);
 }
 
 void uring_engine::empty_into_string(uring_lane& lane) {
@@ -363,7 +369,11 @@ void uring_engine::received(uring_lane& lane, const ring_completion& what) {
         if (lane.first_ == uring_lane::none) lane.first_ = id;
         else next_buffer_[lane.last_] = id;
         lane.last_ = id;
-        if (++lane.count_ > most_buffers_per_lane) stop_receiving(lane);
+        if (!std::exchange(lane.holds_, true)) holders_.push_back(&lane);
+        if (++lane.count_ > most_buffers_per_lane) {
+            lane.bulk_ = patience_with_bulk;
+            stop_receiving(lane);
+        }
         tell_later(lane, news_readable);
     }
     if (what.more) return;
@@ -375,16 +385,15 @@ void uring_engine::received(uring_lane& lane, const ring_completion& what) {
         lane.error_ = error_number;
         return tell_later(lane, news_readable | news_end);
     }
-    // What is left is in the socket, and nobody watches it: the stream looks in person, and asks again when it is empty.
+    // What is left is in the socket, and nobody watches it: the stream looks in person, and asks again when it is empty. Who
+    // has been told of something that he has not read yet will come by himself.
     lane.mode_ = uring_lane::mode::direct;
     lane.drained_ = false;
-    tell_later(lane, news_readable);
+    if (!lane.has_received()) tell_later(lane, news_readable);
     look_at_later(lane);
 }
 
 void uring_engine::stop_receiving(uring_lane& lane) {
-    if (!std::exchange(lane.overfull_, true)) overfull_.push_back(&lane);
-    lane.bulk_ = patience_with_bulk;
     if (lane.mode_ != uring_lane::mode::kernel) return;
     lane.mode_ = uring_lane::mode::stopping;
     look_at_later(lane);
@@ -400,10 +409,7 @@ void uring_engine::sent(uring_lane& lane, int result) {
     }
     // The reader hears it, behind what is left to read.
     lane.send_error_ = -result;
-    if (lane.mode_ == uring_lane::mode::kernel && !lane.ended_) {
-        lane.mode_ = uring_lane::mode::stopping;
-        look_at_later(lane);
-    }
+    if (!lane.ended_) stop_receiving(lane);
     tell_later(lane, news_readable | news_end);
 }
 

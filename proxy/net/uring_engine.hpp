@@ -54,7 +54,7 @@ private:
 
     uring_engine* engine_ = nullptr;
     readiness_target* target_ = nullptr;
-    std::string received_;  // from an earlier loop, or more than a lane may hold in buffers
+    std::string received_;  // what a reader that pauses, or moves, has left
     std::size_t taken_ = 0;
     std::string unsent_;
     std::uint32_t slot_ = 0;
@@ -81,8 +81,8 @@ private:
     bool drained_ = false;     // read in person until nothing was left
     bool wants_room_ = false;  // to be told when it can send
     bool end_told_ = false;
-    bool listed_ = false;    // among those that are looked at before the wait
-    bool overfull_ = false;  // likewise, for holding many buffers
+    bool listed_ = false;  // among those that are looked at before the wait
+    bool holds_ = false;   // likewise, since it may hold buffers
     bool cancel_asked_ = false;
 };
 
@@ -150,7 +150,7 @@ private:
     void tell_later(uring_lane& lane, unsigned what);
     void look_at_later(uring_lane& lane);
     void stop_receiving(uring_lane& lane);
-    void relieve_overfull();
+    void relieve_holders();
     void empty_into_string(uring_lane& lane);
     void drop_first(uring_lane& lane);
     friend class uring_lane;
@@ -167,8 +167,8 @@ private:
     std::vector<slot> slots_;
     std::vector<std::uint32_t> free_slots_;
     std::vector<uring_lane*> to_prepare_;
-    std::vector<uring_lane*> overfull_;
-    std::vector<uring_lane*> events_;  // null: told, or has left
+    std::vector<uring_lane*> holders_;  // of buffers, since the last wait
+    std::vector<uring_lane*> events_;   // null: told, or has left
     std::vector<uring_lane*> telling_;
     std::uint32_t batch_ = 0;  // of what is in events_
     std::size_t ends_told_ = 0;

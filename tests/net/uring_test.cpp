@@ -207,6 +207,54 @@ TEST_CASE("io_uring: more streams than there are buffers, none of which is read,
     }
 }
 
+TEST_CASE("io_uring: readers that pause with every buffer full do not keep the loop busy") {
+    if (!has_ring()) return;
+    event_loop loop{io_engine::io_uring};
+    std::vector<unique_fd> peers;
+    std::vector<std::unique_ptr<stream>> silent;
+    for (std::size_t i = 0; i < kernel_ring::buffer_count + 50; ++i) {
+        fd_pair pair = unix_pair();
+        send_all(pair.theirs.get(), "x");
+        peers.push_back(std::move(pair.theirs));
+        silent.push_back(stream::adopt(loop, pair.ours.release(), nullptr));
+    }
+    fd_pair pair = unix_pair();
+    recorder handler;
+    auto idle = stream::adopt(loop, pair.ours.release(), &handler);
+    std::string received;
+    handler.when_readable = [&] { drain(*idle, received); };
+    run_ready(loop, 50);
+    CHECK(handler.readable <= 5);
+    for (const auto& each : silent) {
+        char bytes[2];
+        CHECK(each->readable());
+        CHECK(each->read(bytes).bytes == 1);
+    }
+}
+
+TEST_CASE("io_uring: a reader that pauses does not collect what trickles in") {
+    if (!has_ring()) return;
+    one_end end(tcp_pair());
+    std::string sent;
+    for (int i = 0; i < 100; ++i) {
+        const std::string text = pattern(500) + std::to_string(i);
+        send_all(end.peer.get(), text);
+        sent += text;
+        run_ready(end.loop, 1);
+    }
+    int waiting = 0;
+    ::ioctl(end.s->native_handle(), FIONREAD, &waiting);
+    CHECK(waiting > 30'000);
+    std::string received;
+    drain(*end.s, received);
+    end.handler.when_readable = [&] { drain(*end.s, received); };
+    CHECK(run_until(end.loop, [&] { return received.size() == sent.size(); }));
+    CHECK((received == sent));
+    // The kernel receives again: nothing of ours was left behind.
+    send_all(end.peer.get(), "more");
+    CHECK(run_until(end.loop, [&] { return received.ends_with("more"); }));
+}
+
 TEST_CASE("io_uring: a paused reader is told of the end, behind the data") {
     if (!has_ring()) return;
     one_end end(unix_pair());
@@ -296,6 +344,29 @@ TEST_CASE(
         CHECK(of_fresh.readable == 0);
         char bytes[16];
         CHECK(c->read(bytes).result == kind::would_block);
+    }
+}
+
+TEST_CASE("io_uring: a queued send that fails is told, behind what the peer had said") {
+    if (!has_ring()) return;
+    for (const bool pauses : {false, true}) {
+        one_end end(unix_pair());
+        send_all(end.peer.get(), "last words");
+        ::shutdown(end.peer.get(), SHUT_RD);  // we can still be told something, and say nothing any more
+        std::string received;
+        io_result last;
+        const auto read_all = [&] { last = drain(*end.s, received, 4); };
+        if (!pauses) end.handler.when_readable = read_all;
+        CHECK(end.s->write("anyone?").ok());
+        run_ready(end.loop, 5);
+        CHECK(end.s->write("anyone?").result == kind::error);
+        end.handler.when_readable = read_all;
+        if (pauses) read_all();
+        CHECK(run_until(
+            end.loop, [&] { return last.result == kind::error; }, 50));
+        CHECK(received == "last words");
+        CHECK(last.error_number == EPIPE);
+        CHECK(end.s->readable());
     }
 }
 
