@@ -421,7 +421,16 @@ struct database_settings : policies {
     std::string password_file;
     std::string password_env;
     std::uint32_t max_clients = 0;  // 0: limits.max_clients_per_database
+    // How who signs in is looked up, where that differs from auth.query: see auth_query_of().
+    std::string auth_user;  // with its password: one belongs to the other
+    std::string auth_password;
+    std::string auth_password_file;
+    std::string auth_dbname;
+    std::string auth_query;
 
+    [[nodiscard]] bool asks_otherwise() const {
+        return !auth_user.empty() || !auth_dbname.empty() || !auth_query.empty();
+    }
     bool operator==(const database_settings&) const = default;
 };
 

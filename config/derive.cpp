@@ -1,6 +1,7 @@
 // What follows from what was given: default ports, secrets kept elsewhere, users and databases named
 // by variables, and the values of everything left on auto.
 #include "config/apply.hpp"
+#include "config/resolve.hpp"
 #include "config/text_file.hpp"
 
 #include <algorithm>
@@ -111,7 +112,11 @@ private:
         take_file(all().auth.query.password, all().auth.query.password_file, "auth.query.password");
         take_file(all().admin.operate_token, all().admin.operate_token_file, "admin.operate_token");
         take_file(all().admin.read_token, all().admin.read_token_file, "admin.read_token");
-        for (auto& [name, database] : all().databases) take_one(database, entry_path("databases", name));
+        for (auto& [name, database] : all().databases) {
+            const std::string path = entry_path("databases", name);
+            take_one(database, path);
+            take_file(database.auth_password, database.auth_password_file, path + ".auth_password");
+        }
         for (auto& [name, user] : all().users) {
             take_one(user, entry_path("users", name));
             sort_out(user, entry_path("users", name));
@@ -214,7 +219,7 @@ private:
         auth_method& method = all().auth.method;
         if (method != auth_method::automatic) return;
         const auto has_md5 = [](const auto& user) { return user.second.verifier.starts_with("md5"); };
-        if (all().auth.query.enabled()) {
+        if (looks_users_up(all())) {
             method = auth_method::scram_sha_256;
             derived("auth.method", "auth.query.user");
         } else if (all().users.empty()) {

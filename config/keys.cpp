@@ -641,6 +641,12 @@ constexpr std::array all_database_keys{
     database_row<&d::password_env>("password_env", text(), "Environment variable that holds it."),
     database_row<&d::max_clients>("max_clients", count(0, 1'000'000),
                                   "Clients of this database. 0: limits.max_clients_per_database."),
+    database_row<&d::auth_user>("auth_user", text(), "Account that looks up who signs in. Empty: auth.query.user."),
+    database_row<&d::auth_password>("auth_password", secret(), "Password of auth_user."),
+    database_row<&d::auth_password_file>("auth_password_file", text(), "File that holds it and nothing else."),
+    database_row<&d::auth_dbname>("auth_dbname", text(),
+                                  "Database in which that account looks them up. Empty: auth.query.database."),
+    database_row<&d::auth_query>("auth_query", text(), "The query for it. Empty: auth.query.sql."),
 };
 
 constexpr std::array all_user_keys{

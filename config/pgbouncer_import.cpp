@@ -144,9 +144,9 @@ constexpr std::array database_settings_of_theirs{
     carried{"datestyle", form::lost, "use ALTER ROLE … IN DATABASE … SET on the server"},
     carried{"timezone", form::lost, "use ALTER ROLE … IN DATABASE … SET on the server"},
     carried{"application_name", form::lost, "application_name stays as the client gives it"},
-    carried{"auth_user", form::lost, "one account looks up users, for all databases: auth.query.user"},
-    carried{"auth_query", form::lost, "one query looks up users, for all databases: auth.query.sql"},
-    carried{"auth_dbname", form::lost, "one database is asked, for all databases: auth.query.database"},
+    carried{"auth_user", form::as_it_is, "auth_user"},
+    carried{"auth_query", form::as_it_is, "auth_query"},
+    carried{"auth_dbname", form::as_it_is, "auth_dbname"},
     carried{"load_balance_hosts", form::lost, "statements go to the primary, whichever of the hosts that is"},
 };
 
@@ -224,6 +224,7 @@ public:
     void finish() {
         add_users();
         add_asker();
+        add_askers_of_databases();
         if (!mode_given_) root_.path("pool.mode").value = "session";  // PgBouncer's default
         for (const std::string_view key : {"pool.min_size", "pool.max_overflow"})
             if (entry& value = root_.path(key); value.value.empty()) value.value = "0";  // likewise
@@ -341,7 +342,11 @@ private:
         to.at("hosts").value = hosts_of(hosts, port, each.where);
         for (const auto& [key, value] : *pairs) {
             if (key == "host" || key == "port") continue;
-            if (!fallback) carry(database_settings_of_theirs, to, each.where, key, value);
+            if (!fallback && key.starts_with("auth_")) asked_otherwise_.insert_or_assign(each.key, each.where);
+            if (!fallback && key == "auth_user") askers_[each.key] = value;
+            if (fallback && key == "auth_user") asker_ = value;
+            else if (fallback && key.starts_with("auth_")) carry(global_settings, root_, each.where, key, value);
+            else if (!fallback) carry(database_settings_of_theirs, to, each.where, key, value);
             else if (key == "user" || key == "password")
                 note(each.where, key + ": of the entry *, is for entries of databases only");
             else if (key == "dbname") root_.path("backends.database").value = quote_yaml(value);
@@ -371,6 +376,23 @@ private:
         if (!pairs) return note(each.where, "cannot be read as settings of a user");
         entry& to = root_.path("users").at(each.key);
         for (const auto& [key, value] : *pairs) carry(user_settings_of_theirs, to, each.where, key, value);
+    }
+
+    /// Accounts that look users up for one database: their passwords are in auth_file, as all are.
+    void add_askers_of_databases() {
+        for (const auto& [name, where] : asked_otherwise_) {
+            entry& to = root_.path("databases").at(name);
+            const auto user = askers_.find(name);
+            if (user == askers_.end() && asker_.empty()) {
+                note(where, "auth_query: there is no auth_user for it, so nobody is looked up");
+                std::erase_if(to.children, [](const entry& each) { return each.name.starts_with("auth_"); });
+            }
+            if (user == askers_.end()) continue;
+            const auto secret = passwords_.find(user->second);
+            if (secret == passwords_.end() || is_stored_form(secret->second))
+                note(where, "auth_user: auth_password has to be added: it is not in auth_file, or not as text");
+            else to.at("auth_password").value = quote_yaml(secret->second);
+        }
     }
 
     /// The account that looks users up has its password in auth_file, as all have.
@@ -408,9 +430,11 @@ private:
 
     const file_reader& read_;
     std::map<std::string, std::string> passwords_;
-    bool md5_allowed_ = true;  // PgBouncer's default
-    std::string asker_;        // auth_user
-    std::string query_at_;     // where auth_query is given
+    bool md5_allowed_ = true;                             // PgBouncer's default
+    std::string asker_;                                   // auth_user
+    std::map<std::string, std::string> askers_;           // of databases
+    std::map<std::string, std::string> asked_otherwise_;  // databases with settings of auth_query, and where they stand
+    std::string query_at_;                                // where auth_query is given
     bool mode_given_ = false;
     bool fallback_ = false;
 };

@@ -64,6 +64,25 @@ cluster_values common_values(std::span<const policies> of, const connect_backoff
     return common;
 }
 
+auth_query_settings auth_query_of(const settings& all, std::string_view database) {
+    auth_query_settings how = all.auth.query;
+    const auto at = all.databases.find(database);
+    if (at == all.databases.end()) return how;
+    const database_settings& entry = at->second;
+    if (!entry.auth_user.empty()) {
+        how.user = entry.auth_user;
+        how.password = entry.auth_password;
+    }
+    if (!entry.auth_dbname.empty()) how.database = entry.auth_dbname;
+    if (!entry.auth_query.empty()) how.sql = entry.auth_query;
+    return how;
+}
+
+bool looks_users_up(const settings& all) {
+    return all.auth.query.enabled() ||
+           std::ranges::any_of(all.databases, [](const auto& each) { return !each.second.auth_user.empty(); });
+}
+
 std::optional<route> resolve(const settings& all, std::string_view database, std::string_view user) {
     route made;
     made.hosts = all.backends.hosts;

@@ -31,6 +31,11 @@ struct route {
 /// Nothing when the database is not listed and auto_pools is off.
 [[nodiscard]] std::optional<route> resolve(const settings& all, std::string_view database, std::string_view user);
 
+/// How servers are asked for who signs in to `database`: auth.query, but for what its entry says.
+[[nodiscard]] auth_query_settings auth_query_of(const settings& all, std::string_view database);
+/// They are asked for anybody at all.
+[[nodiscard]] bool looks_users_up(const settings& all);
+
 /// The policies of all databases that live on these hosts; the global ones, if pools for databases that are not listed may.
 [[nodiscard]] std::vector<policies> policies_on(const settings& all, const std::vector<host_port>& hosts);
 

@@ -3,6 +3,7 @@
 
 #include "config/http_url.hpp"
 #include "config/load.hpp"
+#include "config/resolve.hpp"
 #include "config/value.hpp"
 
 #include <unistd.h>
@@ -199,7 +200,7 @@ private:
             warn("listen.tls.cert_file",
                  "is missing: passthrough needs TLS beyond this machine, so all other clients will be refused");
         if ((method == auth_method::md5 || method == auth_method::scram_sha_256) && all_.users.empty() &&
-            !all_.auth.query.enabled())
+            !looks_users_up(all_))
             error("auth.method", "needs users, and none are configured", "list them under users, or use passthrough");
         const auto is_operator = [this](const auto& entry) {
             const auto& admin = all_.admin;
@@ -273,7 +274,20 @@ private:
                 error(path, "has no servers", "give it hosts, or set backends.hosts");
             if (!database.password.empty() && database.user.empty())
                 error(path + ".user", "is missing: there is a password but no user");
+            check_auth_query_of(database, path);
         }
+    }
+
+    void check_auth_query_of(const database_settings& database, const std::string& path) {
+        if (!database.auth_password.empty() && database.auth_user.empty())
+            error(path + ".auth_user", "is missing: there is a password but no user");
+        if (!database.auth_query.empty() && database.auth_query.find("$1") == std::string::npos)
+            error(path + ".auth_query", "asks for nobody: $1 is the name of the user");
+        if (!database.asks_otherwise()) return;
+        if (database.auth_user.empty() && !all_.auth.query.enabled())
+            error(path + ".auth_user", "is missing: nobody looks users up", "give it, or auth.query.user");
+        if (all_.auth.query.timeout.count() == 0)
+            error("auth.query.timeout", "cannot be off: a server that never answers would keep all that follow");
     }
 
     void check_users() {
@@ -287,7 +301,7 @@ private:
     /// A file or variable that could not be read has been reported by then.
     [[nodiscard]] bool needs_secret(const user_settings& user) const {
         const bool asks_us = all_.auth.method == auth_method::md5 || all_.auth.method == auth_method::scram_sha_256;
-        const bool may_lack = all_.auth.by_rules() || all_.auth.query.enabled();
+        const bool may_lack = all_.auth.by_rules() || looks_users_up(all_);
         return asks_us && !may_lack && user.password_file.empty() && user.password_env.empty();
     }
 

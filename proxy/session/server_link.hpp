@@ -104,6 +104,7 @@ struct server_link {
     // what it has been told
     settings_ptr applied;  ///< beyond its login defaults
     server_statements prepared;
+    std::uint64_t names_of = 0;       ///< whose own names `prepared` may have (session::names_token_); 0: nobody's
     bool names_uncertain = false;     ///< it may hold statements that `prepared` does not list: Close before Parse
     std::uint64_t unnamed_token = 0;  ///< which client's unnamed statement it holds; 0: nobody's
     std::uint64_t only_client = 0;    ///< the one session that has used it so far (D15)

@@ -26,7 +26,8 @@ session::session(session_tables& tables, pool_facts& pool, std::int32_t client_p
       client_key_(std::move(client_key)),
       base_(tables.settings.none()),
       desired_(base_),
-      committed_(base_) {}
+      committed_(base_),
+      names_token_(id_) {}
 
 session::~session() = default;
 

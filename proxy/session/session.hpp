@@ -6,7 +6,7 @@
 // to the client's, messages flow both ways, every reply is accounted for -> ReadyForQuery at rest:
 // released. Pinned sessions keep their server.
 //
-// Bodies, session*.cpp: life; _request and _extended: client messages; _reply: server messages; _ledger: settings; _loss: a
+// Bodies, session*.cpp: life; _request and _extended: client messages; _prepare: SQL PREPARE; _reply: server messages; _ledger: settings; _loss: a
 // lost server, failed transactions, our own errors; _retry: sending again; _doubt: COMMITs whose answer is lost; _gate: writes
 // outside of transactions, the same; _routing: reads without a primary; _listen; _notify: LISTEN shared; _replay; _resume.
 #pragma once
@@ -308,6 +308,7 @@ private:
     void pin(std::uint32_t reasons);
     void echo(std::string_view text) const;
     bool within_memory(std::size_t more);
+    taken wait_for_answers();
     bool note_plain_query();
     void note_query(reply_note::about what, const effects_ptr& effects);
     effects_ptr note_hits(std::string_view text, token_hits hits);
@@ -328,12 +329,6 @@ private:
     void inject_unnamed();
     void evict_statements();
     void forward_parse(std::string_view server_name, std::string_view tail);
-    std::vector<std::string> names_to_lend(const statement_effects& effects) const;
-    void lend_names(const std::vector<std::string>& names, const statement_effects& effects);
-    void inject_placeholder(std::string_view name);
-    void take_names_back(const std::vector<std::string>& names);
-    void take_lent_back();
-    void own_executed(const effects_ptr& effects);
     void ensure_unnamed();
     bool names_unsettled() const;
     bool unnamed_unsettled() const;
@@ -342,6 +337,25 @@ private:
     statement_ptr find_statement(std::string_view name) const;
     void remember_portal(std::string_view portal, const effects_ptr& effects);
     void forget_name(std::string_view name);
+
+    // session_prepare.cpp
+    bool may_follow_prepare(const statement_effects& effects) const;
+    void remember_prepared(const statement_effects& effects);
+    void drop_names_of_others();
+    void forget_own_names();
+    std::vector<statement_ptr> own_missing(const statement_effects& effects) const;
+    void bring_own(const std::vector<statement_ptr>& missing);
+    void bring_all_own();
+    void inject_prepare(const statement_ptr& statement);
+    void inject_order(std::string_view sql, const statement_ptr& makes);
+    void inject_sync();
+    void own_executed(const effects_ptr& effects);
+    std::vector<std::string> names_to_lend(const statement_effects& effects) const;
+    static bool executes(const statement_effects& effects, std::string_view name);
+    void lend_names(const std::vector<std::string>& names, const statement_effects& effects);
+    void inject_placeholder(std::string_view name);
+    void take_names_back(const std::vector<std::string>& names);
+    void take_lent_back();
 
     // session_reply.cpp
     void on_reply(char type, std::string_view frame);
@@ -377,7 +391,7 @@ private:
     void apply_settings(const statement_effects& effects);
     void apply_partly(const statement_effects& effects);
     void forget_deallocated(const statement_effects& effects, std::size_t completed);
-    std::uint32_t pins_of(const statement_effects& effects) const;
+    std::uint32_t pins_of(const statement_effects& effects, bool whole) const;
     std::string_view client_encoding() const;
     void change_setting(const std::string& name, std::optional<std::string> value, bool reset);
     void transaction_ended(bool committed);
@@ -648,6 +662,7 @@ private:
     };
     using name_map = std::unordered_map<std::string, statement_ptr, name_hash, std::equal_to<>>;
     name_map names_;
+    std::uint64_t names_token_;    // of names_, as far as they are the client's own on servers: see forget_own_names()
     std::size_t names_bytes_ = 0;  // what they make us remember, counted against limits.session_memory
     std::string unnamed_tail_;     // the unnamed statement, to prepare it elsewhere
     effects_ptr unnamed_effects_;

@@ -79,6 +79,7 @@ session::taken session::on_parse(const client_frame& frame) {
     evict_statements();
     if (shares_ && frame.whole()) show_channels(std::string_view(tail.data()));
     if (frame.whole() && !segment_open_ && !link_->tracker.empty() && may_be_commit(tail)) capture_before_commit(false);
+    if (!frame.whole()) bring_all_own();
     segment_open_ = true;
     if (!frame.whole()) {
         // Too large to share. A name of its own cannot clash with ours, but only this server knows it.
@@ -121,10 +122,11 @@ bool session::note_unnamed() {
     return true;
 }
 
-/// The shared statement of this text, or one under the client's own name where SQL PREPARE has given the client a
-/// namespace of its own on a server that it keeps (D14).
+/// The shared statement of this text; or one under the client's own name, if the text speaks of its names, or SQL PREPARE
+/// has given it a namespace of its own on a server that it keeps (D14).
 statement_ptr session::make_statement(std::string_view name, std::string_view tail, const effects_ptr& effects) {
-    if ((pins_ & static_cast<std::uint32_t>(pin_reason::sql_prepare)) == 0)
+    const bool speaks_of_names = effects != nullptr && !effects->executes.empty();
+    if (!speaks_of_names && (pins_ & static_cast<std::uint32_t>(pin_reason::sql_prepare)) == 0)
         return tables_.statements.intern(desired_->planner_key(), tail, effects);
     auto own = std::make_shared<prepared_statement>();
     own->server_name = name;
@@ -138,7 +140,10 @@ session::taken session::on_parse_named(const client_frame& frame, std::string_vi
     keep(frame.bytes);
     if (const statement_ptr existing = find_statement(name)) {
         // Let the server itself say 42P05, in its own order of errors: the shared name is made to exist there.
-        if (!link_->prepared.has(existing)) inject_placeholder(existing->server_name);
+        if (!link_->prepared.has(existing)) {
+            if (existing->shared) inject_placeholder(existing->server_name);
+            else inject_parse(existing);
+        }
         ++names_pending_;
         link_->notes.push_back({reply_note::about::client_parse, std::string(name), nullptr, existing, nullptr, 0});
         link_->tracker.push(owed::parse, false, true);
@@ -153,7 +158,8 @@ session::taken session::on_parse_named(const client_frame& frame, std::string_vi
     if (!within_memory(name.size() + statement->bytes())) return taken::yes;
     names_.emplace(name, statement);
     if (!link_->prepared.has(statement)) {
-        if (link_->names_uncertain && statement->shared) inject_close(statement->server_name);
+        if (link_->names_uncertain) inject_close(statement->server_name);
+        if (!statement->shared) link_->names_of = names_token_;
         link_->prepared.add(statement);
         ++names_pending_;
         link_->notes.push_back({reply_note::about::client_parse, std::string(name), statement, nullptr, nullptr, 0});
@@ -187,8 +193,11 @@ void session::forward_parse(std::string_view server_name, std::string_view tail)
 }
 
 void session::inject_parse(const statement_ptr& statement) {
-    if (link_->names_uncertain && statement->shared) inject_close(statement->server_name);
+    if (link_->names_uncertain) inject_close(statement->server_name);
+    if (!statement->shared) link_->names_of = names_token_;
     link_->prepared.add(statement);
+    own_executed(statement->effects);
+    if (statement->by_sql) return inject_prepare(statement);
     ++names_pending_;  // if it is skipped, the next segment must not take it for done
     link_->notes.push_back({reply_note::about::injected_parse, {}, statement, nullptr, nullptr, 0});
     link_->tracker.push(owed::parse, true);
@@ -259,7 +268,7 @@ session::taken session::on_bind(const client_frame& frame) {
         send(frame);
         return taken::yes;
     }
-    if (statement == nullptr) {  // unknown, or made by SQL PREPARE: the server knows
+    if (statement == nullptr) {  // unknown: the server knows
         remember_portal(portal, nullptr);
         link_->tracker.push(owed::bind);
         send(frame);
@@ -385,80 +394,8 @@ void session::forget_name(std::string_view name) {
     const auto at = names_.find(name);
     if (at == names_.end()) return;
     names_bytes_ -= std::min(names_bytes_, name.size() + at->second->bytes());
+    if (!at->second->shared) forget_own_names();
     names_.erase(at);
-}
-
-/// Names that this text's SQL mentions and that the protocol prepared: one namespace for the client (D14, P28).
-std::vector<std::string> session::names_to_lend(const statement_effects& effects) const {
-    std::vector<std::string> names;
-    const auto add = [&](const std::string& name) {
-        const statement_ptr statement = find_statement(name);
-        if (statement == nullptr || statement->server_name == name) return;
-        if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
-    };
-    for (const named_step& each : effects.deallocates) add(each.name);
-    for (const named_step& each : effects.executes) add(each.name);
-    for (const sql_prepared& each : effects.prepares) add(each.name);
-    return names;
-}
-
-/// Prepares them under the client's own names, for one request: SQL then finds what the client expects.
-void session::lend_names(const std::vector<std::string>& names, const statement_effects& effects) {
-    if (link_->transaction_status == 'E') return;
-    for (const std::string& name : names) {
-        const bool executed = std::any_of(effects.executes.begin(), effects.executes.end(),
-                                          [&](const named_step& each) { return each.name == name; });
-        if (!executed) {
-            inject_placeholder(name);
-            continue;
-        }
-        link_->notes.emplace_back();
-        link_->tracker.push(owed::parse, true);
-        forward_parse(name, find_statement(name)->parse_tail);
-        process_settled();
-    }
-}
-
-/// A statement that only has to exist, and whose Parse cannot fail by itself: it is empty. Nobody may execute it,
-/// so from now on this server is told to close a name before it is given a meaning.
-void session::inject_placeholder(std::string_view name) {
-    if (link_->names_uncertain) inject_close(name);  // an earlier placeholder may still be there
-    link_->names_uncertain = true;
-    link_->notes.emplace_back();
-    link_->tracker.push(owed::parse, true);
-    forward_parse(name, std::string_view("\0\0\0", 3));
-    process_settled();
-}
-
-/// Closes what was lent, in a segment of its own, so that it is not skipped. No later client may find it.
-void session::take_names_back(const std::vector<std::string>& names) {
-    if (names.empty()) return;
-    for (const std::string& name : names) inject_close(name);
-    link_->notes.emplace_back();
-    link_->tracker.push(owed::sync, true);
-    tables_.to_server.copy(std::string_view("S\0\0\0\4", 5));
-}
-
-/// At the end of a segment: what its Executes were lent.
-void session::take_lent_back() {
-    if (extra_ == nullptr || extra_->lent.empty()) return;
-    take_names_back(std::exchange(extra_->lent, {}));
-}
-
-/// In the extended protocol, EXECUTE as SQL looks its statement up when it is prepared and bound, not only when it
-/// runs. A name that the protocol prepared is therefore made the client's own, on a server that it keeps (D14, P28).
-void session::own_executed(const effects_ptr& effects) {
-    if (effects == nullptr) return;
-    for (const named_step& each : effects->executes) {
-        const statement_ptr statement = find_statement(each.name);
-        if (statement == nullptr || !statement->shared) continue;
-        pin(static_cast<std::uint32_t>(pin_reason::sql_prepare));
-        auto own = std::make_shared<prepared_statement>(*statement);
-        own->server_name = each.name;
-        own->shared = false;
-        names_.insert_or_assign(each.name, own);
-        inject_parse(own);
-    }
 }
 
 }  // namespace pgsteady

@@ -133,27 +133,33 @@ void session::apply_effects(const statement_effects& effects) {
         resets_ = true;
         return;
     }
-    pin(pins_of(effects));
+    pin(pins_of(effects, true));
     if (pool_.pin_opaque && effects.calls_procedure) pin(static_cast<std::uint32_t>(pin_reason::opaque));
     if (effects.deallocate_all) forget_statements();
     forget_deallocated(effects, effects.statements);
+    if (may_follow_prepare(effects)) remember_prepared(effects);
     apply_settings(effects);
     note_local_wishes(effects);
     note_channels(effects);
 }
 
-/// EXECUTE of what the protocol prepared needs no server of its own: the name was lent.
-std::uint32_t session::pins_of(const statement_effects& effects) const {
-    const bool only_lent = effects.prepares.empty() &&
-                           std::all_of(effects.executes.begin(), effects.executes.end(),
-                                       [this](const named_step& each) { return find_statement(each.name) != nullptr; });
-    return only_lent ? effects.pins & ~static_cast<std::uint32_t>(pin_reason::sql_prepare) : effects.pins;
+/// PREPARE, and EXECUTE of what is known here, need no server of their own: the next one is given the statement (D14).
+/// `whole`: all of the text was executed.
+std::uint32_t session::pins_of(const statement_effects& effects, bool whole) const {
+    const bool follows = effects.prepares.empty() || (whole && may_follow_prepare(effects));
+    const auto is_known = [&](const named_step& each) {
+        const auto makes = [&](const sql_prepared& made) { return made.name == each.name; };
+        return find_statement(each.name) != nullptr ||
+               std::any_of(effects.prepares.begin(), effects.prepares.end(), makes);
+    };
+    const bool known = follows && std::all_of(effects.executes.begin(), effects.executes.end(), is_known);
+    return known ? effects.pins & ~static_cast<std::uint32_t>(pin_reason::sql_prepare) : effects.pins;
 }
 
 /// A string of several statements failed: what its completed ones did beyond their transaction stays done.
 void session::apply_partly(const statement_effects& effects) {
     if (completed_ == 0) return;
-    pin(pins_of(effects));
+    pin(pins_of(effects, false));
     forget_deallocated(effects, completed_);
     if (effects.deallocate_all) {  // before the failure or behind it: who knows
         forget_statements();
@@ -270,6 +276,8 @@ void session::on_truth(outcome how) {
 
 void session::forget_statements() {
     link_->prepared.clear();
+    link_->names_of = 0;
+    forget_own_names();
     for (const auto& [name, statement] : names_) note_gone(name, statement);
     names_.clear();
     names_bytes_ = 0;

@@ -174,6 +174,7 @@ session::taken session::take_attached(const client_frame& frame) {
 
 session::taken session::dispatch(const client_frame& frame) {
     claimed_ = false;
+    if (link_->names_of != 0 && link_->names_of != names_token_) drop_names_of_others();
     if (link_->trace.wrote && !link_->trace.asked) capture_before(frame);
     switch (frame.type) {
         case frontend::query: return on_query(frame);
@@ -242,9 +243,12 @@ session::taken session::on_query(const client_frame& frame) {
         return done;
     }
     const std::vector<std::string> lent = names_to_lend(*effects);
-    if (!lent.empty() && !link_->tracker.empty())
-        return taken::wait;  // whether the transaction has failed must be known
+    const std::vector<statement_ptr> missing = own_missing(*effects);
+    if (!(lent.empty() && missing.empty()) && !link_->tracker.empty())
+        return wait_for_answers();  // whether the transaction has failed must be known
     end_segment();
+    const bool brings = !missing.empty() && link_->transaction_status != 'E';
+    if (brings) bring_own(missing);
     lend_names(lent, *effects);
     ++effects_pending_;
     note_query(reply_note::about::query, effects);
@@ -252,9 +256,16 @@ session::taken session::on_query(const client_frame& frame) {
     link_->tracker.push(owed::query, false, true);
     send(frame);
     process_settled();
+    if (brings && lent.empty()) inject_sync();
     take_names_back(lent);
     take_lent_back();
     return taken::yes;
+}
+
+/// Of what was sent before, perhaps by us alone: the server is kept meanwhile.
+session::taken session::wait_for_answers() {
+    claimed_ = link_->tracker.client_readies_owed() == 0;
+    return taken::wait;
 }
 
 void session::note_query(reply_note::about what, const effects_ptr& effects) {
@@ -313,6 +324,11 @@ bool session::within_memory(std::size_t more_bytes) {
 }
 
 session::taken session::on_large_query(const client_frame& frame) {
+    if (!names_.empty() && !own_missing({}).empty()) {
+        if (!link_->tracker.empty()) return wait_for_answers();
+        bring_all_own();
+        inject_sync();
+    }
     end_segment();
     const bool noted = note_plain_query();
     forget_unnamed();

@@ -52,6 +52,14 @@ void server_statements::clear() {
     bytes_ = 0;
 }
 
+std::vector<statement_ptr> server_statements::take_own() {
+    std::vector<statement_ptr> own;
+    for (const auto& [key, each] : known_)
+        if (!each.statement->shared) own.push_back(each.statement);
+    for (const statement_ptr& each : own) remove(each);
+    return own;
+}
+
 std::vector<statement_ptr> server_statements::evict(std::size_t limit) {
     std::vector<statement_ptr> victims;
     if (bytes_ <= limit) return victims;

@@ -3,6 +3,8 @@
 // server connection has, bounded in bytes (P26). Single-threaded: one store per worker.
 #pragma once
 
+#include "proxy/session/settings.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -16,16 +18,19 @@ namespace pgsteady {
 struct statement_effects;
 using effects_ptr = std::shared_ptr<const statement_effects>;
 
-/// A statement as Parse described it. Shared by every client that prepared the same.
+/// A statement as Parse described it, shared by every client that prepared the same; or one under a client's own name.
 struct prepared_statement {
     std::string server_name;  ///< unique among all workers: "pgsteady_<worker>_<number>"
     std::string parse_tail;   ///< body of Parse behind the name: text, NUL, parameter types
-    bool shared = true;       ///< false: under the client's own name, on a server that it keeps
+    bool shared = true;       ///< false: under the client's own name, which no other client's server may have
+    bool by_sql = false;      ///< the text is a PREPARE statement (D14)
+    settings_ptr made_under;  ///< by_sql: what the client had chosen when it was executed
     effects_ptr effects;      ///< what executing it does to the session; null: nothing
     bool commits = false;     ///< COMMIT or END
     bool writes = false;      ///< INSERT, UPDATE, DELETE or MERGE, and no effects
 
-    [[nodiscard]] std::string_view text() const { return std::string_view(parse_tail.c_str()); }
+    /// What executing it executes; empty if that is not known.
+    [[nodiscard]] std::string_view text() const { return by_sql ? std::string_view() : parse_tail.c_str(); }
     [[nodiscard]] std::size_t bytes() const { return server_name.size() + parse_tail.size() + 128; }
 };
 
@@ -63,6 +68,8 @@ public:
     [[nodiscard]] std::size_t bytes() const { return bytes_; }
     [[nodiscard]] std::size_t size() const { return known_.size(); }
 
+    /// Removes and returns those that have a client's own name.
+    [[nodiscard]] std::vector<statement_ptr> take_own();
     /// Removes and returns the least recently used ones until at most `limit` bytes remain.
     [[nodiscard]] std::vector<statement_ptr> evict(std::size_t limit);
 

@@ -13,7 +13,7 @@ namespace pgsteady {
 
 void client_connection::look_up_role(std::string& out) {
     proxy_state& all = worker_.shared();
-    auto answer = all.lookups().ask(lookup_hosts(all.settings(), database_, user_), user_,
+    auto answer = all.lookups().ask(place_of_lookup(all.settings(), database_, user_), user_,
                                     [home = &worker_, client = weak_from_this()](const role_answer& found) {
                                         home->post([home, client, found] {
                                             if (const auto alive = client.lock()) alive->role_found(found);
@@ -53,7 +53,7 @@ void client_connection::use_role(const role_answer& answer, std::string& out) {
 void client_connection::note_failed_lookup() {
     if (role_ == nullptr || !remembered_) return;
     proxy_state& all = worker_.shared();
-    all.lookups().suspect(lookup_hosts(all.settings(), database_, user_), user_, role_);
+    all.lookups().suspect(place_of_lookup(all.settings(), database_, user_), user_, role_);
 }
 
 /// What this sign-in has proved opens servers, too.

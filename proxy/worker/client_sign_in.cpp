@@ -158,7 +158,7 @@ void client_connection::look_up_user(std::string& out) {
     const config::settings& all = worker_.shared().settings();
     if (const auto objection = objection_to_entry()) return login_step(login_->refuse(*objection, out), out);
     if (leads_to_console(all, database_)) return look_up_operator(out);
-    if (is_looked_up(all, method_, user_)) return look_up_role(out);
+    if (is_looked_up(all, method_, database_, user_)) return look_up_role(out);
     client_login::credentials found = credentials_of(all, method_, user_);
     if (found.method == client_login::auth_method::scram && found.known_user && !found.verifier)
         found.verifier = worker_.shared().verifier_of(user_);

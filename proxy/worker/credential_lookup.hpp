@@ -41,13 +41,11 @@ public:
     credential_lookup(const credential_lookup&) = delete;
     credential_lookup& operator=(const credential_lookup&) = delete;
 
-    /// Thread-safe. What these hosts have of `user`: at once if it is known, else `done` is called later on the helper's
+    /// Thread-safe. What is known there of `user`: at once if it is known, else `done` is called later on the helper's
     /// thread, at the latest after pool.hold_timeout.
-    [[nodiscard]] std::optional<role_answer> ask(const std::vector<config::host_port>& hosts, const std::string& user,
-                                                 callback done);
+    [[nodiscard]] std::optional<role_answer> ask(const lookup_place& where, const std::string& user, callback done);
     /// Thread-safe. The sign-in with this remembered answer has failed: the next one asks.
-    void suspect(const std::vector<config::host_port>& hosts, const std::string& user,
-                 const role_cache::secret_ptr& which);
+    void suspect(const lookup_place& where, const std::string& user, const role_cache::secret_ptr& which);
     /// Thread-safe. After other settings have come into force.
     void follow_settings();
 
@@ -74,7 +72,8 @@ private:
     mutable std::mutex mutex_;
     role_cache cache_;                                           // guarded by mutex_
     config::auth_query_settings rules_;                          // likewise
-    std::map<std::string, std::unique_ptr<lookup_line>> lines_;  // by hosts; the helper's thread alone
+    std::map<std::string, config::auth_query_settings> others_;  // likewise: of databases that ask otherwise
+    std::map<std::string, std::unique_ptr<lookup_line>> lines_;  // by place; the helper's thread alone
     std::atomic<std::uint64_t> found_{0};
     std::atomic<std::uint64_t> unknown_{0};
     std::atomic<std::uint64_t> failed_{0};

@@ -4,6 +4,7 @@
 #include "protocol/md5_auth.hpp"
 #include "protocol/sqlstate.hpp"
 
+#include "config/resolve.hpp"
 #include "config/value.hpp"
 
 #include "proxy/pool/routing.hpp"
@@ -41,8 +42,12 @@ bool may_pass(const error_fields& why) {
 
 }  // namespace
 
-lookup_line::lookup_line(credential_lookup& owner, proxy_state& state, std::vector<config::host_port> hosts)
-    : owner_(owner), state_(state), hosts_(std::move(hosts)), cluster_(state.cluster_for(hosts_)) {}
+lookup_line::lookup_line(credential_lookup& owner, proxy_state& state, lookup_place where)
+    : owner_(owner),
+      state_(state),
+      database_(std::move(where.database)),
+      hosts_(std::move(where.hosts)),
+      cluster_(state.cluster_for(hosts_)) {}
 
 lookup_line::~lookup_line() {
     state_.helper.loop().cancel_timer(retry_);
@@ -93,7 +98,7 @@ std::optional<std::size_t> lookup_line::host_to_ask() const {
 void lookup_line::dial(std::size_t host) {
     host_ = host;
     under_ = state_.settings_to_keep();
-    const config::auth_query_settings& query = under_->auth.query;
+    const config::auth_query_settings query = config::auth_query_of(*under_, database_);
     server_question::settings what;
     what.host = hosts_[host];
     what.who = {query.user, query.database, query.password};
@@ -127,7 +132,7 @@ void lookup_line::on_ended() {
     } else {
         connection_.reset();
         log::error("auth.query: {} does not answer as {}: {} {}", config::format_host(hosts_[host_]),
-                   under_->auth.query.user, problem->sqlstate, problem->message);
+                   config::auth_query_of(*under_, database_).user, problem->sqlstate, problem->message);
         answer(key, {nullptr, false, problem->message});
     }
     go_on();

@@ -20,7 +20,7 @@ namespace pgsteady {
 
 class lookup_line {
 public:
-    lookup_line(credential_lookup& owner, proxy_state& state, std::vector<config::host_port> hosts);
+    lookup_line(credential_lookup& owner, proxy_state& state, lookup_place where);
     ~lookup_line();
     lookup_line(const lookup_line&) = delete;
     lookup_line& operator=(const lookup_line&) = delete;
@@ -49,6 +49,7 @@ private:
 
     credential_lookup& owner_;
     proxy_state& state_;
+    const std::string database_;  // of lookup_place
     const std::vector<config::host_port> hosts_;
     const std::shared_ptr<cluster> cluster_;
     std::map<std::string, question> questions_;      // by key

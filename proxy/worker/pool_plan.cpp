@@ -107,17 +107,20 @@ client_login::credentials credentials_of(const config::settings& all, config::au
     return credentials_by(how, all, user);
 }
 
-bool is_looked_up(const config::settings& all, config::auth_method how, std::string_view user) {
+bool is_looked_up(const config::settings& all, config::auth_method how, std::string_view database,
+                  std::string_view user) {
     const bool stored = how == config::auth_method::scram_sha_256 || how == config::auth_method::md5;
     const auto known = all.users.find(user);
     const bool here = known != all.users.end() && !(known->second.password.empty() && known->second.verifier.empty());
-    return all.auth.query.enabled() && stored && !here;
+    return stored && !here && config::auth_query_of(all, database).enabled();
 }
 
-std::vector<config::host_port> lookup_hosts(const config::settings& all, std::string_view database,
-                                            std::string_view user) {
+lookup_place place_of_lookup(const config::settings& all, std::string_view database, std::string_view user) {
     std::optional<config::route> way = config::resolve(all, database, user);
-    return way && !way->hosts.empty() ? std::move(way->hosts) : all.backends.hosts;
+    const auto entry = all.databases.find(database);
+    const bool otherwise = entry != all.databases.end() && entry->second.asks_otherwise();
+    return {way && !way->hosts.empty() ? std::move(way->hosts) : all.backends.hosts,
+            otherwise ? std::string(database) : std::string()};
 }
 
 client_login::credentials credentials_of(config::auth_method how, std::string_view user, const role_secret& stored) {

@@ -47,10 +47,12 @@ struct pool_plan {
                                                        std::string_view user);
 
 /// `user` is not configured here, and servers are to be asked what they have of it (auth.query).
-[[nodiscard]] bool is_looked_up(const config::settings& all, config::auth_method how, std::string_view user);
-/// Where: the hosts of the database, or the cluster's own if there is no such database, which is not to be told yet (P13).
-[[nodiscard]] std::vector<config::host_port> lookup_hosts(const config::settings& all, std::string_view database,
-                                                          std::string_view user);
+[[nodiscard]] bool is_looked_up(const config::settings& all, config::auth_method how, std::string_view database,
+                                std::string_view user);
+/// Where and how: the hosts of the database, or the cluster's own if there is no such database, which is not to be told yet
+/// (P13).
+[[nodiscard]] lookup_place place_of_lookup(const config::settings& all, std::string_view database,
+                                           std::string_view user);
 /// How `user` proves who he is by what a server has stored.
 [[nodiscard]] client_login::credentials credentials_of(config::auth_method how, std::string_view user,
                                                        const role_secret& stored);

@@ -5,6 +5,8 @@
 
 #include "protocol/scram_common.hpp"
 
+#include "config/config.hpp"
+
 #include <chrono>
 #include <cstddef>
 #include <list>
@@ -13,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 namespace pgsteady {
 
@@ -21,6 +24,12 @@ struct role_secret {
     bool known = false;  ///< there is such a role, and it has a password and may sign in
     std::string text{};  ///< as the query returned it: SCRAM-SHA-256$…, md5…, or the password itself
     std::optional<scram_verifier> verifier{};  ///< of `text`, unless that is md5
+};
+
+/// Who is asked: these hosts, as the entry `database` says; empty: as auth.query does.
+struct lookup_place {
+    std::vector<config::host_port> hosts;
+    std::string database{};
 };
 
 class role_cache {

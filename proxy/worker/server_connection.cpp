@@ -315,7 +315,7 @@ void server_connection::on_connect_query_failed() {
     recovery_verdict verdict = judge(signal_of(why, failure_phase::dialling));
     why.message = "pool.connect_query failed: " + why.message;
     verdict.strikes_pool = true;
-    give_up_opening({.why = std::move(why), .verdict = verdict});  // it says nothing against the host
+    give_up_opening({.why = std::move(why), .from_server = true, .verdict = verdict});  // says nothing against the host
 }
 
 void server_connection::on_prepared() {
@@ -734,7 +734,7 @@ void server_connection::errand_done() {
             if (errand_failed_) return pool_->lost_idle(*this);
             link.applied = worker_->tables().settings.none();
             link.prepared.clear();
-            link.only_client = 0;
+            link.only_client = link.names_of = 0;
             link.used_by_others = link.names_uncertain = link.own_settings_lost = false;
             if (!pool_->connect_query.empty()) return errand(pool_->connect_query, phase::preparing_again);
             break;

@@ -3,6 +3,7 @@
 #include "config/pgbouncer_import.hpp"
 
 #include "config/load.hpp"
+#include "config/resolve.hpp"
 
 #include "tests/config/temporary_file.hpp"
 
@@ -104,6 +105,24 @@ TEST_CASE("import: databases, pools, limits, users and times become ours") {
     CHECK(got.users.at("ann").password == "p\"w");
     CHECK(got.users.at("bob").verifier.starts_with("SCRAM"));
     CHECK(got.users.count("eve") == 0);
+}
+
+TEST_CASE("import: databases that look their users up in their own way") {
+    const pgbouncer_import made = imported(
+        {{"pgbouncer.ini",
+          "[databases]\nown = host=db1 auth_user=asker auth_dbname=users auth_query='select u, p from users($1)'\n"
+          "shared = host=db1 auth_dbname=other\n[pgbouncer]\nauth_type = scram-sha-256\nauth_file = list\n"},
+         {"list", "\"asker\" \"secret\"\n"}});
+    REQUIRE(made.ok);
+    const settings got = settings_of(made);
+    const auth_query_settings own = auth_query_of(got, "own");
+    CHECK(own.user == "asker");
+    CHECK(own.password == "secret");
+    CHECK(own.database == "users");
+    CHECK(own.sql == "select u, p from users($1)");
+    CHECK_FALSE(auth_query_of(got, "shared").enabled());
+    CHECK(notes(made, "pgbouncer.ini:3: auth_query: there is no auth_user for it"));
+    CHECK(got.auth.method == auth_method::scram_sha_256);
 }
 
 TEST_CASE("import: what is lost is said, with its line; what nobody misses is not") {

@@ -31,6 +31,27 @@ settings example() {
 
 }  // namespace
 
+TEST_CASE(
+    "auth.query: a database may have an account, a database and a query of its own, the password going with the "
+    "account") {
+    settings all;
+    all.auth.query.user = "asker";
+    all.auth.query.password = "of asker";
+    all.auth.query.database = "postgres";
+    all.databases["own"].auth_user = "other";
+    all.databases["partly"].auth_dbname = "users";
+    CHECK(auth_query_of(all, "any") == all.auth.query);
+    const auth_query_settings own = auth_query_of(all, "own");
+    CHECK(own.user == "other");
+    CHECK(own.password.empty());
+    CHECK(own.database == "postgres");
+    CHECK(auth_query_of(all, "partly").user == "asker");
+    CHECK(auth_query_of(all, "partly").password == "of asker");
+    CHECK(auth_query_of(all, "partly").database == "users");
+    all.auth.query.user.clear();
+    CHECK(looks_users_up(all));
+}
+
 TEST_CASE("a cluster goes by the values of the databases that live on its hosts, not by the global ones") {
     settings all = example();
     auto& app = all.databases["app"];

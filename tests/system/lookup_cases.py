@@ -48,6 +48,24 @@ def _lookups(proxy):
     return counts, names
 
 
+def a_database_asks_in_its_own_way(bench):
+    """auth_user, auth_dbname and auth_query of an entry, beside auth.query; what one has found lets nobody into the other."""
+    bench.sql("""create schema if not exists own_users;
+        create or replace function own_users.secret_of(name text) returns table (who text, secret text)
+        language sql as $$ select name, 'another' where name = 'app' $$;
+        grant usage on schema own_users to public""")
+    own = {"dbname": DATABASE, "user": "app", "password": PASSWORD, "auth_user": "app_md5", "auth_password": PASSWORD,
+           "auth_dbname": DATABASE, "auth_query": "select * from own_users.secret_of($1)"}
+    with _start(bench, databases={"own": own}) as proxy:
+        for _ in range(2):
+            with proxy.connect(DATABASE) as client:
+                assert _who(client) == "app"
+            with proxy.connect("own", password="another") as client:
+                assert _who(client) == "app"
+            assert proxy.refused("own")["C"] == "28P01"
+            assert proxy.refused(DATABASE, password="another")["C"] == "28P01"
+
+
 def scram_users(bench):
     """The client's own proof opens the servers, too: no password is anywhere in the configuration."""
     with _start(bench) as proxy:
@@ -220,7 +238,7 @@ def no_secret_is_in_the_log(bench):
             assert part not in proxy.log_text()
 
 
-CASES = [scram_users, md5_and_scram_users, passwords_in_a_table, an_unknown_user_looks_like_a_wrong_password,
+CASES = [a_database_asks_in_its_own_way, scram_users, md5_and_scram_users, passwords_in_a_table, an_unknown_user_looks_like_a_wrong_password,
          who_may_not_sign_in_does_not, nothing_of_the_client_reaches_the_question, a_name_is_a_value, a_changed_password_is_honoured,
          names_that_do_not_exist_are_bounded, automatic_pools_are_bounded, an_outage_keeps_out_nobody_who_is_known,
          an_asker_that_is_refused_is_told_of, no_secret_is_in_the_log]

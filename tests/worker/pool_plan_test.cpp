@@ -34,22 +34,27 @@ TEST_CASE("P11: who is configured here is never looked up") {
     config::settings all = settings_with_query();
     all.users["here"].password = "x";
     all.users["limited"].max_clients = 3;
-    CHECK_FALSE(is_looked_up(all, how::scram_sha_256, "here"));
-    CHECK(is_looked_up(all, how::scram_sha_256, "there"));
-    CHECK(is_looked_up(all, how::md5, "there"));
-    CHECK(is_looked_up(all, how::scram_sha_256, "limited"));  // it has limits here, and its password there
-    CHECK_FALSE(is_looked_up(all, how::trust, "there"));
-    CHECK_FALSE(is_looked_up(all, how::passthrough, "there"));
+    CHECK_FALSE(is_looked_up(all, how::scram_sha_256, "db", "here"));
+    CHECK(is_looked_up(all, how::scram_sha_256, "db", "there"));
+    CHECK(is_looked_up(all, how::md5, "db", "there"));
+    CHECK(is_looked_up(all, how::scram_sha_256, "db", "limited"));  // it has limits here, and its password there
+    CHECK_FALSE(is_looked_up(all, how::trust, "db", "there"));
+    CHECK_FALSE(is_looked_up(all, how::passthrough, "db", "there"));
+    all.databases["other"].auth_user = "asker_of_it";
     all.auth.query.user.clear();
-    CHECK_FALSE(is_looked_up(all, how::scram_sha_256, "there"));
+    CHECK(is_looked_up(all, how::scram_sha_256, "other", "there"));
+    CHECK_FALSE(is_looked_up(all, how::scram_sha_256, "db", "there"));
 }
 
 TEST_CASE("P13: which hosts are asked does not tell whether a database exists") {
     config::settings all = settings_with_query();
     all.auto_pools.enabled = false;
     all.databases["own"].hosts = {{"other", 5433}};
-    CHECK(lookup_hosts(all, "own", "u") == all.databases["own"].hosts);
-    CHECK(lookup_hosts(all, "nowhere", "u") == all.backends.hosts);
+    CHECK(place_of_lookup(all, "own", "u").hosts == all.databases["own"].hosts);
+    CHECK(place_of_lookup(all, "own", "u").database.empty());
+    CHECK(place_of_lookup(all, "nowhere", "u").hosts == all.backends.hosts);
+    all.databases["own"].auth_query = "select $1, 'x'";
+    CHECK(place_of_lookup(all, "own", "u").database == "own");
 }
 
 TEST_CASE("P13: whoever does not exist is asked by SCRAM, and fails") {
