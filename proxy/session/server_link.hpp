@@ -36,6 +36,7 @@ struct reply_note {
         execute,           ///< an Execute of a statement with effects
         query,             ///< a Query with effects
         plain_query,       ///< one without, that destroys the client's unnamed statement
+        order,             ///< a statement of ours that the client's next one needs
         proof,             ///< the catalogue was asked whether a statement only reads
         listening,         ///< a new server was asked to listen to the client's channels
         moved_channels,    ///< it was asked to listen, or not to listen any more, to what the shared listener has
@@ -50,6 +51,7 @@ struct reply_note {
     effects_ptr effects;
     std::uint64_t token = 0;       ///< identity of an unnamed statement
     bool had_before = false;       ///< the server had the statement already; a Close went before the Parse
+    bool in_front = false;         ///< of what is a segment of our own, in front of the client's Query
     std::uint64_t link_token = 0;  ///< which one the server held before
     std::string unnamed_tail{};    ///< of a Query: the unnamed statement that it destroys, token being its identity
     effects_ptr unnamed_effects{};

@@ -345,7 +345,8 @@ private:
     void forget_own_names();
     std::vector<statement_ptr> own_missing(const statement_effects& effects) const;
     void bring_own(const std::vector<statement_ptr>& missing);
-    void bring_all_own();
+    void bring_in_front(const std::vector<statement_ptr>& missing);
+    bool is_order_error(std::string_view frame);
     void inject_prepare(const statement_ptr& statement);
     void inject_order(std::string_view sql, const statement_ptr& makes);
     void inject_sync();
@@ -642,6 +643,7 @@ private:
     bool relisten_ = false;                  // the next server is to listen to the client's channels
     bool relistening_ = false;               // it has been asked to
     bool only_listens_ = false;              // what is waited for is a server to listen on; no request waits
+    bool in_front_ = false;                  // what is injected is a segment of our own: see bring_in_front()
     bool shares_ = false;                    // it listens through the shared listener, or has asked to
     bool shows_channels_ = false;            // the server at hand listens as well, so that it can say to what
     enum class listener_wait : std::uint8_t { no, request, ready };
@@ -751,6 +753,7 @@ private:
         std::vector<std::vector<std::optional<std::string>>> proof_rows;
         std::vector<std::optional<std::string>> in_doubt_row;
         std::string asked_sqlstate;  // of a capture or question that failed
+        error_fields order_error;    // goes instead of what the client's Query got for it
         error_fields capture_error;  // goes instead of the 25P02 that the client's statement got for it
         doubtful_commit doubt;       // the first redo, while it is commit_resolve
         std::string held;            // of a rewritten_ Query: RowDescription until there is a row, or its tag

@@ -79,7 +79,7 @@ session::taken session::on_parse(const client_frame& frame) {
     evict_statements();
     if (shares_ && frame.whole()) show_channels(std::string_view(tail.data()));
     if (frame.whole() && !segment_open_ && !link_->tracker.empty() && may_be_commit(tail)) capture_before_commit(false);
-    if (!frame.whole()) bring_all_own();
+    if (!frame.whole() && !names_.empty()) bring_own(own_missing({}));
     segment_open_ = true;
     if (!frame.whole()) {
         // Too large to share. A name of its own cannot clash with ours, but only this server knows it.
@@ -200,6 +200,7 @@ void session::inject_parse(const statement_ptr& statement) {
     if (statement->by_sql) return inject_prepare(statement);
     ++names_pending_;  // if it is skipped, the next segment must not take it for done
     link_->notes.push_back({reply_note::about::injected_parse, {}, statement, nullptr, nullptr, 0});
+    link_->notes.back().in_front = in_front_;
     link_->tracker.push(owed::parse, true);
     forward_parse(statement->server_name, statement->parse_tail);
     process_settled();

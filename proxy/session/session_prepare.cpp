@@ -3,7 +3,9 @@
 // PREPARE or spoken of by a text that is itself prepared, needs no server of the client's own: it stays until another client
 // uses the server, and the next server is given it before the message that names it. Text is never changed, and what cannot
 // be made again as it was keeps its server, as it did before. See session.hpp.
+#include "protocol/error_response.hpp"
 #include "protocol/frame.hpp"
+#include "protocol/sqlstate.hpp"
 #include "protocol/wire.hpp"
 
 #include "proxy/session/session.hpp"
@@ -116,18 +118,33 @@ std::vector<statement_ptr> session::own_missing(const statement_effects& effects
     return missing;
 }
 
-/// Gives them to the server. In front of a Query a Sync has to follow that, since an error skips to one.
+/// Gives them to the server, within the client's segment: an error is the client's.
 void session::bring_own(const std::vector<statement_ptr>& missing) {
     for (const statement_ptr& each : missing)
         if (!link_->prepared.has(each)) inject_parse(each);
 }
 
-/// For a text that is too large to be read.
-void session::bring_all_own() {
-    if (!names_.empty()) bring_own(own_missing({}));
+/// The same in front of a Query, in a segment of its own: what an Execute leaves open would not end with the Query.
+void session::bring_in_front(const std::vector<statement_ptr>& missing) {
+    if (missing.empty()) return;
+    in_front_ = true;
+    bring_own(missing);
+    in_front_ = false;
+    inject_sync();
 }
 
-/// Carries out PREPARE as it was, within the client's segment: what it makes of constants depends on settings.
+/// An error in such a segment: the Query fails for it in another way, and the client is told this one.
+bool session::is_order_error(std::string_view frame) {
+    if (link_->tracker.empty() || !link_->tracker.front().injected || link_->notes.empty()) return false;
+    if (!link_->notes.front().in_front) return false;
+    error_fields why;
+    (void)parse_error_fields(frame.substr(frame_header_size), why);
+    if (why.is_fatal()) return false;
+    if (why.sqlstate != sqlstate::in_failed_sql_transaction) more().order_error = std::move(why);
+    return true;
+}
+
+/// Carries out PREPARE as it was: what it makes of constants depends on settings.
 void session::inject_prepare(const statement_ptr& statement) {
     std::vector<setting_difference> there;
     std::vector<setting_difference> back;
@@ -144,10 +161,12 @@ void session::inject_prepare(const statement_ptr& statement) {
     for (const setting_difference& each : back) inject_order(restore_sql({each}), nullptr);
 }
 
-/// One statement, its answers swallowed; its error is the client's. `makes`: what exists if it succeeds.
+/// One statement, its answers swallowed. `makes`: what exists if it succeeds.
 void session::inject_order(std::string_view sql, const statement_ptr& makes) {
     for (const owed kind : {owed::close, owed::parse, owed::bind, owed::execute, owed::close, owed::close}) {
         reply_note note;
+        note.what = reply_note::about::order;
+        note.in_front = in_front_;
         if (kind == owed::execute && makes != nullptr) {
             note.what = reply_note::about::injected_parse;
             note.statement = makes;

@@ -124,7 +124,8 @@ void session::on_reply(char type, std::string_view frame) {
         return;
     }
     if (type == msg::error_response) note_failing_parse();
-    const bool capture_failed = type == msg::error_response && pool_.resolves && is_capture_error(frame);
+    const bool hidden =
+        type == msg::error_response && ((pool_.resolves && is_capture_error(frame)) || is_order_error(frame));
     const reply_meaning meaning = link_->tracker.react(type);
     if (meaning.what == reply_meaning::verdict::unexpected) return server_violation();
     const bool forward = link_->frame_forward = meaning.what == reply_meaning::verdict::forward;
@@ -134,7 +135,7 @@ void session::on_reply(char type, std::string_view frame) {
             break;
         case msg::parameter_status: return on_parameter_status(frame, forward);
         case msg::error_response:
-            if (capture_failed) break;
+            if (hidden) break;
             if (link_->tracker.wants_sync()) segment_open_ = true;
             on_error_reply(frame, forward);
             break;
@@ -304,6 +305,12 @@ void session::on_error_reply(std::string_view frame, bool forward) {
             more().restore_error = std::move(fields);
         return;
     }
+    const bool lacks_name = fields.sqlstate == sqlstate::invalid_sql_statement_name;
+    if ((lacks_name || fields.sqlstate == sqlstate::in_failed_sql_transaction) && extra_ != nullptr &&
+        !extra_->order_error.sqlstate.empty()) {
+        ++report_.errors;
+        return emit_error(std::exchange(extra_->order_error, {}));
+    }
     if (fields.sqlstate == sqlstate::in_failed_sql_transaction && extra_ != nullptr &&
         !extra_->capture_error.sqlstate.empty()) {
         ++report_.errors;  // what has failed the transaction was hidden from the client, but for this
@@ -403,6 +410,7 @@ void session::on_ready_frame(std::string_view frame, bool forward) {
     if (extra_ == nullptr) {
         process_settled();
     } else {
+        if (!extra_->order_error.sqlstate.empty()) extra_->order_error = {};
         std::vector<std::string> made = std::exchange(extra_->new_names, {});
         process_settled();
         note_names(std::move(made), status);

@@ -247,8 +247,7 @@ session::taken session::on_query(const client_frame& frame) {
     if (!(lent.empty() && missing.empty()) && !link_->tracker.empty())
         return wait_for_answers();  // whether the transaction has failed must be known
     end_segment();
-    const bool brings = !missing.empty() && link_->transaction_status != 'E';
-    if (brings) bring_own(missing);
+    if (link_->transaction_status != 'E') bring_in_front(missing);
     lend_names(lent, *effects);
     ++effects_pending_;
     note_query(reply_note::about::query, effects);
@@ -256,7 +255,6 @@ session::taken session::on_query(const client_frame& frame) {
     link_->tracker.push(owed::query, false, true);
     send(frame);
     process_settled();
-    if (brings && lent.empty()) inject_sync();
     take_names_back(lent);
     take_lent_back();
     return taken::yes;
@@ -324,10 +322,9 @@ bool session::within_memory(std::size_t more_bytes) {
 }
 
 session::taken session::on_large_query(const client_frame& frame) {
-    if (!names_.empty() && !own_missing({}).empty()) {
+    if (const auto missing = own_missing({}); !missing.empty()) {
         if (!link_->tracker.empty()) return wait_for_answers();
-        bring_all_own();
-        inject_sync();
+        if (link_->transaction_status != 'E') bring_in_front(missing);
     }
     end_segment();
     const bool noted = note_plain_query();
