@@ -26,8 +26,9 @@ struct ring_completion {
 class kernel_ring {
 public:
     static constexpr std::size_t buffer_size = 4096;
-    /// Shared by all streams of a loop: 2 MiB. When none is left, receives end with ENOBUFS and are done in person.
-    static constexpr std::uint16_t buffer_count = 512;
+    /// Shared by all streams of a loop: 1 MiB, all of which is in use after some time. Whoever gets none, since so many have
+    /// received in one turn, is told so by ENOBUFS and reads in person.
+    static constexpr std::uint16_t buffer_count = 256;
     static constexpr unsigned queue_size = 512;
 
     /// Null if the kernel refuses any part of what is needed (it is that of 6.1, without seccomp's filter); `problem`
