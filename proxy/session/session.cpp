@@ -141,6 +141,7 @@ void session::detach(session_actions::release how) {
     extra_->portals.clear();
     extra_->held.clear();
     extra_->lent.clear();
+    forget_setting_marks();
     forget_name_changes();
     extra_->proof.reset();
     extra_->proven = 0;

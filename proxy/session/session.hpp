@@ -396,6 +396,11 @@ private:
     std::string_view client_encoding() const;
     void change_setting(const std::string& name, std::optional<std::string> value, bool reset);
     void transaction_ended(bool committed);
+    void follow_settings(const statement_effects& effects);
+    void note_setting_mark(const transaction_step& said);
+    void note_mark_tag(bool savepoint);
+    void forget_setting_marks();
+    bool learn_from_reports();
     void note_local_wishes(const statement_effects& effects);
     void settle_local_wishes(char status);
     void ask_truth();
@@ -730,7 +735,11 @@ private:
         std::map<std::string, effects_ptr, std::less<>> portals;  // portals whose execution has effects
         std::vector<std::string> lent;                            // names lent to Executes of the open segment
         std::vector<std::string> truth_names;
+        reported_ptr truth_reported;  // when it was asked: at the end of the transaction
         std::vector<std::string> touched_names;
+        std::vector<setting_mark>
+            setting_marks;          // savepoints behind the first setting that the open transaction has changed
+        bool marks_unsure = false;  // a savepoint's tag has come, and its text has not been looked at yet
         std::vector<std::optional<std::string>> truth_values;
         error_fields restore_error;
         error_fields refusal;

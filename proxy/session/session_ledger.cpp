@@ -5,6 +5,7 @@
 
 #include "proxy/policy/client_errors.hpp"
 #include "proxy/session/own_settings.hpp"
+#include "proxy/session/savepoint_steps.hpp"
 #include "proxy/session/session.hpp"
 #include "proxy/sql/statement_effects.hpp"
 
@@ -138,6 +139,7 @@ void session::apply_effects(const statement_effects& effects) {
     if (effects.deallocate_all) forget_statements();
     forget_deallocated(effects, effects.statements);
     if (may_follow_prepare(effects)) remember_prepared(effects);
+    follow_settings(effects);
     apply_settings(effects);
     note_local_wishes(effects);
     note_channels(effects);
@@ -167,6 +169,7 @@ void session::apply_partly(const statement_effects& effects) {
     }
     if (!effects.transaction_control) return;  // one transaction: the settings went back with it
     note_channels(effects);
+    follow_settings(effects);
     const bool had = touched_;
     apply_settings(effects);
     if (touched_ && (!had || !effects.settings.empty())) uncertain_ = true;
@@ -212,8 +215,45 @@ void session::apply_settings(const statement_effects& effects) {
     }
 }
 
+/// Since a setting was changed in the transaction, its savepoints matter: a statement with these effects has completed.
+void session::follow_settings(const statement_effects& effects) {
+    if (!touched_ || effects.transactions.empty()) return;
+    more().marks_unsure = false;
+    if (effects.statements == 1) return note_setting_mark(effects.transactions.front());
+    using action = transaction_step::action;
+    uncertain_ |=
+        std::any_of(effects.transactions.begin(), effects.transactions.end(), [](const transaction_step& each) {
+            return each.kind == action::savepoint || each.kind == action::release || each.kind == action::rollback_to;
+        });
+}
+
+void session::note_setting_mark(const transaction_step& said) {
+    constexpr std::size_t most = 256;  // beyond it the server is asked
+    using action = transaction_step::action;
+    std::vector<setting_mark>& marks = extra_->setting_marks;
+    follow_savepoint(marks, said);
+    if (said.kind == action::savepoint) {
+        if (marks.size() == most) marks.clear(), uncertain_ = true;
+        marks.push_back({said.name, true, desired_, link_->applied});
+    } else if (said.kind == action::rollback_to || said.kind == action::rollback) {
+        if (said.kind == action::rollback) marks.clear();  // AND CHAIN, or it ends
+        desired_ = marks.empty() ? committed_ : marks.back().desired;
+        link_->applied = marks.empty() ? committed_applied_ : marks.back().applied;
+    }
+}
+
+/// The tag of a statement has come. What one of savepoints does to settings is known once its text has been looked at, which
+/// is before the next tag, or never.
+void session::note_mark_tag(bool savepoint) { uncertain_ |= std::exchange(more().marks_unsure, savepoint); }
+
+void session::forget_setting_marks() {
+    extra_->setting_marks.clear();
+    extra_->marks_unsure = false;
+}
+
 /// The transaction in which the ledger changed is over.
 void session::transaction_ended(bool committed) {
+    if (extra_ != nullptr) forget_setting_marks();
     if (uncertain_) return ask_truth();
     touched_ = false;
     if (committed) {
@@ -251,6 +291,7 @@ void session::ask_truth() {
         sql += "pg_catalog.current_setting(" + quote_literal(name) + ",true)";
     }
     more().truth_names = std::move(names);
+    extra_->truth_reported = link_->reported;
     names.clear();
     touched_ = perhaps_kept_ = false;
     link_->notes.push_back({reply_note::about::truth, {}, nullptr, nullptr, nullptr, 0});
@@ -272,6 +313,23 @@ void session::on_truth(outcome how) {
         change_setting(known.truth_names[i], known.truth_values[i], false);
     committed_ = desired_;
     committed_applied_ = link_->applied;
+}
+
+/// The server that is lost was being asked what its client's settings are. True: it had reported them by itself, which it
+/// does before it says that a transaction is over.
+bool session::learn_from_reports() {
+    if (touched_) return false;
+    std::vector<std::pair<std::string, std::string>> said;
+    for (const std::string& name : more().truth_names) {
+        const reported_list& all = *extra_->truth_reported;
+        const auto at =
+            std::find_if(all.begin(), all.end(), [&](const auto& each) { return lower_case(each.first) == name; });
+        if (at == all.end()) return false;
+        said.emplace_back(name, at->second);
+    }
+    for (auto& [name, value] : said) change_setting(name, std::move(value), false);
+    committed_ = desired_;
+    return true;
 }
 
 void session::forget_statements() {

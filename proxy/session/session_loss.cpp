@@ -102,9 +102,10 @@ void session::on_server_lost(std::string_view last_words, std::string_view incid
     std::deque<reply_note> notes;
     notes.swap(link_->notes);
     for (auto note = notes.rbegin(); note != notes.rend(); ++note) undo(*note);
-    const bool asked = std::any_of(notes.begin(), notes.end(),
-                                   [](const reply_note& each) { return each.what == reply_note::about::truth; });
-    if (asked || perhaps_kept_) {  // a setting was changed for good, and only the lost server knew to what
+    const auto asked = std::count_if(notes.begin(), notes.end(),
+                                     [](const reply_note& each) { return each.what == reply_note::about::truth; });
+    // A setting was changed for good, and only the lost server knew to what.
+    if (perhaps_kept_ || asked > 1 || (asked == 1 && !learn_from_reports())) {
         end(client_errors::session_lost(describe_pins(static_cast<std::uint32_t>(pin_reason::computed_setting)), words,
                                         incident),
             end_reason::server_lost);

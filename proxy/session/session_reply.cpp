@@ -273,7 +273,7 @@ void session::on_command_complete(std::string_view body) {
     }
     if (!touched_) return;
     if (tag.starts_with("PREPARE TRANSACTION")) last_tag_ = 'C';
-    // Of one that stands alone ReadyForQuery tells whether it went to a savepoint (settle_transaction).
+    note_mark_tag(rollback || tag == "SAVEPOINT" || tag == "RELEASE");
     if ((rollback && completed_ > 1) || after_rollback) uncertain_ = true;
 }
 
@@ -437,7 +437,7 @@ void session::settle_transaction(char status) {
     if (pins_of_transaction_ != 0 && (status == 'I' || committed_within_))
         settle_pins(last_tag_ != 'R' || committed_within_);
     if (!touched_) return;
-    if (last_tag_ == 'R' && status != 'I') uncertain_ = true;  // to a savepoint, or AND CHAIN
+    if (std::exchange(more().marks_unsure, false) && !(status == 'I' && last_tag_ == 'R')) uncertain_ = true;
     // A COMMIT within the segment kept what stood before it; which of the changes did is for the server to say.
     if (committed_within_ && (last_tag_ != 'C' || error_in_request_)) uncertain_ = true;
     if (status == 'I') transaction_ended(!error_in_request_ && (before == 'I' || last_tag_ == 'C'));

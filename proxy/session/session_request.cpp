@@ -291,8 +291,8 @@ effects_ptr session::note_hits(std::string_view text, token_hits hits) {
     if (!hits.any()) return nullptr;
     if (hits.has(token_hit::sequence_use)) sequence_used_ = true;
     if (pool_.pin_opaque && hits.has(token_hit::call)) pin(static_cast<std::uint32_t>(pin_reason::opaque));
-    const bool matters =
-        hits.has(needs_parser_mask) || (hits.has(transaction_mask) && (has_wishes_ || follows_savepoints()));
+    const bool matters = hits.has(needs_parser_mask) ||
+                         (hits.has(transaction_mask) && (has_wishes_ || touched_ || follows_savepoints()));
     return matters ? tables_.effects.get(text, hits) : nullptr;
 }
 

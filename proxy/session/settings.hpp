@@ -64,6 +64,14 @@ private:
     settings_ptr none_;  // after known_: made from it
 };
 
+/// A savepoint, and what a session and its server had there.
+struct setting_mark {
+    std::string name;
+    bool savepoint = true;  ///< for follow_savepoint()
+    settings_ptr desired;
+    settings_ptr applied;
+};
+
 /// One setting that a server lacks, or (no value) must give up.
 struct setting_difference {
     std::string name;
