@@ -115,17 +115,27 @@ def another_result_is_told(bench):
 
 
 def a_promoted_standby_goes_on(bench):
-    """T14: not the standby that it still is, but the primary that it becomes."""
-    with pair(bench, "resumed") as (primary, standby, proxy):
-        with proxy.connect(DATABASE) as client:
+    """T14: not the standby that it still is, but the primary that it becomes. D24: nobody is left to ask whether what the lost host
+    was doing has ended; a replay goes on as soon as it has a successor."""
+    with pair(bench, "resumed", fence={"timeout": "60s"}) as (primary, standby, proxy):
+        with proxy.connect(DATABASE) as client, proxy.connect(DATABASE) as writer:
+            writer.query("begin")
+            writer.query("create table made as select 1 as id")
+            (found,) = primary.sql("select pid from pg_stat_activity where state = 'idle in transaction'", DATABASE)
             client.send(msg.query(NUMBERS))
             eventually(lambda: primary.sql("select 1 from pg_stat_activity where state = 'active' and query like '%repeat%' "
                                            "and pid <> pg_backend_pid()", DATABASE), "it waits for its reader")
-            primary.stop(signal.SIGQUIT)
+            os.kill(int(found[0]), signal.SIGSTOP)  # so that it does not take its leave
+            os.kill(primary.pid, signal.SIGKILL)
+            os.kill(int(found[0]), signal.SIGKILL)
+            primary.stop()
             time.sleep(0.5)  # as long as it takes to decide; the standby would serve reads at once
             standby.promote()
             _expect_numbers(client.read_result(60))
             assert role(proxy, standby.port) == "primary"
+            assert writer.query("insert into made values (2)", 20).tags == ["INSERT 0 1"]
+            assert writer.query("commit", 20).tags == ["COMMIT"]
+            assert standby.sql("select id from made order by id", DATABASE) == [["1"], ["2"]]
             _expect_one(proxy)
 
 
