@@ -5,6 +5,7 @@ standby that does not exist: then it has committed, and nobody has been told.
 """
 
 import os
+import re
 import signal
 import sys
 from contextlib import contextmanager
@@ -171,13 +172,24 @@ def t1_a_number_that_is_given_again_is_not_believed(bench):
         assert _rows(cluster) == []
 
 
+def _of_process(pid, name):
+    return re.search(rf"^{name}:\s*(.*)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)[1]
+
+
+def _is_told_to_end(pid):
+    """A stopped process has SIGTERM waiting."""
+    return int(_of_process(pid, "ShdPnd"), 16) & 1 << (signal.SIGTERM - 1)
+
+
 def a_clean_restart_knows_the_number(bench):
     with _own_cluster(bench, "restarted") as cluster, _before(bench, cluster) as (proxy, client):
         for number in range(1, 11):
             pid = _open(client, number)
             os.kill(pid, signal.SIGSTOP)
+            eventually(lambda: _of_process(pid, "State").startswith("T"), "it has stopped")
             client.send(COMMIT)
             os.kill(cluster.pid, signal.SIGINT)
+            eventually(lambda: _is_told_to_end(pid), "the postmaster has told it")
             os.kill(pid, signal.SIGCONT)
             cluster.stop(signal.SIGINT)
             cluster.start()
