@@ -173,7 +173,7 @@ struct rig {
         how.monitor.interval = 50ms;
         how.monitor.fast_interval = 10ms;
         how.values.hold_timeout = 400ms;
-        how.tls = server_login::tls_mode::disable;
+        how.sign_in.tls = server_login::tls_mode::disable;
         how.login = [with_account](std::size_t) {
             return with_account ? std::optional(monitor_login{"watcher", "", "postgres"}) : std::nullopt;
         };
