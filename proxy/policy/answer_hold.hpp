@@ -22,28 +22,16 @@ public:
         on_ = held_ = true;
         return true;
     }
-    /// An answer that was waited for so long may have waited for locks, which somebody's end has let go of: whether another
-    /// worker knows of one is asked first. What waits for less is not worth two letters.
-    static constexpr duration worth_asking = std::chrono::milliseconds(1);
-
-    /// As begin(), until others have been asked; once for each answer.
-    [[nodiscard]] bool ask(bool may) {
-        if (on_) return true;
-        if (asked_ || held_ || !may) return false;
-        on_ = asked_ = true;
-        return true;
-    }
-    /// Time is up, others have answered, its server has ended, or it has no server any more.
+    /// Time is up, its server has ended, or it has no server any more.
     void end() { on_ = false; }
     /// What comes next is another request's.
-    void answered() { held_ = asked_ = false; }
+    void answered() { held_ = false; }
 
     [[nodiscard]] bool on() const { return on_; }
 
 private:
     bool on_ = false;
-    bool held_ = false;   // this request's answer is, or has been
-    bool asked_ = false;  // others, about this request's answer
+    bool held_ = false;  // this request's answer is, or has been
 };
 
 }  // namespace pgsteady

@@ -336,8 +336,6 @@ void client_connection::server_bytes(std::string_view in, std::size_t& used) {
         return write(output);
     }
     if (last_activity_ < pool_->answers_held_until() && hold_answer()) return;
-    const bool waited = active_since_ != pool_time{} && last_activity_ - active_since_ >= answer_hold::worth_asking;
-    if (waited && ask_other_workers()) return;
     take_server_bytes(in, used);
 }
 

@@ -169,10 +169,6 @@ private:
     void fence_lost(lost_backend whom, fence_facts what, const request_report& done, std::string incident);
     void take_requests_back(const session_actions& asked);
     [[nodiscard]] bool hold_answer();
-    [[nodiscard]] bool may_hold_answer() const;
-    [[nodiscard]] bool ask_other_workers();
-    void take_answer_at(pool_time when);
-    void take_held_answer();
     // client_replay.cpp
     void begin_replay(const session_actions& asked);
     void look_at_barrier(const request_report& done);

@@ -19,25 +19,6 @@ TEST_CASE("D30: an answer is held once, until that is over, whatever ends meanwh
     CHECK(hold.begin(true));
 }
 
-TEST_CASE("D30: others are asked once about an answer, which may be held then") {
-    answer_hold hold;
-    CHECK_FALSE(hold.ask(false));
-    CHECK(hold.ask(true));
-    CHECK(hold.on());
-    CHECK(hold.ask(false));  // more of it has come: they have not answered yet
-    hold.end();
-    CHECK_FALSE(hold.ask(true));
-    CHECK(hold.begin(true));  // one of them knew of an end
-    hold.end();
-    CHECK_FALSE(hold.ask(true));
-    hold.answered();
-    CHECK(hold.begin(true));
-    hold.end();
-    CHECK_FALSE(hold.ask(true));  // it has waited for more than they could say
-    hold.answered();
-    CHECK(hold.ask(true));
-}
-
 TEST_CASE("D30: what may not be held passes, and has not used up its turn") {
     answer_hold hold;
     CHECK_FALSE(hold.begin(false));
