@@ -11,7 +11,7 @@ observer::observer(std::function<snapshot()> take_snapshot, std::function<readin
       snapshot_age_(snapshot_age) {}
 
 const observation& observer::observe() {
-    if (last_ && std::chrono::steady_clock::now() - last_at_ < snapshot_age_) return *last_;
+    if (last_ && !forgotten_ && std::chrono::steady_clock::now() - last_at_ < snapshot_age_) return *last_;
     snapshot taken = take_snapshot_();
     const auto now = std::chrono::steady_clock::now();  // the hook may have taken its time
     recent_means means = window_.means(now, taken);
@@ -19,6 +19,7 @@ const observation& observer::observe() {
     history_.record(now, taken);
     last_ = observation{std::move(taken), std::move(means), std::chrono::system_clock::now()};
     last_at_ = now;
+    forgotten_ = false;
     return *last_;
 }
 

@@ -30,7 +30,7 @@ public:
     [[nodiscard]] window_totals window(std::chrono::minutes length) const;
     [[nodiscard]] readiness ready() const { return take_readiness_(); }
     /// Something was changed: the next observation is a new one.
-    void forget() { last_at_ = {}; }
+    void forget() { forgotten_ = true; }
 
 private:
     std::function<snapshot()> take_snapshot_;
@@ -38,6 +38,7 @@ private:
     std::chrono::milliseconds snapshot_age_;
     std::optional<observation> last_;
     std::chrono::steady_clock::time_point last_at_{};
+    bool forgotten_ = false;
     recent_window window_;
     history history_;
 };
