@@ -26,6 +26,7 @@ public:
     environment_reader(const environment& variables, load_result& out) : variables_(variables), out_(out) {}
 
     void read() {
+        if (variables_.empty()) return;
         read_url();
         for (const key& row : keys()) apply(row, claims_on(row));
         find_unknown();
@@ -114,10 +115,12 @@ private:
     }
 
     void find_unknown() {
+        const auto first = variables_.lower_bound(prefix);
+        if (first == variables_.end() || !first->first.starts_with(prefix)) return;
         std::vector<std::string> known;
         for (const key& row : keys()) known.push_back(variable_name(row.path));
         const std::vector<std::string_view> views(known.begin(), known.end());
-        for (auto at = variables_.lower_bound(prefix); at != variables_.end() && at->first.starts_with(prefix); ++at)
+        for (auto at = first; at != variables_.end() && at->first.starts_with(prefix); ++at)
             if (std::ranges::find(known, at->first) == known.end() && !is_made_up_by_kubernetes(*at))
                 complain_unknown(at->first, views);
     }

@@ -71,9 +71,10 @@ public:
     explicit printer(const load_result& loaded) : loaded_(loaded), settings_(loaded.settings) {}
 
     std::string run() {
-        for (const key& row : keys())
-            out_.value(row.path, shown(row.path, row.find(settings_), row.rule),
-                       comment_for(loaded_.sources, row.path));
+        for (const key& row : keys()) {
+            const effective_value& said = note(row.path, row.find(settings_), row.rule);
+            out_.value(row.path, said.value, said.source);
+        }
         print_map("databases", settings_.databases, [this](const std::string& path, database_settings& entry) {
             print_entry(path, database_keys(), entry);
             print_policies(path, entry);
@@ -86,9 +87,10 @@ public:
     [[nodiscard]] std::vector<effective_value> take_values() { return std::move(values_); }
 
 private:
-    std::string shown(std::string_view path, const slot& where, const value_rule& rule) {
-        values_.push_back({std::string(path), shown_value(where, rule), comment_for(loaded_.sources, path)});
-        return values_.back().value;
+    /// Valid until the next call.
+    const effective_value& note(std::string_view path, const slot& where, const value_rule& rule) {
+        return values_.emplace_back(
+            effective_value{std::string(path), shown_value(where, rule), comment_for(loaded_.sources, path)});
     }
 
     template <class Map, class Print>
@@ -112,17 +114,19 @@ private:
     void print_entry(const std::string& path, std::span<const entry_key<Entry>> rows, Entry& entry) {
         for (const auto& row : rows) {
             const std::string full = path + '.' + std::string(row.name);
-            if (loaded_.sources.contains(full))
-                out_.line(2, row.name, shown(full, row.find(entry), row.rule), comment_for(loaded_.sources, full));
+            if (!loaded_.sources.contains(full)) continue;
+            const effective_value& said = note(full, row.find(entry), row.rule);
+            out_.line(2, row.name, said.value, said.source);
         }
     }
 
     void print_policies(const std::string& path, policies& entry) {
         for (const key& row : keys()) {
+            if (row.find_policy == nullptr) continue;
             const std::string full = path + '.' + std::string(row.path);
-            if (row.find_policy != nullptr && loaded_.sources.contains(full))
-                out_.value(row.path, shown(full, row.find_policy(entry), row.rule), comment_for(loaded_.sources, full),
-                           2);
+            if (!loaded_.sources.contains(full)) continue;
+            const effective_value& said = note(full, row.find_policy(entry), row.rule);
+            out_.value(row.path, said.value, said.source, 2);
         }
     }
 

@@ -31,6 +31,8 @@ std::string_view nearest(std::string_view name, std::span<const std::string_view
     std::string_view best;
     std::size_t best_distance = std::max<std::size_t>(name.size() / 3, 1) + 1;
     for (const auto candidate : known) {
+        const auto [shorter, longer] = std::minmax({name.size(), candidate.size()});
+        if (longer - shorter >= best_distance) continue;  // so many letters differ at least
         const std::size_t distance = edit_distance(name, candidate);
         if (distance < best_distance) {
             best = candidate;
