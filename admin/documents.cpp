@@ -280,6 +280,7 @@ json::object status_document(const observation& seen) {
             {"switchover", switchover_document(now.switchover)},
             {"draining", now.draining},
             {"version", text(now.version)},
+            {"io_engine", text(to_string(now.engine))},
             {"uptime_seconds", now.uptime.count()},
             {"last_check", text(checked_at(seen))},
             {"clients", now.clients},

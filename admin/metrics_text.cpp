@@ -94,6 +94,8 @@ void add_service(exposition& to, const snapshot& now) {
                label("compiler", now.build.compiler) + ',' + label("openssl", now.build.openssl) + ',' +
                label("parser", now.build.parser),
            std::uint64_t{1});
+    to.begin(kind::Gauge, "pgsteady_io_engine", "1 for what the workers wait in for their sockets.");
+    add_states(to, "engine", io_engine_names, now.engine);
     to.gauge("pgsteady_uptime_seconds", "Since the process started.", static_cast<double>(now.uptime.count()));
     to.begin(kind::Gauge, "pgsteady_state", "1 for how well the backends are reached.");
     add_states(to, "state", service_state_names, now.state);

@@ -32,6 +32,10 @@ inline constexpr std::array<std::string_view, 4> service_mode_names{"normal", "h
 enum class breaker_state : std::uint8_t { closed, open, half_open };
 inline constexpr std::array<std::string_view, 3> breaker_state_names{"closed", "open", "half_open"};
 
+/// What the workers wait in for their sockets.
+enum class io_engine : std::uint8_t { epoll, io_uring };
+inline constexpr std::array<std::string_view, 2> io_engine_names{"epoll", "io_uring"};
+
 [[nodiscard]] constexpr std::string_view to_string(service_state state) {
     return service_state_names[static_cast<std::size_t>(state)];
 }
@@ -40,6 +44,9 @@ inline constexpr std::array<std::string_view, 3> breaker_state_names{"closed", "
 }
 [[nodiscard]] constexpr std::string_view to_string(breaker_state state) {
     return breaker_state_names[static_cast<std::size_t>(state)];
+}
+[[nodiscard]] constexpr std::string_view to_string(io_engine engine) {
+    return io_engine_names[static_cast<std::size_t>(engine)];
 }
 
 /// Durations in buckets. Invariant when not empty: buckets.size() == bounds.size() + 1.
@@ -285,6 +292,7 @@ struct snapshot {
     std::string version;
     build_status build;
     bool old_metric_names = true;  ///< admin.old_metric_names
+    io_engine engine = io_engine::epoll;
     std::chrono::seconds uptime{0};
     service_state state = service_state::connected;
     service_mode mode = service_mode::normal;

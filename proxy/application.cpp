@@ -45,8 +45,8 @@ std::string application::choose_engine(const config::settings& settings) {
     return {};
 }
 
-std::string_view application::engine_name() const {
-    return state_.io_engine == net::io_engine::io_uring ? "io_uring" : "epoll";
+admin::io_engine application::engine() const {
+    return state_.io_engine == net::io_engine::io_uring ? admin::io_engine::io_uring : admin::io_engine::epoll;
 }
 
 std::vector<std::string> application::start() {
@@ -207,6 +207,7 @@ admin::snapshot application::take_snapshot() const {
     admin::snapshot all = build_snapshot(from);
     all.uptime = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
     all.draining = state_.draining;
+    all.engine = engine();
     all.reload = reload_.status();
     all.certificates = reload_.certificates();
     for (admin::event_status& each : reload_.events()) all.events.push_back(std::move(each));

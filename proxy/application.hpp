@@ -39,8 +39,8 @@ public:
     /// Opens the listeners and starts all threads. Never waits for a backend (P52).
     /// Every problem that prevents it; empty: running.
     [[nodiscard]] std::vector<std::string> start();
-    /// What the workers wait in, as io_engine spells it; never "auto".
-    [[nodiscard]] std::string_view engine_name() const;
+    /// What `io_engine` has come to: never "auto".
+    [[nodiscard]] admin::io_engine engine() const;
 
     /// Stops accepting and lets clients finish, at most drain_timeout; returns when the last one has gone.
     /// `hurry` is asked meanwhile: how often somebody asked for the end; more than once ends it at once.

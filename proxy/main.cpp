@@ -103,7 +103,7 @@ int run(const config::load_result& loaded, const std::optional<std::filesystem::
         return 1;
     }
     log::info("pgsteady {} listens on {}:{} with {} worker(s) on {}; admin on {}:{}", PGSTEADY_VERSION,
-              settings->listen.host, product.port(), worker_count(*settings), product.engine_name(),
+              settings->listen.host, product.port(), worker_count(*settings), admin::to_string(product.engine()),
               settings->admin.host, product.admin_port());
     notify_service_manager("READY=1");
 

@@ -33,7 +33,7 @@ function drawHero(all) {
   $("hero").dataset.mode = mood === "draining" ? "read_only" : mood;
   say($("mode"), status.held_by_operator && mood === "holding" ? "Held by an operator" : moods[mood][0]);
   say($("mode-why"), sentenceOf(status, mood));
-  const facts = [`up ${seconds(status.uptime_seconds)}`, plural(status.workers.length, "worker"), bytes(status.memory_resident_bytes)];
+  const facts = [`up ${seconds(status.uptime_seconds)}`, `${plural(status.workers.length, "worker")} on ${status.io_engine}`, bytes(status.memory_resident_bytes)];
   if (status.switchover) facts.push(`last switchover ${words(status.switchover.step).toLowerCase()}`);
   say($("facts"), facts.join(" · "));
   say($("version"), status.version);

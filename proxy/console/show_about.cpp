@@ -88,6 +88,7 @@ console_table state_table(const console_view& view) {
     made.row().add("state").add(admin::to_string(view.now.state));
     made.row().add("service").add(admin::to_string(view.now.mode));
     if (!view.now.mode_cause.empty()) made.row().add("cause").add(view.now.mode_cause);
+    made.row().add("io_engine").add(admin::to_string(view.now.engine));
     made.row().add("uptime_seconds").add(std::to_string(view.now.uptime.count()));
     return made;
 }

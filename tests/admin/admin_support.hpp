@@ -34,6 +34,7 @@ inline snapshot sample_snapshot() {
     snapshot result;
     result.version = "1.2.3";
     result.build = {.revision = "0123456789ab", .compiler = "gcc 12.2.0", .openssl = "3.0.17", .parser = "15.1"};
+    result.engine = io_engine::io_uring;
     result.uptime = std::chrono::seconds(77);
     result.clients = 9;
     result.servers = 20;

@@ -66,12 +66,31 @@ TEST_CASE("Status shows the latest incidents, under the numbers that clients and
 
 TEST_CASE("Status has everything at a glance") {
     const boost::json::value shown = status_document(sample_observation());
-    CHECK(keys_of(shown) == names{"state",      "mode",         "mode_cause",      "held_by_operator",
-                                  "switchover", "draining",     "version",         "uptime_seconds",
-                                  "last_check", "clients",      "servers",         "memory_resident_bytes",
-                                  "switches",   "retry_config", "circuit_breaker", "backends",
-                                  "pools",      "retries",      "replay",          "in_doubt",
-                                  "fences",     "events",       "incidents",       "workers"});
+    CHECK(keys_of(shown) == names{"state",
+                                  "mode",
+                                  "mode_cause",
+                                  "held_by_operator",
+                                  "switchover",
+                                  "draining",
+                                  "version",
+                                  "io_engine",
+                                  "uptime_seconds",
+                                  "last_check",
+                                  "clients",
+                                  "servers",
+                                  "memory_resident_bytes",
+                                  "switches",
+                                  "retry_config",
+                                  "circuit_breaker",
+                                  "backends",
+                                  "pools",
+                                  "retries",
+                                  "replay",
+                                  "in_doubt",
+                                  "fences",
+                                  "events",
+                                  "incidents",
+                                  "workers"});
     CHECK(keys_of(shown.at("switches")) ==
           names{"recovery.enabled", "breaker.enabled", "read_only.enabled", "replay.enabled", "guard.enabled"});
     CHECK(keys_of(shown.at("retry_config")) ==
@@ -82,6 +101,7 @@ TEST_CASE("Status has everything at a glance") {
     CHECK(shown.at_pointer("/backends/1/last_problem") == "connection refused");
     CHECK(shown.at_pointer("/backends/0/lag_seconds").is_null());
     CHECK(shown.at_pointer("/mode") == "normal");
+    CHECK(shown.at_pointer("/io_engine") == "io_uring");
 }
 
 TEST_CASE("Connections shows every pool with what waits and what is pinned") {

@@ -101,6 +101,8 @@ TEST_CASE("Metrics of the old systems keep their names, labels and values") {
             R"(db_circuit_breaker_state{state="half_open"} 0)",
             R"(db_circuit_breaker_failures_total 0)",
             R"(pgsteady_build_info{version="1.2.3",revision="0123456789ab",compiler="gcc 12.2.0",openssl="3.0.17",parser="15.1"} 1)",
+            R"(pgsteady_io_engine{engine="epoll"} 0)",
+            R"(pgsteady_io_engine{engine="io_uring"} 1)",
             R"(pgsteady_mode{mode="normal"} 1)",
             R"(pgsteady_pool_overflow{pool="app/alice"} 2)",
             R"(pgsteady_backend_up{backend="db2:5432"} 0)",

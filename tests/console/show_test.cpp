@@ -330,6 +330,7 @@ TEST_CASE("SHOW LISTS, USERS, STATE and VERSION") {
     CHECK(cell(table_of("USERS"), "alice", "console") == "admin");
     CHECK(cell(table_of("STATE"), "active", "value") == "yes");
     CHECK(cell(table_of("STATE"), "service", "value") == "normal");
+    CHECK(cell(table_of("STATE"), "io_engine", "value") == "epoll");
     CHECK(table_of("VERSION").rows.front().cells().front() == "pgsteady 1.2.3 (console of PgBouncer 1.18.0)");
     CHECK(cell(table_of("BACKENDS"), "10.0.0.1:5432", "role") == "primary");
 }

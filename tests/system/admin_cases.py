@@ -1,6 +1,7 @@
 """The admin port: its documents, its metrics, its refusals (product.md 4 to 6, D8, D36)."""
 
 import json
+import os
 import re
 
 from bench import DATABASE, ONE_SERVER, OTHER_DATABASE
@@ -45,6 +46,9 @@ def status_document(bench):
         document = _json(proxy, "/api/database-recovery/status")
         assert {"state", "mode", "pools", "backends", "version"} <= document.keys(), document
         assert document["mode"] == "normal"
+        wanted = os.environ.get("PGSTEADY_IO_ENGINE", "epoll")
+        assert document["io_engine"] in (("epoll", "io_uring") if wanted == "auto" else (wanted,)), document["io_engine"]
+        assert f'pgsteady_io_engine{{engine="{document["io_engine"]}"}} 1' in proxy.http("/metrics")[2]
 
 
 def connections_document(bench):
