@@ -114,6 +114,7 @@ std::string application::open_takeover(std::vector<net::unique_fd> sockets) {
     takeover_door::hooks to;
     to.replaced = [this](std::int64_t successor) { give_way(successor); };
     to.cancel = [this](std::int32_t pid, std::string key) { workers_.front()->route_cancel(pid, std::move(key)); };
+    to.deserted = [this] { deserted_ = true; };
     std::string problem = takeover_.open(path, std::move(sockets), std::move(to));
     if (problem.empty() || !before_.present()) return problem;
     log::error("takeover: {}; nobody can take this process's place", problem);  // clients come to it already
@@ -123,13 +124,14 @@ std::string application::open_takeover(std::vector<net::unique_fd> sockets) {
 void application::give_way(std::int64_t successor) {
     for (const auto& each : workers_) each->hand_over_listening();
     if (admin_ != nullptr) admin_->stop();
+    before_.tell_of_successor();
     replaced_ = true;
     if (on_replaced) on_replaced(successor);
 }
 
 void application::serve_the_rest(const std::atomic<int>& hurry) {
     const auto deadline = std::chrono::steady_clock::now() + state_.settings().shutdown.takeover_timeout;
-    while (hurry == 0 && clients_left() > 0 && std::chrono::steady_clock::now() < deadline)
+    while (hurry == 0 && !deserted_ && clients_left() > 0 && std::chrono::steady_clock::now() < deadline)
         std::this_thread::sleep_for(100ms);
 }
 

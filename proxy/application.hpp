@@ -47,7 +47,9 @@ public:
     void drain(const std::atomic<int>& hurry);
     /// Another process accepts clients in this one's place.
     [[nodiscard]] bool replaced() const { return replaced_; }
-    /// Then: serves the clients that are left until they have gone, shutdown.takeover_timeout is over, or `hurry`.
+    /// That one has ended, and nobody accepts clients.
+    [[nodiscard]] bool deserted() const { return deserted_; }
+    /// Then: serves the clients that are left until they have gone, shutdown.takeover_timeout is over, deserted(), or `hurry`.
     void serve_the_rest(const std::atomic<int>& hurry);
     void stop();
 
@@ -87,6 +89,7 @@ private:
     predecessor before_;
     takeover_door takeover_;
     std::atomic<bool> replaced_{false};
+    std::atomic<bool> deserted_{false};
     std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 };
 

@@ -13,6 +13,8 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -112,6 +114,12 @@ int run(const config::load_result& loaded, const std::optional<std::filesystem::
     if (product.replaced()) {
         log::info("takeover: another process accepts clients; this one serves those it has until they leave");
         product.serve_the_rest(stop_requests);
+        if (stop_requests == 0 && product.deserted()) {
+            log::error(
+                "takeover: the process that accepts clients has ended; this one ends as well, for the service to begin "
+                "anew");
+            notify_service_manager(fmt::format("MAINPID={}", ::getpid()));  // whose failure is the service's
+        }
     } else {
         notify_service_manager("STOPPING=1");
     }
@@ -119,7 +127,7 @@ int run(const config::load_result& loaded, const std::optional<std::filesystem::
     product.drain(stop_requests);
     product.stop();
     log::info("stopped");
-    return 0;
+    return stop_requests == 0 && product.deserted() ? 1 : 0;
 }
 
 }  // namespace

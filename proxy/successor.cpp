@@ -42,8 +42,8 @@ void start_successor(const std::string& program, const std::vector<std::string>&
         int status = 0;
         while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
         }
-        log::error("takeover: process {} ended with {}; this one goes on", child,
-                   WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+        log::warning("takeover: process {} ended with {}", child,
+                     WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
     }).detach();
 }
 

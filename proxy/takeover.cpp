@@ -1,4 +1,4 @@
-// See takeover.hpp. Four messages: "sockets" is answered with them, "ready" with "yours", and "cancel" has no answer.
+// See takeover.hpp. Messages: "sockets" is answered with them, "ready" with "yours"; "cancel" and "replaced" have no answer.
 #include "proxy/takeover.hpp"
 
 #include "proxy/worker/log.hpp"
@@ -25,6 +25,7 @@ constexpr std::string_view ask_for_sockets = "pgsteady takeover 1: sockets";
 constexpr std::string_view say_ready = "ready";
 constexpr std::string_view say_yours = "yours";
 constexpr std::string_view cancel_prefix = "cancel ";
+constexpr std::string_view say_replaced = "replaced";
 constexpr auto patience = 5s;      // of the successor, for an answer
 constexpr auto preparation = 60s;  // of the old one, for a successor that starts
 constexpr auto forever = -1ms;
@@ -111,10 +112,15 @@ bool takeover_door::hand_over(int peer) {
 
 /// Cancel requests for the clients that are left, as long as both processes live.
 void takeover_door::serve_successor(int peer) {
+    bool others_accept = false;
     while (readable(peer, forever)) {
         const auto said = net::receive_mail(peer, 0ms);
-        if (!said) return;
+        if (!said) {
+            if (!others_accept) hooks_.deserted();
+            return;
+        }
         if (said->text.starts_with(cancel_prefix)) pass_cancel(said->text, hooks_);
+        others_accept |= said->text == say_replaced;
     }
 }
 
@@ -150,6 +156,13 @@ void predecessor::cancel(std::int32_t pid, const std::string& key) {
     std::string text(cancel_prefix);
     text.append(reinterpret_cast<const char*>(&pid), sizeof pid);
     text += key;
+    tell(text);
+}
+
+void predecessor::tell_of_successor() { tell(say_replaced); }
+
+void predecessor::tell(std::string_view text) {
+    if (!present()) return;
     const std::scoped_lock lock(sending_);
     (void)net::send_mail(connection_.get(), text);
 }

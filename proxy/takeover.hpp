@@ -14,6 +14,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -28,6 +29,8 @@ public:
         std::function<void(std::int64_t successor)> replaced;
         /// A cancel request that the successor cannot place.
         std::function<void(std::int32_t pid, std::string key)> cancel;
+        /// The successor has ended without a successor of its own: nobody accepts any more. Once.
+        std::function<void()> deserted;
     };
     takeover_door() = default;
     ~takeover_door() { close(); }
@@ -64,8 +67,12 @@ public:
     [[nodiscard]] bool replace();
     /// A request that none of this process's clients can be meant by. Thread-safe; never waits.
     void cancel(std::int32_t pid, const std::string& key);
+    /// This process has itself been replaced: its end is none of those that matter to the one before it. Thread-safe.
+    void tell_of_successor();
 
 private:
+    void tell(std::string_view text);
+
     net::unique_fd connection_;
     std::mutex sending_;
 };

@@ -191,6 +191,32 @@ def who_stays_for_too_long_is_told(bench):
     new.stop()
 
 
+def who_is_left_alone_ends(bench):
+    """Nobody accepts clients once the successor has died: the process before it finishes what is open, for the service to
+    begin anew. That a successor ends which was itself replaced is no reason."""
+    config = _configuration(bench)
+    old = bench.proxy_with(config).start()
+    with old.connect(DATABASE) as idle, old.connect(DATABASE) as busy:
+        second = _replace(bench, old, config)
+        third = _replace(bench, second, config)
+        _old_ends(second)
+        assert idle.value("select 1") == "1"
+        with third.connect(DATABASE) as newer:
+            busy.query("begin; insert into t values (1)")
+            assert newer.value("select 1") == "1"
+            fourth = _replace(bench, third, config)
+            newer.query("begin; insert into t values (2)")
+            fourth.kill()
+            assert newer.query("commit").tags == ["COMMIT"]
+            newer.read_to_end()
+        assert third.wait() == 1, third.log_tail()
+        third.process = None
+        assert "the process that accepts clients has ended" in third.log_text()
+        assert busy.query("commit").tags == ["COMMIT"]
+    _old_ends(old)
+    assert bench.sql("select count(*) from t") == [["2"]]
+
+
 def unix_sockets_as_well(bench):
     config = _configuration(bench)
     config["listen"]["unix_socket_dir"] = os.path.dirname(config["listen"]["takeover_socket"])
@@ -208,4 +234,4 @@ def unix_sockets_as_well(bench):
 
 CASES = [nobody_notices, requests_to_cancel_find_their_clients, a_successor_that_fails_has_changed_nothing,
          a_place_to_meet_that_cannot_be_made_is_told,
-         a_signal_starts_the_successor, who_stays_for_too_long_is_told, unix_sockets_as_well]
+         a_signal_starts_the_successor, who_is_left_alone_ends, who_stays_for_too_long_is_told, unix_sockets_as_well]
