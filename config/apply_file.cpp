@@ -88,7 +88,7 @@ public:
                 return;
             }
             auto& target = out_.settings.databases[entry.name];
-            static_cast<policies&>(target) = out_.settings;
+            static_cast<policies&>(target) = static_cast<const policies&>(out_.settings);
             const std::string path = entry_path(databases, entry.name);
             for (const yaml_node& child : entry.children)
                 if (!read_entry_key(child, database_keys(), target, path)) read_database_policy(child, target, path);

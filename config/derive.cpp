@@ -202,7 +202,7 @@ private:
         if (name.empty()) return;
         const auto [entry, is_new] = all().databases.try_emplace(name);
         if (!is_new) return;
-        static_cast<policies&>(entry->second) = all();
+        static_cast<policies&>(entry->second) = static_cast<const policies&>(all());
         derived(entry_path("databases", name), "backends.database");
     }
 
