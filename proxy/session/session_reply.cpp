@@ -262,10 +262,11 @@ void session::on_command_complete(std::string_view body) {
     const bool after_rollback = last_tag_ == 'R' && completed_ > 1;
     last_tag_ = rollback ? 'R' : report_.what == request_report::operation::commit ? 'C' : '\0';
     wishes_unsure_ |= rollback && has_wishes_;
+    const auto of_savepoint = [&] { return rollback || tag == "SAVEPOINT" || tag == "RELEASE"; };
     if (extra_ != nullptr && !extra_->listening.changes.empty()) {
         // A block that began and ended within the request: which LISTEN stood in it is not followed.
         extra_->listening.unknown |= rollback && link_->transaction_status == 'I';
-        note_savepoint_tag(rollback || tag == "SAVEPOINT" || tag == "RELEASE");
+        note_savepoint_tag(of_savepoint());
     }
     if (report_.what == request_report::operation::other && may_change_schema(tag)) {
         schema_touched_ = true;
@@ -273,7 +274,7 @@ void session::on_command_complete(std::string_view body) {
     }
     if (!touched_) return;
     if (tag.starts_with("PREPARE TRANSACTION")) last_tag_ = 'C';
-    note_mark_tag(rollback || tag == "SAVEPOINT" || tag == "RELEASE");
+    note_mark_tag(of_savepoint());
     if ((rollback && completed_ > 1) || after_rollback) uncertain_ = true;
 }
 
