@@ -95,6 +95,7 @@ template <class number>
 [[nodiscard]] json::object replay_document(const snapshot& now) {
     json::object result = outcomes_document(now.replays);
     result["replayed_requests"] = now.replayed_requests;
+    result["gave_way"] = now.transactions_gave_way;
     for (const outcome_total& each : now.resumes) result["resume_" + each.outcome] = each.count;
     for (const outcome_total& each : now.replay_barriers) result["barrier_" + each.outcome] = each.count;
     return result;

@@ -314,6 +314,9 @@ void add_recovery(exposition& to, const snapshot& now) {
                  now.retries);
     add_outcomes(to, "pgsteady_replays_total", "Transactions replayed, by how that ended.", now.replays);
     to.count("pgsteady_replayed_requests_total", "Requests that replays have sent again.", now.replayed_requests);
+    to.count("pgsteady_transactions_gave_way_total",
+             "Transactions interrupted unheard since a replay needed rows that it had before.",
+             now.transactions_gave_way);
     add_outcomes(to, "pgsteady_replay_barriers_total",
                  "Times that new work waited for replays, or these for each other, by whether all came in time.",
                  now.replay_barriers);

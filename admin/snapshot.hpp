@@ -330,6 +330,7 @@ struct snapshot {
     std::vector<outcome_total> retries;
     std::vector<outcome_total> replays;
     std::uint64_t replayed_requests = 0;         ///< in all of them
+    std::uint64_t transactions_gave_way = 0;     ///< interrupted for the sake of others' replays
     std::vector<outcome_total> replay_barriers;  ///< after outages: completed, expired
     std::vector<outcome_total> resumes;  ///< answers that had been delivered in part: continued, different, failed
     histogram replay_seconds;            ///< from the loss of a server to the end of a replay that succeeded

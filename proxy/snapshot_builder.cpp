@@ -100,6 +100,7 @@ void add_replays(admin::snapshot& all, const std::vector<std::unique_ptr<worker>
     for (const auto& each : workers) {
         const worker_counters& counted = each->counters();
         all.replayed_requests += counted.replayed_requests.get();
+        all.transactions_gave_way += counted.gave_way.get();
         add(all.replay_seconds, counted.replay_seconds);
     }
 }

@@ -31,10 +31,6 @@ public:
     /// There is anything that time could change. One atomic load.
     [[nodiscard]] bool any() const { return any_.load(std::memory_order_relaxed); }
 
-    /// A transaction is being interrupted: what servers say within others is left with them until then. Thread-safe.
-    void hold_answers(time_point until) {
-        answers_held_until_.store(until.time_since_epoch().count(), std::memory_order_relaxed);
-    }
     /// In the past, mostly. One atomic load.
     [[nodiscard]] time_point answers_held_until() const {
         return time_point(time_point::duration(answers_held_until_.load(std::memory_order_relaxed)));
@@ -48,6 +44,7 @@ public:
         std::forward<Change>(what)(barrier_);
         const state after = state_of();
         any_.store(after.any, std::memory_order_relaxed);
+        answers_held_until_.store(barrier_.answers_held_until().time_since_epoch().count(), std::memory_order_relaxed);
         return !(before == after);
     }
 

@@ -5,6 +5,7 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -67,11 +68,11 @@ event_loop::event_loop(io_engine engine)
       batch_(std::make_unique<batch>()),
       now_(clock::now()),
       context_(std::make_unique<boost::asio::io_context>(1)) {
-    if (engine != io_engine::epoll) {
+    if (engine == io_engine::io_uring) {
         std::string problem;
         uring_ = uring_engine::open(wakeup_.get(), epoll_.get(), problem);
-        if (uring_ != nullptr) return;  // it watches the mailbox itself
-        if (engine == io_engine::io_uring) throw std::runtime_error(problem);
+        if (uring_ == nullptr) throw std::runtime_error(problem);
+        return;  // it watches the mailbox itself
     }
     // A null target is the mailbox. Edge-triggered, so each write wakes once and nothing has to be read back.
     if (!control(epoll_.get(), EPOLL_CTL_ADD, wakeup_.get(), nullptr, EPOLLIN | EPOLLET)) {
@@ -221,6 +222,12 @@ void event_loop::post(std::function<void()> letter) {
     }
     // Many letters to a sleeping loop cost one write: the first sender takes the flag.
     if (asleep_.load() && asleep_.exchange(false)) wake();
+}
+
+bool event_loop::caught_up() const {
+    if (!asleep_.load()) return false;
+    pollfd news{.fd = uring_ ? uring_->descriptor() : epoll_.get(), .events = POLLIN, .revents = 0};
+    return ::poll(&news, 1, 0) == 0 && asleep_.load();
 }
 
 void event_loop::wake() {

@@ -30,8 +30,8 @@ namespace pgsteady::net {
 
 class uring_engine;
 
-/// What streams wait in. `automatic`: io_uring where the kernel has all of it, else epoll.
-enum class io_engine : std::uint8_t { epoll, io_uring, automatic };
+/// What streams wait in.
+enum class io_engine : std::uint8_t { epoll, io_uring };
 
 using clock = std::chrono::steady_clock;
 using time_point = clock::time_point;
@@ -85,6 +85,9 @@ public:
     /// Thread-safe mailbox, in order of posting. Wakes the loop only when it may be asleep. Letters still unread
     /// when the loop is destroyed are destroyed unrun.
     void post(std::function<void()> letter);
+    /// Thread-safe. True: whatever has reached this loop's sockets by now has been told, as it sleeps and nothing has become
+    /// ready. It may have been woken for something that it has not begun to tell for the blink of an eye. One system call.
+    [[nodiscard]] bool caught_up() const;
     /// Loop thread only. Runs at the end of this turn (of the next one, if called by deferred work). Objects that
     /// may still be on the call stack are freed here; a reader that used up its share of a turn goes on here.
     void defer(std::function<void()> work);
@@ -97,7 +100,7 @@ public:
     /// does not look at the context at all.
     [[nodiscard]] boost::asio::io_context& context() { return *context_; }
 
-    /// Which one it is: never `automatic`.
+    /// Which one it is.
     [[nodiscard]] io_engine engine() const { return uring_ ? io_engine::io_uring : io_engine::epoll; }
     /// Whether there can be loops on io_uring here; else `problem` says why not.
     [[nodiscard]] static bool has_io_uring(std::string& problem);

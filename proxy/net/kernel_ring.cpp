@@ -107,6 +107,8 @@ bool kernel_ring::enable() {
     return true;
 }
 
+int kernel_ring::descriptor() const { return parts_->ring.ring_fd; }
+
 unsigned kernel_ring::room() const { return ::io_uring_sq_space_left(&parts_->ring); }
 
 void kernel_ring::receive(int fd, std::uint64_t tag) {
@@ -214,6 +216,7 @@ std::unique_ptr<kernel_ring> kernel_ring::open(std::string& problem) {
 kernel_ring::kernel_ring(std::unique_ptr<parts> made) : parts_(std::move(made)) {}
 kernel_ring::~kernel_ring() = default;
 bool kernel_ring::enable() { return false; }
+int kernel_ring::descriptor() const { return -1; }
 unsigned kernel_ring::room() const { return 0; }
 void kernel_ring::receive(int, std::uint64_t) {}
 void kernel_ring::poll(int, unsigned, bool, std::uint64_t) {}

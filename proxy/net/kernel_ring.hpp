@@ -41,6 +41,8 @@ public:
     /// Makes the calling thread the one whose ring it is. False: errno says why.
     [[nodiscard]] bool enable();
 
+    /// Can be polled, by any thread: it is readable while there are completions that have not been taken.
+    [[nodiscard]] int descriptor() const;
     /// How many operations can be queued before the next enter().
     [[nodiscard]] unsigned room() const;
     // Queue one operation each; room() has been looked at. Completions of what succeeds: receive and poll only.

@@ -97,6 +97,8 @@ public:
     // ----------------------------------------------------------------------------------------------------- for the loop
     /// Sends what is queued, waits for the first event.
     void wait(std::chrono::milliseconds longest);
+    /// See kernel_ring.
+    [[nodiscard]] int descriptor() const { return ring_->descriptor(); }
     /// The epoll set has had news since the last call.
     [[nodiscard]] bool epoll_has_news() { return std::exchange(epoll_news_, false); }
     [[nodiscard]] bool has_events() const { return !events_.empty(); }

@@ -17,9 +17,17 @@ replay_barrier::number replay_barrier::enter(number again, duration limit, time_
         begin_restoring();
     }
     limit_ = limit;
+    loses_locks(limit, now);
+    restoring_until_ = now + limit;
     inside_.insert_or_assign(which, false);
     most_ = std::max(most_, inside_.size());
     return which;
+}
+
+void replay_barrier::loses_locks(duration limit, time_point now) { leaving_until_ = now + limit / leaving_share; }
+
+replay_barrier::time_point replay_barrier::answers_held_until() const {
+    return step_ == step::restoring ? std::max(leaving_until_, restoring_until_) : leaving_until_;
 }
 
 void replay_barrier::note_outage() {

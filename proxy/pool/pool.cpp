@@ -64,18 +64,17 @@ void pool::leave(pool_waiter& waiter) {
     waiter.queued = false;
 }
 
-const pool_waiter* pool::first_to_serve() const {
-    if (!only_replays_) return first_waiter();
+pool_waiter* pool::next_in_turn() const {
+    pool_waiter* const first = waiters_.empty() ? nullptr : waiters_.front();
+    if (!replays_first_) return first;
     const auto found = std::find_if(waiters_.begin(), waiters_.end(), [](const auto* each) { return each->replays; });
-    return found != waiters_.end() ? *found : nullptr;
+    if (found != waiters_.end()) return *found;
+    return only_replays_ ? nullptr : first;
 }
 
 pool_waiter* pool::next_waiter() {
-    const auto found = std::find_if(waiters_.begin(), waiters_.end(),
-                                    [this](const auto* each) { return each->replays || !only_replays_; });
-    if (found == waiters_.end()) return nullptr;
-    pool_waiter* first = *found;
-    leave(*first);
+    pool_waiter* const first = next_in_turn();
+    if (first != nullptr) leave(*first);
     return first;
 }
 

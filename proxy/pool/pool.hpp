@@ -103,9 +103,9 @@ public:
     void mark_held();
     [[nodiscard]] const pool_waiter* first_waiter() const { return waiters_.empty() ? nullptr : waiters_.front(); }
     /// The first one that may be served now.
-    [[nodiscard]] const pool_waiter* first_to_serve() const;
-    /// Nobody else is served for now (D30).
-    void serve_only_replays(bool on) { only_replays_ = on; }
+    [[nodiscard]] const pool_waiter* first_to_serve() const { return next_in_turn(); }
+    /// Replays come before new work, whoever waits longer, or new work is not served at all for now (D30).
+    void serve_replays(bool first, bool only) { replays_first_ = first || only, only_replays_ = only; }
     [[nodiscard]] bool serves_only_replays() const { return only_replays_; }
     /// Waiters whose deadline has passed, removed from the queue.
     [[nodiscard]] std::vector<pool_waiter*> expired(pool_time now);
@@ -174,6 +174,7 @@ public:
     [[nodiscard]] permit_counter& permits() const { return permits_; }
 
 private:
+    [[nodiscard]] pool_waiter* next_in_turn() const;
     void insert(pool_waiter& waiter);
     [[nodiscard]] bool is_stale(const pooled_server& server, pool_time now) const;
 
@@ -188,6 +189,7 @@ private:
     std::uint64_t generation_ = 0;
     pool_time next_dial_{};
     pool_time failing_since_{};
+    bool replays_first_ = false;
     bool only_replays_ = false;
     bool any_impatient_ = false;  // among those who wait, perhaps: their deadlines are not in the order of the queue
 };

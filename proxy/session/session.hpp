@@ -173,6 +173,9 @@ public:
     /// What its server says now need not be taken yet: it is said within a transaction that would be given again, what has been
     /// taken of it could be continued, and it is no COMMIT's answer.
     [[nodiscard]] bool may_hold_answer() const;
+    /// That, and were its server lost now, all of its transaction would be given again, and as far as its texts tell with the
+    /// same answers: nothing stands in the way.
+    [[nodiscard]] bool may_give_way() const;
     /// It gives a transaction again, or waits for the barrier: its client waits for an answer, so there is something to cancel. `input`: how much of the
     /// client's input was not taken, what was taken back included.
     [[nodiscard]] bool is_awaited(std::size_t input) const;
@@ -541,6 +544,7 @@ private:
     // session_loss.cpp
     bool recover_requests(bool settled, std::string_view words, std::string_view incident);
     recovery_plan make_plan(const std::vector<sent_request>& sent, char status);
+    loss_facts facts_of_loss(const std::vector<sent_request>& sent, char status) const;
     bool unanswered(std::vector<sent_request>& sent) const;
     bool copy_is_over() const;
     statement_text text_lookup() const;

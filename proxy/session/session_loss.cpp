@@ -194,7 +194,7 @@ bool session::recover_requests(bool settled, std::string_view words, std::string
     return true;
 }
 
-recovery_plan session::make_plan(const std::vector<sent_request>& sent, char status) {
+loss_facts session::facts_of_loss(const std::vector<sent_request>& sent, char status) const {
     loss_facts facts;
     facts.status = status;
     facts.delivered = delivered_;
@@ -208,6 +208,11 @@ recovery_plan session::make_plan(const std::vector<sent_request>& sent, char sta
     const bool in_words = link_->trace.xid == 0 && link_->took_leave && !link_->committed_locally;
     facts.unreached = status == 'I' && link_->trace.gated && (in_words || sync_held_);
     if (status == 'T' && !sent.empty()) facts.commit = judge_commit(sent.front());
+    return facts;
+}
+
+recovery_plan session::make_plan(const std::vector<sent_request>& sent, char status) {
+    loss_facts facts = facts_of_loss(sent, status);
     recovery_plan plan = plan_recovery(sent, facts);
     const bool repeats =
         plan.needs_fence || std::any_of(plan.requests.begin(), plan.requests.end(), [](const planned_request& each) {

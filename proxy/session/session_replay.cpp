@@ -6,6 +6,7 @@
 #include "protocol/frame.hpp"
 
 #include "proxy/policy/client_errors.hpp"
+#include "proxy/session/repeatable_answer.hpp"
 #include "proxy/session/replay_obstacle.hpp"
 #include "proxy/session/session.hpp"
 #include "proxy/sql/setting_switch.hpp"
@@ -139,6 +140,21 @@ bool session::may_hold_answer() const {
     return phase_ == phase::ready && busy() && link_->transaction_status == 'T' && link_->frame_left == 0 &&
            may_be_cut && !redoing_ && !behind_barrier_ && wants_replay() && !link_->journal.given_up() &&
            !commit_was_sent();
+}
+
+bool session::may_give_way() const {
+    const bool asks_for_truth = std::any_of(link_->notes.begin(), link_->notes.end(), [](const reply_note& each) {
+        return each.what == reply_note::about::truth;
+    });
+    if (!may_hold_answer() || pins_ != 0 || perhaps_kept_ || uncertain_ || asks_for_truth) return false;
+    std::vector<sent_request> sent;
+    std::vector<std::string> answered;
+    if (!unanswered(sent) || sent.empty() || !texts_of_transaction(answered)) return false;
+    if (!std::all_of(answered.begin(), answered.end(), answers_the_same_again)) return false;
+    const recovery_plan plan = plan_recovery(sent, facts_of_loss(sent, link_->transaction_status));
+    return plan.replays && std::all_of(plan.requests.begin(), plan.requests.end(), [](const planned_request& each) {
+               return each.fate == request_fate::again_in_block;
+           });
 }
 
 bool session::is_awaited(std::size_t input) const {

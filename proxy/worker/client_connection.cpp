@@ -4,6 +4,7 @@
 #include "proxy/policy/client_errors.hpp"
 #include "proxy/policy/client_timeouts.hpp"
 #include "proxy/policy/retry_schedule.hpp"
+#include "proxy/policy/right_of_way.hpp"
 #include "proxy/session/redact.hpp"
 #include "proxy/sql/normalized.hpp"
 #include "proxy/sql/statement_effects.hpp"
@@ -293,6 +294,7 @@ void client_connection::take_server(server_connection& server) {
     attached_since_ = worker_.loop().now();
     server.attach(*this);
     session_->on_server(server.link);
+    if (barrier_number != 0) claim_rows_in(right_of_way::patience);
     flush();
     (void)act();
 }
@@ -336,6 +338,8 @@ void client_connection::server_bytes(std::string_view in, std::size_t& used) {
         return write(output);
     }
     if (last_activity_ < pool_->answers_held_until() && hold_answer()) return;
+    const bool waited = active_since_ != pool_time{} && last_activity_ - active_since_ >= answer_hold::worth_asking;
+    if (waited && ask_other_workers()) return;
     take_server_bytes(in, used);
 }
 
@@ -683,6 +687,7 @@ void client_connection::close(end_reason reason) {
     worker_.loop().cancel_timer(doubt_timer_);
     worker_.loop().cancel_timer(role_timer_);
     worker_.loop().cancel_timer(replay_timer_);
+    worker_.loop().cancel_timer(claim_timer_);
     if (stream_ != nullptr) {
         if (stream_->tls()) stream_->shutdown_write();  // close_notify; without TLS closing says it all
         stream_->close(false);

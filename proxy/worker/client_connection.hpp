@@ -76,8 +76,13 @@ public:
     [[nodiscard]] bool write_blocked() const { return !unsent_.empty() || awaiting_role_ || answer_hold_.on(); }
     /// What its server has said is left with it for a moment, since others are losing theirs (client_held_answer.cpp).
     [[nodiscard]] bool holding_answer() const { return answer_hold_.on(); }
+    /// It is taken, if it need not be held any longer.
+    void look_at_held_answer();
     /// It is listened to again.
     void end_answer_hold();
+    /// Its server has rows that a replay had before, and has not been heard: its transaction is interrupted, too, if it can be
+    /// given again.
+    void give_way();
     /// The server that it waits for news of has been given up: that is news enough (D21).
     void role_is_lost();
 
@@ -169,6 +174,12 @@ private:
     void fence_lost(lost_backend whom, fence_facts what, const request_report& done, std::string incident);
     void take_requests_back(const session_actions& asked);
     [[nodiscard]] bool hold_answer();
+    [[nodiscard]] bool may_hold_answer() const;
+    [[nodiscard]] bool ask_other_workers();
+    void look_again_at(pool_time when);
+    void others_have_read();
+    void take_held_answer();
+    void claim_rows_in(pool_duration pause);
     // client_replay.cpp
     void begin_replay(const session_actions& asked);
     void look_at_barrier(const request_report& done);
@@ -239,6 +250,8 @@ private:
     bool awaiting_fence_ = false;     ///< nothing is offered to the session before it is known (D24)
     answer_hold answer_hold_;         ///< its server's is not taken yet
     net::timer_id hold_timer_;        ///< until it is
+    pool_time held_at_most_{};        ///< however many servers are lost meanwhile
+    net::timer_id claim_timer_;       ///< until it is looked for who keeps its replay waiting
     bool replay_unasked_ = false;     ///< the client was waiting for nothing
     bool awaiting_role_ = false;      ///< its server has refused to write; what it says from there on is not taken yet
     bool admitted_ = false;

@@ -23,7 +23,7 @@ constexpr auto unreachable_pause = 500ms;
 
 void client_connection::begin_replay(const session_actions& asked) {
     if (asked.needs_fence) awaiting_fence_ = true, ++fence_number_;
-    pool_->enter_barrier(*this);
+    pool_->enter_barrier(*this, asked.attempt > 1);
     if (!session_->replaying()) pool_->restored(*this);  // what was under way is all there is
     if (asked.attempt > 1 && replay_since_ != pool_time{}) return;
     replay_since_ = worker_.loop().now();

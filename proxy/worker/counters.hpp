@@ -149,6 +149,7 @@ struct worker_counters {
     counter proofs_known;  ///< reads that were proven without one
     std::array<counter, replay_outcome_names.size()> replays;
     counter replayed_requests;  ///< answered before, given again
+    counter gave_way;           ///< transactions that were interrupted for the sake of a replay (D30)
     /// Answers that were delivered in part when their server died: continued where they had been cut; or asked for again, and
     /// others; or not even that.
     std::array<counter, resume_outcome_names.size()> resumes;

@@ -116,6 +116,12 @@ void local_pool::publish() {
     publish(standbys_);
 }
 
+/// As workers compare it: a replay has waited for longer than any new work (D30).
+std::int64_t local_pool::waits_since(const pool_waiter& waiter) {
+    constexpr std::int64_t for_ever = 1;
+    return waiter.replays ? for_ever : waiter.waits_since.time_since_epoch().count();
+}
+
 /// Sequentially consistent, and before the neighbours are looked at: of a waiter here and a server that comes to rest
 /// there, at least one sees the other.
 void local_pool::publish(const group& of) {
@@ -123,7 +129,7 @@ void local_pool::publish(const group& of) {
     server_group::part_state& mine = of.shared.parts[worker_.index()];
     const auto idle_now = static_cast<std::uint32_t>(of.core.idle());
     const pool_waiter* first = of.core.first_to_serve();
-    const std::int64_t since = first != nullptr ? first->waits_since.time_since_epoch().count() : 0;
+    const std::int64_t since = first != nullptr ? waits_since(*first) : 0;
     if (mine.idle.load(std::memory_order_relaxed) != idle_now) mine.idle.store(idle_now);
     if (mine.waiting_since.load(std::memory_order_relaxed) != since) mine.waiting_since.store(since);
 }
@@ -269,7 +275,7 @@ void local_pool::abandon(server_connection& server, bool may_commit) {
 /// The worker with a waiter who has waited notably longer than `ours` (null: than nobody), if there is one.
 worker* local_pool::longer_waiting_neighbour(const group& of, const pool_waiter* ours) const {
     constexpr std::int64_t notably = std::chrono::duration_cast<pool_duration>(1ms).count();
-    std::int64_t oldest = ours != nullptr ? ours->waits_since.time_since_epoch().count() - notably : 0;
+    std::int64_t oldest = ours != nullptr ? std::max<std::int64_t>(waits_since(*ours) - notably, 1) : 0;
     worker* found = nullptr;
     for (std::size_t other = 0; other < of.shared.parts.size(); ++other) {
         if (other == worker_.index()) continue;

@@ -103,16 +103,20 @@ public:
     void close_listener(server_connection& server);
 
     // After an outage (local_pool_replays.cpp, D30).
-    /// This client's transaction was interrupted, or its COMMIT is in doubt: it is waited for, and served first.
-    void enter_barrier(client_connection& client);
+    /// This client's transaction was interrupted, or its COMMIT is in doubt: it is waited for, and served first. `pauses`: it
+    /// does not ask for a server at once, and new work is not to have that, and its rows, meanwhile.
+    void enter_barrier(client_connection& client, bool pauses = false);
     /// As far as it had been answered it is given again. What was under way waits for the others: they are told when it may go on.
     void restored(client_connection& client);
     /// It is done, or given up, or the client has left.
     void leave_barrier(client_connection& client);
-    /// A transaction here is losing its server, and with it its locks, which others may get before their servers end, too:
-    /// for a sixteenth of replay.barrier what servers say within transactions is left with them (client_held_answer.cpp).
-    /// Servers that end together do so within a few milliseconds.
+    /// A transaction here is losing its server, and with it its locks: see replay_barrier::loses_locks().
     void hold_answers();
+    /// This client's replay waits on its server: whose held answer keeps it from rows that it had before gives way.
+    void claim_rows(const client_connection& client);
+    /// From server_connection: the processes that keep a replay on this host waiting.
+    void keepers_found(std::size_t host, const std::vector<std::int32_t>& pids);
+    void give_way(std::size_t host, const std::vector<std::int32_t>& pids);
     /// One atomic load.
     [[nodiscard]] pool_time answers_held_until() const { return replays_.answers_held_until(); }
     /// The barrier has changed.
@@ -251,6 +255,9 @@ private:
     // After an outage.
     template <typename Change>
     void change_barrier(Change&& what);
+    template <typename Which>
+    [[nodiscard]] std::vector<std::shared_ptr<client_connection>> clients_of_servers(Which which) const;
+    void serve_replays(const replay_gate::state& now);
     void note_outage();
     void work_is_possible();
     [[nodiscard]] bool replays_wait() const;
@@ -272,6 +279,8 @@ private:
     void pursue_lost();
     void ask_about_lost_on(std::size_t host);
     [[nodiscard]] bool ask_about_lost(server_connection& server);
+    [[nodiscard]] bool may_open_extra(std::size_t host) const;
+    void open_extra(std::size_t host);
     void tell_ended(pool_time now);
 
     // Dials.
@@ -299,6 +308,7 @@ private:
     // Servers that travel.
     void send_to(worker& other, server_connection& server);
     void tell_of_successor();
+    [[nodiscard]] static std::int64_t waits_since(const pool_waiter& waiter);
     [[nodiscard]] worker* longer_waiting_neighbour(const group& of, const pool_waiter* ours) const;
     void ask_neighbours(const group& of);
     void publish();

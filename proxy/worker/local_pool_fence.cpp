@@ -79,12 +79,19 @@ void local_pool::ask_about_lost_on(std::size_t host) {
         if (!ask_about_lost(server)) put_idle(server);
         return publish(primaries_);
     }
+    if (may_open_extra(host) && shared->fences.may_open(now) && primaries_.core.may_dial_extra()) open_extra(host);
+}
+
+/// For a question of our own. Not if one is on its way: that one can be asked as soon as it is here.
+bool local_pool::may_open_extra(std::size_t host) const {
+    const pool_time now = worker_.loop().now();
     const std::optional<dial_target> where = target(primaries_);
-    if (!where || where->host != host || primaries_.core.backing_off(now)) return;
-    ramp& pace = worker_.ramp_of(shared->backends_of.get());
-    if (primaries_.core.dialling() > 0) return;  // that one asks as soon as it is here
-    if (pace.may_start(now) == 0 || !shared->fences.may_open(now) || !primaries_.core.may_dial_extra()) return;
-    pace.started(now);
+    return where && where->host == host && !primaries_.core.backing_off(now) && primaries_.core.dialling() == 0 &&
+           worker_.ramp_of(shared->backends_of.get()).may_start(now) > 0;
+}
+
+void local_pool::open_extra(std::size_t host) {
+    worker_.ramp_of(shared->backends_of.get()).started(worker_.loop().now());
     add_server(server_need::primary).open(std::nullopt, {host, true});
 }
 

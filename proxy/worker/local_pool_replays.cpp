@@ -16,22 +16,63 @@ void local_pool::change_barrier(Change&& what) {
     if (!shared->backends_of->replays().change(std::forward<Change>(what))) return;
     for (worker* each : worker_.shared().workers)
         each->post([each, whose = shared->backends_of] { each->follow_barrier(*whose); });
-    primaries_.core.serve_only_replays(shared->backends_of->replays().now().closed);
+    serve_replays(shared->backends_of->replays().now());
 }
 
-void local_pool::enter_barrier(client_connection& client) {
+void local_pool::serve_replays(const replay_gate::state& now) {
+    primaries_.core.serve_replays(now.any, now.closed);
+    publish(primaries_);
+}
+
+void local_pool::enter_barrier(client_connection& client, bool pauses) {
     if (replay_barrier_time <= pool_duration::zero()) return;
-    hold_answers();  // first: others are answered meanwhile
     change_barrier([&](replay_barrier& all) {
         client.barrier_number = all.enter(client.barrier_number, replay_barrier_time, worker_.loop().now());
-        if (primary_withheld(*view_)) all.note_outage();
+        if (pauses || primary_withheld(*view_)) all.note_outage();
     });
     client.replays = client.barrier_number != 0;
 }
 
 void local_pool::hold_answers() {
     if (replay_barrier_time > pool_duration::zero())
-        replays_.hold_answers(worker_.loop().now() + answer_hold::length(replay_barrier_time));
+        change_barrier([&](replay_barrier& all) { all.loses_locks(replay_barrier_time, worker_.loop().now()); });
+}
+
+void local_pool::claim_rows(const client_connection& client) {
+    const pool_time now = worker_.loop().now();
+    const server_link& blocked = client.server()->link;
+    const auto there = [host = blocked.host](const pooled_server& server, const pool_waiter&) {
+        return static_cast<const server_connection&>(server).link.host == host;
+    };
+    const pool::checkout found = primaries_.core.take_idle_for(pool_waiter{}, there, now);
+    if (found.server != nullptr) {
+        static_cast<server_connection*>(found.server)->start_search(blocked.backend_pid);
+        return publish(primaries_);
+    }
+    if (may_open_extra(blocked.host) && primaries_.core.may_dial_extra()) open_extra(blocked.host);
+}
+
+/// Who it is may be any worker's, and give way by letter, so that nobody does so within an event of another's.
+void local_pool::keepers_found(std::size_t host, const std::vector<std::int32_t>& pids) {
+    if (pids.empty()) return;
+    for (worker* each : worker_.shared().workers)
+        each->post([each, whose = shared->backends_of, host, pids] { each->give_way(*whose, host, pids); });
+}
+
+void local_pool::give_way(std::size_t host, const std::vector<std::int32_t>& pids) {
+    const auto keeps = [&](const server_connection& server) {
+        return server.link.host == host && std::find(pids.begin(), pids.end(), server.link.backend_pid) != pids.end();
+    };
+    for (const auto& each : clients_of_servers(keeps)) each->give_way();
+}
+
+/// Of those that have a client.
+template <typename Which>
+std::vector<std::shared_ptr<client_connection>> local_pool::clients_of_servers(Which which) const {
+    std::vector<std::shared_ptr<client_connection>> found;
+    for (const auto& [server, owned] : servers_)
+        if (server->client() != nullptr && which(*server)) found.push_back(server->client()->shared_from_this());
+    return found;
 }
 
 void local_pool::restored(client_connection& client) {
@@ -79,11 +120,14 @@ void local_pool::look_at_barrier(pool_time now) {
 
 void local_pool::follow_barrier() {
     const replay_gate::state now = shared->backends_of->replays().now();
-    primaries_.core.serve_only_replays(now.closed);
-    publish(primaries_);
+    serve_replays(now);
     if (now.lets_go_on)
         for (const auto& each : std::exchange(at_barrier_, {}))
             if (const auto client = each.lock()) client->pass_barrier();
+    if (now.lets_go_on)
+        for (const auto& each :
+             clients_of_servers([](const server_connection& server) { return server.client()->holding_answer(); }))
+            each->look_at_held_answer();
     if (now.closed) return;
     serve_waiting(primaries_);
     ask_neighbours(primaries_);

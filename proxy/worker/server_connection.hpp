@@ -62,6 +62,7 @@ public:
         barrier,    ///< an empty query proves that no cancel is left behind (D19)
         settling,   ///< our own settings are set again
         fencing,    ///< asks for the end of lost connections' backends
+        searching,  ///< asks who keeps a replay waiting (D30)
         abandoned,  ///< its client has left; the cancel of what it does is on its way, then it is closed
         leaving,    ///< has said Terminate; the server's end of the connection tells that its place is free
         closed,
@@ -113,6 +114,10 @@ public:
     void start_settling();
     /// A question of fence_list; the pool hears fence_answered().
     void start_fence(const fence_list::question& asked);
+    /// A right_of_way::question() about this process; the pool hears keepers_found().
+    void start_search(std::int32_t pid);
+    /// The transaction of its client, whose answer is held, is taken from it: it ends now, as lost.
+    void give_way();
     /// Whom to reach on the server once this connection is gone.
     [[nodiscard]] lost_backend identity() const;
     /// A cancel request towards this server has begun or ended.
@@ -183,6 +188,7 @@ private:
     void errand(std::string_view sql, phase during, std::string_view and_then = {});
     [[nodiscard]] std::string own_settings() const;
     void take_fence_row(std::string_view body);
+    void take_keeper(std::string_view body);
     void errand_done();
     void send(std::string_view bytes);
     [[nodiscard]] net::time_point deadline() const;
@@ -214,6 +220,7 @@ private:
     error_fields errand_problem_;
     std::vector<fence_list::row> fence_rows_;
     std::uint64_t fence_question_ = 0;
+    std::vector<std::int32_t> keepers_;
     pool_time settled_at_{};
     bool travelling_ = false;         // from begin_travel() to move_to()
     std::atomic<unsigned> stay_ = 0;  // how often it has left a worker: what that worker deferred is void then

@@ -358,6 +358,12 @@ void worker::follow_barrier(const cluster& whose) {
     settle();
 }
 
+void worker::give_way(const cluster& whose, std::size_t host, const std::vector<std::int32_t>& pids) {
+    for (const auto& [key, pool] : pools_)
+        if (pool->shared->backends_of.get() == &whose) pool->give_way(host, pids);
+    settle();
+}
+
 /// The mode of some pool has changed: what its clients wait for may be had elsewhere now.
 void worker::reconsider_waiting() {
     std::vector<std::shared_ptr<client_connection>> waiting;

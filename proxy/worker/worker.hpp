@@ -131,6 +131,8 @@ public:
     void on_view(const cluster& whose, const cluster::view_ptr& now);
     /// By letter: the barrier of a cluster's replays has changed (D30).
     void follow_barrier(const cluster& whose);
+    /// By letter: these processes of one of its hosts keep a replay waiting (D30).
+    void give_way(const cluster& whose, std::size_t host, const std::vector<std::int32_t>& pids);
 
 private:
     void accept(int fd, std::string peer);

@@ -7,6 +7,7 @@
 #include <boost/asio/post.hpp>
 #include <doctest/doctest.h>
 
+#include <future>
 #include <thread>
 
 using namespace pgsteady::net;
@@ -56,6 +57,29 @@ TEST_CASE("two loops can play ping-pong without losing a wake-up") {
     here.run();
     other.join();
     CHECK(rallies == 2000);
+}
+
+TEST_CASE("D30: another thread can see that a loop has told all that has reached it, and that it is busy") {
+    test_loop loop;
+    CHECK_FALSE(loop.caught_up());  // nobody runs it
+    std::thread runner([&] { loop.run(); });
+    const auto in_time = clock::now() + std::chrono::seconds(20);
+    while (!loop.caught_up() && clock::now() < in_time) std::this_thread::yield();
+    CHECK(loop.caught_up());
+    std::promise<void> begun;
+    std::promise<void> done;
+    loop.post([&] {
+        begun.set_value();
+        done.get_future().wait();
+    });
+    begun.get_future().wait();
+    CHECK_FALSE(loop.caught_up());
+    done.set_value();
+    while (!loop.caught_up() && clock::now() < in_time) std::this_thread::yield();
+    CHECK(loop.caught_up());
+    loop.stop();
+    runner.join();
+    CHECK_FALSE(loop.caught_up());
 }
 
 TEST_CASE("a letter posted by a letter is read in the next turn") {

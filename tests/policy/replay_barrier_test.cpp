@@ -96,6 +96,28 @@ TEST_CASE("D30: new work that could be served starts the clock as well") {
     CHECK_FALSE(at.barrier.any());
 }
 
+TEST_CASE("D30: answers are held for a moment from each loss on, and until all that was answered is done again") {
+    story at;
+    const auto held = [&at] { return at.barrier.answers_held_until() - at.now; };
+    CHECK(held() <= 0ms);
+    at.barrier.loses_locks(limit, at.now);
+    CHECK(held() > 20ms);  // servers of one host end within that
+    CHECK(held() < 40ms);  // and this is what others pay if nobody is interrupted
+    at.pass(10ms);
+    const auto a = at.enter();
+    CHECK(held() == limit);  // a new server may have to be opened, and asked who stands in the way
+    at.pass(20ms);
+    at.restored(a);
+    CHECK(held() > 0ms);  // the moment has not passed
+    at.pass(20ms);
+    CHECK(held() <= 0ms);
+    const auto b = at.enter(a);  // interrupted once more
+    CHECK(b == a);
+    CHECK(held() == limit);
+    at.pass(limit);
+    CHECK(held() <= 0ms);
+}
+
 TEST_CASE("D30: a client that leaves is not waited for") {
     story at;
     const auto a = at.enter();

@@ -118,7 +118,7 @@ TEST_CASE("D30: behind the barrier replays alone are served, whoever came first;
     std::array<pool_waiter, 3> who;
     who[1].replays = who[2].replays = true;
     for (std::size_t i = 0; i < who.size(); ++i) at.under_test.enqueue(who[i], at.now + i * 1ms);
-    at.under_test.serve_only_replays(true);
+    at.under_test.serve_replays(true, true);
     CHECK(at.under_test.first_waiter() == &who[0]);
     CHECK(at.under_test.first_to_serve() == &who[1]);
     CHECK(at.under_test.next_waiter() == &who[1]);
@@ -133,8 +133,20 @@ TEST_CASE("D30: behind the barrier replays alone are served, whoever came first;
     CHECK(at.dials() == 0);  // there is one for it, once it is let in
     CHECK(at.under_test.expired(at.now + 1h) == std::vector<pool_waiter*>{&who[0]});
     at.under_test.enqueue(who[0], at.now);
-    at.under_test.serve_only_replays(false);
+    at.under_test.serve_replays(false, false);
     CHECK(at.under_test.next_waiter() == &who[0]);
+}
+
+TEST_CASE("D30: a replay is served before new work that has waited for longer") {
+    pool_fixture at;
+    std::array<pool_waiter, 3> who;
+    who[1].replays = true;
+    for (std::size_t i = 0; i < who.size(); ++i) at.under_test.enqueue(who[i], at.now + i * 1ms);
+    at.under_test.serve_replays(true, false);
+    CHECK(at.under_test.first_to_serve() == &who[1]);
+    CHECK(at.under_test.next_waiter() == &who[1]);
+    CHECK(at.under_test.next_waiter() == &who[0]);
+    CHECK(at.under_test.first_to_serve() == &who[2]);
 }
 
 TEST_CASE("a wait ends after hold_timeout, and never if that is off (P51)") {

@@ -472,6 +472,29 @@ TEST_CASE("D30: what may be held is an answer within a transaction, as far as it
     CHECK_FALSE(may_hold({begin, writing}, rows, part));  // nobody could go on from there
 }
 
+TEST_CASE("D30: who has not been heard gives way if all of its transaction can be given again") {
+    const auto may_give_way = [](const std::vector<std::string>& before, const std::string& last) {
+        replaying calm;
+        (void)calm(before);
+        calm.client.lets_through = 0;
+        calm.client.send(last);
+        return calm.client.conversation.may_give_way();
+    };
+    CHECK(may_give_way({begin, writing}, reading));
+    CHECK(may_give_way({begin}, run("select 'a'") + run("insert into log values ('b')") + client::sync()));
+    CHECK_FALSE(may_give_way({begin, writing}, ""));
+    CHECK_FALSE(may_give_way({}, reading));
+    CHECK_FALSE(may_give_way({begin, writing}, commit));
+    CHECK_FALSE(may_give_way({begin, client::query("set pgsteady.replay = off")}, reading));
+    const std::string obstacle = client::query("select pg_advisory_lock(1)");
+    CHECK_FALSE(may_give_way({begin, client::query("select now()")}, reading));  // the replay would show another time
+    CHECK(may_give_way({begin, writing}, client::query("select now()")));
+    CHECK_FALSE(may_give_way({begin, obstacle}, reading));
+    CHECK_FALSE(may_give_way({begin, writing}, obstacle));
+    CHECK_FALSE(may_give_way({begin, writing}, client::query("copy log from stdin")));
+    CHECK_FALSE(may_give_way({client::query("create temp table mine (line text)"), begin, writing}, reading));
+}
+
 TEST_CASE("D30: nothing is held of a row that is cut, of an answer that comes again, or before the session is ready") {
     replaying cut;
     CHECK_FALSE(cut.client.conversation.may_hold_answer());

@@ -76,6 +76,7 @@ public:
         world_.calm = world_.chance.one_in(2);
         kinds_ = {fault::crash, fault::immediate_restart, fault::clean_restart};
         if (world_.calm) kinds_ = {fault::stop_in_turn, fault::switchover};
+        if (world_.calm && world_.chance.one_in(2)) kinds_ = {fault::terminate};
         world_.primary().waits_for_standby = world_.primary().lazy_flush = false;
         world_.sabotage_dials = false;
         world_.fences = world_.facts.replays = world_.facts.resolves = true;
@@ -187,6 +188,7 @@ private:
         made.replays_different = world_.replays_different;
         made.resumes = world_.resumes;
         made.answers_held = world_.answers_held;
+        made.gave_way = world_.gave_way;
         made.handed_over = world_.handed_over;
         made.resolved = world_.resolved;
         made.steps = world_.time.steps;
@@ -214,6 +216,7 @@ void seed_result::add(const seed_result& other) {
     replays_different += other.replays_different;
     resumes += other.resumes;
     answers_held += other.answers_held;
+    gave_way += other.gave_way;
     handed_over += other.handed_over;
     for (const auto& [how, times] : other.resolved) resolved[how] += times;
     steps += other.steps;

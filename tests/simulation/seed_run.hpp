@@ -21,6 +21,7 @@ struct seed_result {
     std::size_t replays_different = 0;
     std::size_t resumes = 0;
     std::size_t answers_held = 0;
+    std::size_t gave_way = 0;                     ///< transactions, to others' replays
     std::size_t handed_over = 0;                  ///< servers, between workers
     std::map<std::string, std::size_t> resolved;  ///< lost COMMITs, by outcome and path
     std::uint64_t steps = 0;

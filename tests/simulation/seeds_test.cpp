@@ -95,13 +95,15 @@ TEST_CASE("seeds: D30: after an outage nobody's transaction meets what others ha
         one_by_one.add(run_outages(seed, false));
     }
     if (range.chosen) {
-        std::cout << "answers held " << together.answers_held << ", servers handed over " << together.handed_over
-                  << ", replays " << together.replays << ", one by one " << one_by_one.replays << " and "
-                  << one_by_one.replays_different << " that differ\n";
+        std::cout << "answers held " << together.answers_held << ", gave way " << together.gave_way
+                  << ", servers handed over " << together.handed_over << ", replays " << together.replays
+                  << ", one by one " << one_by_one.replays << " and " << one_by_one.replays_different
+                  << " that differ\n";
         return;
     }
     CHECK(together.replays > 100);
     CHECK(together.answers_held > 10);
+    CHECK(together.gave_way > 3);
     CHECK(together.handed_over > 10);
     CHECK(one_by_one.replays_different > 0);  // or this would have shown nothing
     CHECK(together.told["40001"] < one_by_one.told["40001"]);

@@ -3,6 +3,7 @@
 
 #include "proxy/policy/client_errors.hpp"
 #include "proxy/policy/farewell.hpp"
+#include "proxy/policy/right_of_way.hpp"
 
 #include "tests/simulation/world.hpp"
 
@@ -106,7 +107,7 @@ bool simulated_client::act() {
 void simulated_client::take_requests_back(const session_actions& asked) {
     pending_.insert(0, conversation.take_requests_back());
     if (failed_since_ == pool_time{}) failed_since_ = world_.clock();
-    if (asked.replays) begin_replay();
+    if (asked.replays) begin_replay(asked.attempt > 1);
     if (asked.needs_fence) wait_for_fence();
     if (asked.attempt < 2 && !asked.conflict) return;
     const std::uint32_t attempt = asked.conflict ? asked.attempt : asked.attempt - 1;
@@ -119,8 +120,8 @@ void simulated_client::take_requests_back(const session_actions& asked) {
     });
 }
 
-void simulated_client::begin_replay() {
-    world_.enter_barrier(*this);
+void simulated_client::begin_replay(bool pauses) {
+    world_.enter_barrier(*this, pauses);
     if (!conversation.replaying()) world_.restored(*this);  // what was under way is all there is
 }
 
@@ -132,6 +133,7 @@ void simulated_client::pass_barrier() {
 }
 
 void simulated_client::wait_for_fence() {
+    if (server->link.verdict.name == verdict_name::backend_terminated) return;  // it has said that it ends
     fencing_ = true;
     world_.end_of_backend(*server, [this, alive = alive_](bool confirmed) {
         if (!*alive || closed || !fencing_) return;
@@ -180,6 +182,7 @@ void simulated_client::attach(simulated_server& given) {
     server = &given;
     given.client = this;
     conversation.on_server(given.link);
+    if (barrier_number != 0) claim_rows_in(right_of_way::patience);
     flush();
     (void)act();
 }
@@ -207,14 +210,41 @@ bool simulated_client::hold_answer() {
     if (!answer_hold_.begin(barrier_number == 0 && conversation.may_hold_answer())) return false;
     world_.trace(fmt::format("client {}: its answer is held", conversation.client_pid()));
     ++world_.answers_held;
-    const micros until =
-        std::chrono::duration_cast<std::chrono::microseconds>(world_.answers_held_until() - world_.clock()).count();
-    world_.time.in(until, [this, alive = alive_, number = ++held_] {
-        if (!*alive || closed || number != held_ || !answer_hold_.on()) return;
-        answer_hold_.end();
-        server_bytes();
-    });
+    held_at_most_ = world_.clock() + world_.barrier_time;
+    look_again();
     return true;
+}
+
+void simulated_client::look_again() {
+    const pool_time until = std::min(world_.answers_held_until(), held_at_most_);
+    const micros pause = std::chrono::duration_cast<std::chrono::microseconds>(until - world_.clock()).count();
+    world_.time.in(std::max<micros>(pause, 0), [this, alive = alive_, number = ++held_] {
+        if (*alive && !closed && number == held_) look_at_held_answer();
+    });
+}
+
+void simulated_client::look_at_held_answer() {
+    if (!answer_hold_.for_replays()) return;
+    if (world_.clock() < std::min(world_.answers_held_until(), held_at_most_)) return look_again();
+    answer_hold_.end();
+    server_bytes();
+}
+
+void simulated_client::claim_rows_in(std::chrono::milliseconds pause) {
+    world_.time.in(std::chrono::microseconds(pause).count(), [this, alive = alive_, whom = server] {
+        if (!*alive || closed || server != whom || !conversation.replaying()) return;
+        if (world_.clock() < world_.answers_held_until()) world_.claim_rows(*this);
+        claim_rows_in(right_of_way::pause);
+    });
+}
+
+void simulated_client::give_way() {
+    if (!answer_hold_.on() || !conversation.may_give_way()) return;
+    world_.trace(fmt::format("client {} gives way", conversation.client_pid()));
+    ++world_.gave_way;
+    answer_hold_.end();
+    server->link.verdict.name = verdict_name::connection_lost;
+    server_lost("gives way");
 }
 
 void simulated_client::take_farewell() {

@@ -50,6 +50,10 @@ public:
     /// What its server says is left with it (client_held_answer.cpp); of one that has ended, only its farewell counts.
     [[nodiscard]] bool holding_answer() const { return answer_hold_.on(); }
     void take_farewell();
+    /// It is taken, if it need not be held any longer.
+    void look_at_held_answer();
+    /// Its transaction is interrupted for another one's sake, if nobody has been told what its server has said last.
+    void give_way();
     void grant(simulated_server& server);
     void refuse(const error_fields& why);
     /// What was under way in its transaction may be sent (D30).
@@ -72,12 +76,14 @@ private:
     void take_requests_back(const session_actions& asked);
     void wait_for_fence();
     [[nodiscard]] bool hold_answer();
+    void look_again();
+    void claim_rows_in(std::chrono::milliseconds pause);
     void take_server_bytes();
     void watch_result();
     void ask_role();
     request_report note_requests();
     void look_at_barrier(const request_report& done);
-    void begin_replay();
+    void begin_replay(bool pauses);
     void attach(simulated_server& given);
     void flush();
     void close(bool flushed);
@@ -95,6 +101,7 @@ private:
     bool awaiting_role_ = false;
     answer_hold answer_hold_;
     std::uint64_t held_ = 0;  // number of the one under way
+    pool_time held_at_most_{};
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -79,6 +79,7 @@ simulated_server* world::request(simulated_client& who, pool_time since) {
 void world::settle() {
     for (std::size_t worker = 0; worker < workers_.size(); ++worker) {
         pool& core = core_of(worker);
+        serve_neighbours_replay(worker);
         while (core.first_to_serve() != nullptr) {
             const pool::checkout found = core.take_idle(clock());
             if (found.server == nullptr) break;
@@ -88,6 +89,17 @@ void world::settle() {
         ask_neighbours(worker);
         while (core.may_dial(clock(), false) == pool::dial_answer::yes) start_dial(worker);
     }
+}
+
+/// It comes before whoever waits here for new work (D30).
+void world::serve_neighbours_replay(std::size_t mine) {
+    const auto waits = [this](std::size_t worker) {
+        const pool_waiter* const first = core_of(worker).first_to_serve();
+        return first != nullptr && first->replays;
+    };
+    if (core_of(mine).idle() == 0 || waits(mine)) return;
+    for (std::size_t other = 0; other < workers_.size(); ++other)
+        if (waits(other) && core_of(other).idle() == 0) return hand_over(mine, other);
 }
 
 /// Who has nobody to serve gives an idle server to a worker where somebody waits.

@@ -73,13 +73,15 @@ public:
     void to_backend(simulated_server& server, std::string_view bytes);
 
     // Of the barrier of replays (D30), if facts.replays_together is on: world_replays.cpp.
-    void enter_barrier(simulated_client& who);
+    void enter_barrier(simulated_client& who, bool pauses = false);
     /// Its pass_barrier() is called once what was under way may be sent, if that has to wait.
     void restored(simulated_client& who);
     void leave_barrier(simulated_client& who);
     [[nodiscard]] const replay_barrier& barrier() const { return barrier_; }
     void hold_answers();
-    [[nodiscard]] pool_time answers_held_until() const { return answers_held_until_; }
+    [[nodiscard]] pool_time answers_held_until() const { return barrier_.answers_held_until(); }
+    /// Those who keep its replay from rows that it had before give way.
+    void claim_rows(const simulated_client& who);
     replay_barrier::duration barrier_time = std::chrono::milliseconds(500);
 
     [[nodiscard]] model_host& primary() const { return *hosts.back(); }
@@ -106,6 +108,7 @@ public:
     std::size_t replays_different = 0;
     std::size_t resumes = 0;
     std::size_t answers_held = 0;
+    std::size_t gave_way = 0;                     ///< transactions, to others' replays
     std::size_t handed_over = 0;                  ///< servers, from one worker to another
     std::map<std::string, std::size_t> resolved;  ///< lost COMMITs, by outcome and path
     std::uint32_t receiver = 1;  ///< the standby's process that streams from the primary: another per connection
@@ -133,6 +136,7 @@ private:
         std::vector<restored_client> at_barrier;
     };
     [[nodiscard]] pool& core_of(std::size_t worker) { return workers_[worker].core; }
+    void serve_neighbours_replay(std::size_t mine);
     void ask_neighbours(std::size_t mine);
     void hand_over(std::size_t from, std::size_t to);
     void pass_on(model_host& host);
@@ -158,6 +162,7 @@ private:
     void look_at_barrier(std::size_t worker);
     [[nodiscard]] bool replays_wait(std::size_t worker) const;
     void follow_barrier(std::size_t worker);
+    [[nodiscard]] std::vector<simulated_client*> clients_of_servers(std::size_t worker) const;
 
     std::vector<std::function<void()>> ambushes_;
     micros unreachable_until_ = 0;
@@ -168,7 +173,6 @@ private:
     std::uint32_t pool_size_;
     std::deque<simulated_worker> workers_;
     replay_barrier barrier_;  // of all workers
-    pool_time answers_held_until_{};
 };
 
 }  // namespace pgsteady::simulation

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <utility>
 
 namespace pgsteady::simulation {
@@ -17,17 +18,16 @@ void world::change_barrier(std::size_t worker, Change&& what) {
     const auto before = state();
     std::forward<Change>(what)(barrier_);
     if (state() == before) return;
-    core_of(worker).serve_only_replays(barrier_.closed());
+    core_of(worker).serve_replays(barrier_.any(), barrier_.closed());
     for (std::size_t each = 0; each < workers_.size(); ++each)
         time.in(chance.between(0, letter_time), [this, each] { follow_barrier(each); });
 }
 
-void world::enter_barrier(simulated_client& who) {
+void world::enter_barrier(simulated_client& who, bool pauses) {
     if (!facts.replays_together) return;
-    hold_answers();
     change_barrier(who.worker, [&](replay_barrier& all) {
         who.barrier_number = all.enter(who.barrier_number, barrier_time, clock());
-        if (primary().now_is != model_host::state::up) all.note_outage();
+        if (pauses || primary().now_is != model_host::state::up) all.note_outage();
     });
     who.replays = who.barrier_number != 0;
     trace(fmt::format("client {} is behind the barrier, one of {}", who.conversation.client_pid(), barrier_.inside()));
@@ -52,7 +52,28 @@ void world::note_outage() {
 }
 
 void world::hold_answers() {
-    if (facts.replays_together) answers_held_until_ = clock() + answer_hold::length(barrier_time);
+    if (facts.replays_together) barrier_.loses_locks(barrier_time, clock());
+}
+
+/// By letters, as from any worker to all.
+void world::claim_rows(const simulated_client& who) {
+    std::set<std::int32_t> keepers;
+    for (const model_backend* next = who.server->backend->waits_for(); next != nullptr; next = next->waits_for())
+        if (!keepers.insert(next->pid).second) break;
+    for (std::size_t worker = 0; worker < workers_.size() && !keepers.empty(); ++worker)
+        time.in(chance.between(0, letter_time), [this, worker, keepers, host = who.server->host] {
+            for (simulated_client* const each : clients_of_servers(worker))
+                if (each->server != nullptr && each->server->host == host &&
+                    keepers.contains(each->server->link.backend_pid))
+                    each->give_way();
+        });
+}
+
+std::vector<simulated_client*> world::clients_of_servers(std::size_t worker) const {
+    std::vector<simulated_client*> found;
+    for (const auto& server : servers)
+        if (!server->closed && server->worker == worker && server->client != nullptr) found.push_back(server->client);
+    return found;
 }
 
 /// For others, with servers of their own.
@@ -75,10 +96,11 @@ void world::look_at_barrier(std::size_t worker) {
 }
 
 void world::follow_barrier(std::size_t worker) {
-    core_of(worker).serve_only_replays(barrier_.closed());
+    core_of(worker).serve_replays(barrier_.any(), barrier_.closed());
     if (!barrier_.lets_go_on()) return;
     for (const auto& each : std::exchange(workers_[worker].at_barrier, {}))
         if (*each.alive) each.who->pass_barrier();
+    for (simulated_client* const each : clients_of_servers(worker)) each->look_at_held_answer();
 }
 
 }  // namespace pgsteady::simulation

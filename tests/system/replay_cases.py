@@ -301,6 +301,44 @@ def locks_that_dying_servers_pass_on(bench):
         assert _replays(proxy)["different"] == 0
 
 
+def rows_that_others_got_meanwhile(bench):
+    """D30: one server ends; whoever waited for its rows gives way to the replay, unheard, and comes behind it."""
+    bench.sql("create table held (id int primary key, seen int); grant all on held to app; insert into held select n, 0 from generate_series(1, 2) as n")
+    locks, adds = "select seen from held where id = 1 for update", "update held set seen = seen + 1 where id = 1"
+    try:
+        with bench.proxy(pool={"size": 6}) as proxy, proxy.connect(DATABASE) as first, \
+                proxy.connect(DATABASE) as second, proxy.connect(DATABASE) as third:
+            for run in range(1, 4):
+                found = _replays(proxy)
+                for client in (first, second, third):
+                    client.query("begin")
+                second.query("select seen from held where id = 2 for update")            # which it has to have again, too
+                assert first.value(locks) == str(3 * (run - 1))
+                holder = _open_behind(bench, "id = 1 for update")
+                for client in (second, third):
+                    client.send(msg.query(locks))
+                eventually(lambda: bench.sql("select count(*) from pg_locks where not granted") == [["2"]], "they wait", 30)
+                bench.sql(f"select pg_terminate_backend({holder})")
+                eventually(lambda: _replays(proxy)["replayed"] > found["replayed"], "the first has its row again", 30)
+                assert first.query(adds, 20).tags == ["UPDATE 1"]
+                assert first.query("commit", 20).tags == ["COMMIT"]
+                waiting = [second, third]
+                while waiting:                                                          # in whatever order
+                    answered = [client for client in waiting if not client.is_silent()]
+                    for client in answered:
+                        result = client.read_result(20)
+                        assert result.error is None, result.error
+                        assert client.query(adds, 20).tags == ["UPDATE 1"]
+                        assert client.query("commit", 20).tags == ["COMMIT"]
+                        waiting.remove(client)
+                assert bench.sql("select seen from held where id = 1") == [[str(3 * run)]]
+            found = _replays(proxy)
+            assert (found["different"], found["failed"]) == (0, 0), found
+            assert found["gave_way"] > 0 and "gives way" in proxy.log_text()
+    finally:
+        bench.sql("drop table held")
+
+
 def a_cancel_ends_the_wait_for_others(bench):
     """R14, D30: what waits at the barrier is cancelled at once, and its transaction has failed."""
     bench.sql("create table held (id int); insert into held values (1); grant all on held to app")
@@ -336,4 +374,4 @@ def a_cancel_ends_the_wait_for_others(bench):
 CASES = [an_outage_longer_than_a_fence_waits, a_silent_client_notices_nothing, a_statement_in_flight_is_answered, a_replay_that_is_cut_as_it_begins,
          a_large_result_is_continued, other_answers_are_told,
          an_obstacle_is_named, transfers_survive_outages, new_work_waits_for_replays, a_barrier_does_not_hold_for_ever,
-         locks_that_dying_servers_pass_on, a_cancel_ends_the_wait_for_others]
+         locks_that_dying_servers_pass_on, rows_that_others_got_meanwhile, a_cancel_ends_the_wait_for_others]
