@@ -6,6 +6,7 @@
 #include <liburing.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -50,6 +51,7 @@ struct kernel_ring::parts {
     // Declared behind the ring: it goes first, see the destructor.
     pages<io_uring_buf_ring> free_buffers;
     pages<char> memory;
+    std::uint16_t buffers = 0;  // in use
 
     parts() = default;
     parts(const parts&) = delete;
@@ -93,7 +95,7 @@ std::unique_ptr<kernel_ring> kernel_ring::open(std::string& problem) {
         return nullptr;
     }
     std::unique_ptr<kernel_ring> ring(new kernel_ring(std::move(made)));
-    for (std::uint16_t id = 0; id < buffer_count; ++id) ring->recycle(id);
+    ring->add_buffers();
     return ring;
 }
 
@@ -199,6 +201,11 @@ void kernel_ring::recycle(std::uint16_t id) {
     ::io_uring_buf_ring_advance(parts_->free_buffers.get(), 1);
 }
 
+void kernel_ring::add_buffers() {
+    const std::uint16_t wanted = parts_->buffers == 0 ? first_buffers : static_cast<std::uint16_t>(parts_->buffers * 2);
+    while (parts_->buffers < std::min(wanted, buffer_count)) recycle(parts_->buffers++);
+}
+
 }  // namespace pgsteady::net
 
 #else
@@ -228,6 +235,7 @@ void kernel_ring::enter(std::chrono::milliseconds) {}
 bool kernel_ring::take(ring_completion&) { return false; }
 std::string_view kernel_ring::buffer(std::uint16_t, std::size_t) const { return {}; }
 void kernel_ring::recycle(std::uint16_t) {}
+void kernel_ring::add_buffers() {}
 
 }  // namespace pgsteady::net
 

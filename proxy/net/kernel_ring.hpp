@@ -26,9 +26,11 @@ struct ring_completion {
 class kernel_ring {
 public:
     static constexpr std::size_t buffer_size = 4096;
-    /// Shared by all streams of a loop: 1 MiB, all of which is in use after some time. Whoever gets none, since so many have
-    /// received in one turn, is told so by ENOBUFS and reads in person.
+    /// Shared by all streams of a loop, at most 1 MiB. The kernel goes round in them, so all that it has are in use after some
+    /// time: it has few, and is given more when they did not do. Whoever gets none, since so many have received in one
+    /// turn, is told so by ENOBUFS and reads in person.
     static constexpr std::uint16_t buffer_count = 256;
+    static constexpr std::uint16_t first_buffers = 16;
     static constexpr unsigned queue_size = 512;
 
     /// Null if the kernel refuses any part of what is needed (it is that of 6.1, without seccomp's filter); `problem`
@@ -63,6 +65,8 @@ public:
 
     [[nodiscard]] std::string_view buffer(std::uint16_t id, std::size_t size) const;
     void recycle(std::uint16_t id);
+    /// As many as there are once more, until there are buffer_count.
+    void add_buffers();
 
 private:
     struct parts;

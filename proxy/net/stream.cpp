@@ -239,13 +239,12 @@ io_result stream::write_lane(std::span<const iovec> chunks) {
 io_result stream::flush_lane() {
     uring_engine* const ring = loop_ != nullptr ? loop_->uring() : nullptr;
     if (ring != nullptr && !ring->flush(*lane_)) return {kind::error, 0, errno};
-    std::string& unsent = lane_->unsent();
+    const std::string_view unsent = lane_->unsent();
     if (unsent.empty()) return {kind::ok};
-    const iovec chunk{unsent.data(), unsent.size()};
+    const iovec chunk{const_cast<char*>(unsent.data()), unsent.size()};
     const io_result sent = write_socket(std::span(&chunk, 1));
-    if (sent.result == kind::error) unsent.clear();  // nothing can be sent any more
-    else unsent.erase(0, sent.bytes);
-    if (unsent.empty()) unsent.shrink_to_fit();
+    lane_->drop_unsent(sent.result == kind::error ? unsent.size()
+                                                  : sent.bytes);  // an error: nothing can be sent any more
     return {sent.result, 0, sent.error_number};
 }
 

@@ -36,10 +36,10 @@ constexpr unsigned end_events = POLLRDHUP | POLLHUP | POLLERR;
 
 std::size_t uring_lane::take(std::span<char> into) {
     std::size_t moved = 0;
-    if (taken_ < received_.size()) {
-        moved = received_.copy(into.data(), into.size(), taken_);
-        taken_ += moved;
-        if (taken_ == received_.size()) received_ = {}, taken_ = 0;
+    if (left_ != nullptr && left_->taken < left_->received.size()) {
+        moved = left_->received.copy(into.data(), into.size(), left_->taken);
+        left_->taken += moved;
+        if (left_->taken == left_->received.size()) left_->received = {}, left_->taken = 0, forget_left();
     }
     while (first_ != none && moved < into.size()) {
         const std::string_view held = engine_->ring_->buffer(first_, engine_->buffer_bytes_[first_]);
@@ -49,6 +49,12 @@ std::size_t uring_lane::take(std::span<char> into) {
         if (offset_ == held.size()) engine_->drop_first(*this);
     }
     return moved;
+}
+
+void uring_lane::drop_unsent(std::size_t bytes) {
+    if (left_ == nullptr) return;
+    left_->unsent.erase(0, bytes);
+    forget_left();
 }
 
 // ------------------------------------------------------------------------------------------------------------ the loop
@@ -217,7 +223,7 @@ bool uring_engine::flush(uring_lane& lane) {
         went = ::send(lane.fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     } while (went < 0 && errno == EINTR);
     if (went < 0 && errno != EAGAIN) return false;
-    lane.unsent_ = bytes.substr(static_cast<std::size_t>(std::max<ssize_t>(went, 0)));
+    lane.keep_unsent(bytes.substr(static_cast<std::size_t>(std::max<ssize_t>(went, 0))));
     return true;
 }
 
@@ -306,7 +312,7 @@ void uring_engine::relieve_holders() {
 
 void uring_engine::empty_into_string(uring_lane& lane) {
     while (lane.first_ != uring_lane::none) {
-        lane.received_ += ring_->buffer(lane.first_, buffer_bytes_[lane.first_]).substr(lane.offset_);
+        lane.left().received += ring_->buffer(lane.first_, buffer_bytes_[lane.first_]).substr(lane.offset_);
         drop_first(lane);
     }
 }
@@ -378,6 +384,7 @@ void uring_engine::received(uring_lane& lane, const ring_completion& what) {
     }
     if (what.more) return;
     const int error_number = what.result < 0 ? -what.result : 0;
+    if (error_number == ENOBUFS) ring_->add_buffers();
     const bool interrupted = what.result > 0 || error_number == ECANCELED || error_number == ENOBUFS ||
                              error_number == EAGAIN || error_number == EINTR || error_number == ENOMEM;
     if (!interrupted) {
@@ -403,8 +410,8 @@ void uring_engine::stop_receiving(uring_lane& lane) {
 void uring_engine::sent(uring_lane& lane, int result) {
     const std::string_view bytes(arena_.get() + lane.queued_at_, lane.queued_size_);
     if (result >= 0 || result == -EAGAIN || result == -EINTR || result == -ENOMEM) {
-        lane.unsent_ = bytes.substr(std::min(bytes.size(), static_cast<std::size_t>(std::max(result, 0))));
-        if (!lane.unsent_.empty()) want_room(lane);
+        lane.keep_unsent(bytes.substr(std::min(bytes.size(), static_cast<std::size_t>(std::max(result, 0)))));
+        if (!lane.unsent().empty()) want_room(lane);
         return;
     }
     // The reader hears it, behind what is left to read.

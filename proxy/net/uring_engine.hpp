@@ -27,7 +27,9 @@ class uring_lane {
 public:
     /// Moves received bytes; 0: there are none.
     [[nodiscard]] std::size_t take(std::span<char> into);
-    [[nodiscard]] bool has_received() const { return first_ != none || taken_ < received_.size(); }
+    [[nodiscard]] bool has_received() const {
+        return first_ != none || (left_ != nullptr && left_->taken < left_->received.size());
+    }
     /// The kernel receives, or is about to stop: reading the socket meanwhile would swap bytes.
     [[nodiscard]] bool kernel_receives() const { return engine_ != nullptr && mode_ != mode::direct; }
     /// The peer's end or the socket's error was received, behind everything else.
@@ -38,8 +40,9 @@ public:
     /// The stream has read the end in person.
     void note_end(int error_number) { ended_ = true, error_ = error_number; }
     /// What a queued send left over. Goes before anything else.
-    [[nodiscard]] std::string& unsent() { return unsent_; }
-    [[nodiscard]] const std::string& unsent() const { return unsent_; }
+    [[nodiscard]] std::string_view unsent() const { return left_ != nullptr ? left_->unsent : std::string_view(); }
+    /// So much of it has been sent, or need not be.
+    void drop_unsent(std::size_t bytes);
     /// Buffers of the engine that are held; for tests.
     [[nodiscard]] std::size_t buffers_held() const { return count_; }
 
@@ -52,11 +55,27 @@ private:
         direct,    ///< the stream reads in person, as with epoll
     };
 
+    /// Hardly any lane has something left over; there is one per client.
+    struct leftovers {
+        std::string received;  // what a reader that pauses, or moves, has left
+        std::size_t taken = 0;
+        std::string unsent;
+    };
+    leftovers& left() {
+        if (left_ == nullptr) left_ = std::make_unique<leftovers>();
+        return *left_;
+    }
+    void keep_unsent(std::string_view bytes) {
+        if (!bytes.empty()) left().unsent = bytes;
+        else if (left_ != nullptr) left_->unsent.clear(), forget_left();
+    }
+    void forget_left() {
+        if (left_ != nullptr && left_->received.empty() && left_->unsent.empty()) left_.reset();
+    }
+
     uring_engine* engine_ = nullptr;
     readiness_target* target_ = nullptr;
-    std::string received_;  // what a reader that pauses, or moves, has left
-    std::size_t taken_ = 0;
-    std::string unsent_;
+    std::unique_ptr<leftovers> left_;
     std::uint32_t slot_ = 0;
     int fd_ = -1;
     int error_ = 0;               // that ended it
