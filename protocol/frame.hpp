@@ -72,6 +72,12 @@ constexpr bool is_asynchronous(char type) {
     return byte(0) << 24 | byte(1) << 16 | byte(2) << 8 | byte(3);
 }
 
+/// Writes it there, where four bytes have room; returns what lies behind.
+inline char* store_u32(char* at, std::uint32_t value) {
+    for (int shift = 24; shift >= 0; shift -= 8) *at++ = static_cast<char>(value >> shift);
+    return at;
+}
+
 /// Type and size of the frame at the start of `in`, as far as it is known.
 struct frame_header {
     enum class status { ok, need_more, malformed };
@@ -86,6 +92,25 @@ struct frame_header {
     const std::uint32_t length = load_u32(in.data() + 1);
     if (length < 4 || length > limit) return {frame_header::status::malformed, in[0], 0};
     return {frame_header::status::ok, in[0], static_cast<std::size_t>(length) + 1};
+}
+
+/// Whole frames of one type, side by side.
+struct frame_run {
+    std::size_t bytes = 0;
+    std::size_t count = 0;
+};
+
+/// Those that `in` begins with: up to what is of another type, incomplete or malformed. One look per header, since
+/// results are hardly anything else.
+[[nodiscard]] inline frame_run read_frame_run(char type, std::string_view in) {
+    frame_run run;
+    while (in.size() - run.bytes >= frame_header_size && in[run.bytes] == type) {
+        const std::size_t length = load_u32(in.data() + run.bytes + 1);
+        if (length < 4 || length >= in.size() - run.bytes) break;
+        run.bytes += length + 1;
+        ++run.count;
+    }
+    return run;
 }
 
 }  // namespace pgsteady

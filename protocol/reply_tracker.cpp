@@ -20,8 +20,8 @@ constexpr reply_meaning unexpected{reply_meaning::verdict::unexpected, false};
 
 }  // namespace
 
-void reply_tracker::push(owed kind, bool injected, bool noted) {
-    const owed_reply entry{kind, injected, noted, false};
+void reply_tracker::push_unusual(owed_reply entry) {
+    const owed kind = entry.kind;
     if (skipping_ && empty() && kind != owed::sync) {
         settle(entry, outcome::skipped);
         return;

@@ -60,7 +60,10 @@ struct reply_meaning {
 class reply_tracker {
 public:
     /// Records that a message was sent. Sent while the server is skipping to Sync, it is settled at once as skipped.
-    void push(owed kind, bool injected = false, bool noted = false);
+    void push(owed kind, bool injected = false, bool noted = false) {
+        if (skipping_ || kind >= owed::copy_data) return push_unusual({kind, injected, noted, false});
+        entries_.push_back({kind, injected, noted, false});
+    }
 
     /// Records a reply that we shall make ourselves, in order. Settled (done) when its turn comes, skipped after an error.
     void push_local() { push(owed::local_reply, false, true); }
@@ -103,6 +106,7 @@ public:
     void reset();
 
 private:
+    void push_unusual(owed_reply entry);
     void pop(outcome how);
     void settle(const owed_reply& entry, outcome how);
     void skip_to_sync();

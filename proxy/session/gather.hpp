@@ -40,6 +40,15 @@ public:
         append_own(bytes);
     }
 
+    /// Appends bytes that the caller writes there, before anything else is appended.
+    [[nodiscard]] char* room(std::size_t bytes) {
+        size_ += bytes;
+        const std::size_t offset = own_.size();
+        own_.resize(offset + bytes);
+        note_own(offset, bytes);
+        return own_.data() + offset;
+    }
+
     [[nodiscard]] bool empty() const { return size_ == 0; }
     [[nodiscard]] std::size_t size() const { return size_; }
     [[nodiscard]] std::size_t pieces() const { return pieces_.size(); }
@@ -109,8 +118,12 @@ private:
     void append_own(std::string_view bytes) {
         const std::size_t offset = own_.size();
         own_.append(bytes);
-        if (!pieces_.empty() && pieces_.back().data == nullptr) pieces_.back().size += bytes.size();
-        else pieces_.push_back({nullptr, offset, bytes.size()});
+        note_own(offset, bytes.size());
+    }
+
+    void note_own(std::size_t offset, std::size_t bytes) {
+        if (!pieces_.empty() && pieces_.back().data == nullptr) pieces_.back().size += bytes;
+        else pieces_.push_back({nullptr, offset, bytes});
     }
 
     std::vector<piece> pieces_;

@@ -325,6 +325,11 @@ private:
     taken on_parse_unnamed(const client_frame& frame, std::string_view tail);
     bool note_unnamed();
     taken on_bind(const client_frame& frame);
+    [[nodiscard]] bool binds_plainly(const prepared_statement& statement);
+    taken bind_plainly(const client_frame& frame, std::string_view portal, std::string_view name,
+                       const prepared_statement& statement);
+    void put_bind_head(std::size_t size, std::string_view portal, const prepared_statement& statement);
+    std::size_t take_portal_messages(const client_frame& bind);
     taken on_describe(const client_frame& frame);
     taken on_execute(const client_frame& frame);
     taken on_close(const client_frame& frame);
@@ -470,6 +475,7 @@ private:
     void show(std::string_view frame) {
         if (!(digesting_ || muted_) || counts(frame)) tables_.to_client.view(frame);
     }
+    std::size_t show_rows(std::string_view row, std::string_view behind);
     bool counts(std::string_view bytes);
     bool shows_error(std::string_view sqlstate);
     bool goes_on();
@@ -637,6 +643,7 @@ private:
     bool moved_ = false;                        // the request at hand has been sent to a new primary for that, once
     std::string_view offered_;                  // inside on_client_bytes(): from the frame at hand on
     bool taking_ = false;                       // inside on_client_bytes()
+    std::size_t taken_along_ = 0;               // the same: of what lies behind the frame at hand
     bool client_flushed_ = false;               // it wants what there is of the segment's answer
     bool copying_out_ = false;                  // the answer at hand is COPY data
     bool conflict_ = false;                     // the request was rolled back by 40001 or 40P01, and will be sent again

@@ -142,8 +142,7 @@ void session::capture_before_commit(bool inside) {
 void session::inject_capture(std::string_view end) {
     server_link& link = *link_;
     const session_tables::question& asks = link.trace.notifies ? tables_.forced_capture : tables_.capture;
-    if (link.prepared.has(asks.statement)) link.prepared.touch(asks.statement);
-    else inject_parse(asks.statement);
+    if (!link.prepared.touch(*asks.statement)) inject_parse(asks.statement);
     const bool alone = end == sync_frame;
     for (const owed kind : {owed::bind, owed::execute, owed::close}) {
         link.notes.push_back(

@@ -16,7 +16,7 @@ namespace {
 
 /// The first NUL-terminated string of `in`, which is advanced behind it. False: there is none.
 bool take_cstring(std::string_view& in, std::string_view& out) {
-    const std::size_t end = in.find('\0');
+    const std::size_t end = !in.empty() && in.front() == '\0' ? 0 : in.find('\0');
     if (end == std::string_view::npos) return false;
     out = in.substr(0, end);
     in.remove_prefix(end + 1);
@@ -168,7 +168,7 @@ session::taken session::on_parse_named(const client_frame& frame, std::string_vi
         process_settled();
         return taken::yes;
     }
-    link_->prepared.touch(statement);
+    link_->prepared.touch(*statement);
     // Whether the transaction has failed is known only when nothing of earlier segments is owed (D14).
     const bool healthy = link_->transaction_status != 'E' && link_->tracker.client_readies_owed() == 0;
     if (!healthy) {
@@ -256,6 +256,8 @@ session::taken session::on_bind(const client_frame& frame) {
     }
     if (name.empty() ? unnamed_unsettled() : names_unsettled()) return taken::wait;
     evict_statements();
+    if (const auto at = names_.find(name); at != names_.end() && frame.whole() && binds_plainly(*at->second))
+        return bind_plainly(frame, portal, name, *at->second);
     const statement_ptr statement = name.empty() ? nullptr : find_statement(name);
     if (statement != nullptr ? statement->commits : name.empty() && unnamed_commits_)
         capture_before_commit(segment_open_);
@@ -276,23 +278,76 @@ session::taken session::on_bind(const client_frame& frame) {
         return taken::yes;
     }
     own_executed(statement->effects);
-    if (!link_->prepared.has(statement)) inject_parse(statement);
-    else link_->prepared.touch(statement);
+    if (!link_->prepared.touch(*statement)) inject_parse(statement);
     remember_portal(portal, statement->effects);
     link_->tracker.push(owed::bind);
-    std::string head(1, frontend::bind);
-    put_u32(head, static_cast<std::uint32_t>(frame.total - 1 - name.size() + statement->server_name.size()));
-    put_cstring(head, portal);
-    put_cstring(head, statement->server_name);
-    tables_.to_server.copy(head);
+    put_bind_head(frame.total - name.size(), portal, *statement);
     tables_.to_server.view(rest);
     keep(frame.bytes);
     skip_rest_of(frame, true);
     return taken::yes;
 }
 
+/// The server has the statement, and nothing is to be known of it but its name.
+bool session::binds_plainly(const prepared_statement& statement) {
+    return statement.effects == nullptr && !statement.commits && link_->prepared.touch(statement);
+}
+
+/// The usual Bind, and what follows for its portal: one piece of output, and one of what is kept.
+session::taken session::bind_plainly(const client_frame& frame, std::string_view portal, std::string_view name,
+                                     const prepared_statement& statement) {
+    segment_open_ = true;
+    segment_writes_ |= statement.writes;
+    remember_portal(portal, nullptr);
+    link_->tracker.push(owed::bind);
+    put_bind_head(frame.total - name.size(), portal, statement);
+    taken_along_ = take_portal_messages(frame);
+    const std::string_view rest = frame.body().substr(portal.size() + name.size() + 2);
+    tables_.to_server.view({rest.data(), rest.size() + taken_along_});
+    keep({frame.bytes.data(), frame.total + taken_along_});
+    skip_rest_of(frame, true);
+    return taken::yes;
+}
+
+/// `size`: of the client's frame, without the name that its statement has there.
+void session::put_bind_head(std::size_t size, std::string_view portal, const prepared_statement& statement) {
+    const std::string_view name = statement.server_name;
+    char* at = tables_.to_server.room(frame_header_size + portal.size() + name.size() + 2);
+    *at++ = frontend::bind;
+    at = store_u32(at, static_cast<std::uint32_t>(size - 1 + name.size()));
+    at = std::copy(portal.begin(), portal.end(), at);
+    *at++ = '\0';
+    at = std::copy(name.begin(), name.end(), at);
+    *at = '\0';
+}
+
+/// Describe and Execute of the unnamed portal, which drivers send behind its Bind: what has been found true of that frame is
+/// true of them. How much of the input they are.
+std::size_t session::take_portal_messages(const client_frame& bind) {
+    constexpr std::string_view describe("D\0\0\0\6P\0", 7);
+    constexpr std::string_view execute("E\0\0\0\11\0", 6);
+    constexpr std::size_t execute_size = 10;
+    const bool each_counts = redoing_ || guarding_ || replaying_ || behind_barrier_ || resuming_ || chained_ ||
+                             lost_unannounced_ || (link_->trace.wrote && !link_->trace.asked) ||
+                             (extra_ != nullptr && !extra_->portals.empty());
+    if (each_counts || !taking_ || offered_.data() != bind.bytes.data()) return 0;
+    const std::string_view in = offered_.substr(bind.total);
+    for (std::size_t at = 0;;) {
+        const std::string_view rest = in.substr(at);
+        if (rest.starts_with(describe)) {
+            link_->tracker.push(owed::describe);
+            at += describe.size();
+        } else if (rest.size() >= execute_size && rest.starts_with(execute)) {
+            link_->tracker.push(owed::execute);
+            at += execute_size;
+        } else {
+            return at;
+        }
+    }
+}
+
 void session::remember_portal(std::string_view portal, const effects_ptr& effects) {
-    if (effects == nullptr && extra_ == nullptr) return;
+    if (effects == nullptr && (extra_ == nullptr || extra_->portals.empty())) return;
     auto& portals = more().portals;
     const auto at = portals.find(portal);
     if (effects == nullptr) {
@@ -342,7 +397,7 @@ session::taken session::on_execute(const client_frame& frame) {
     }
     segment_open_ = true;
     effects_ptr effects;
-    if (extra_ != nullptr)
+    if (extra_ != nullptr && !extra_->portals.empty())
         if (const auto at = extra_->portals.find(portal); at != extra_->portals.end()) effects = at->second;
     if (effects == nullptr) {
         link_->tracker.push(owed::execute);

@@ -26,6 +26,12 @@ constexpr bool may_be_large(char type) {
            type == msg::row_description || type == msg::notification_response;
 }
 
+/// Answers that say nothing which is not known already: whose they are is all.
+constexpr bool only_passes(char type) {
+    return type == msg::bind_complete || type == msg::row_description || type == msg::parse_complete ||
+           type == msg::no_data || type == msg::parameter_description;
+}
+
 /// An ERROR, as long as it may be the server's last but one word.
 constexpr std::string_view cut_in_copy = "ERROR 08006";
 
@@ -79,7 +85,7 @@ std::size_t session::on_server_bytes(std::string_view in) {
             server_violation();
             break;
         }
-        const std::size_t here = std::min(in.size() - at, header.total);
+        std::size_t here = std::min(in.size() - at, header.total);
         if (here < header.total && (header.total <= whole_limit || !may_be_large(header.type))) {
             if (header.total <= 4 * whole_limit) break;
             server_violation();
@@ -87,7 +93,7 @@ std::size_t session::on_server_bytes(std::string_view in) {
         }
         const std::string_view frame = in.substr(at, here);
         if (header.type == msg::data_row || header.type == msg::copy_data) {
-            // The bulk of all traffic: nothing but whose it is.
+            // The bulk of all traffic: nothing but whose it is, and that is the same of all rows side by side.
             const reply_meaning meaning = link_->tracker.react(header.type);
             if (meaning.what == reply_meaning::verdict::unexpected) {
                 server_violation();
@@ -96,17 +102,25 @@ std::size_t session::on_server_bytes(std::string_view in) {
             link_->frame_forward = meaning.what == reply_meaning::verdict::forward;
             if (link_->frame_forward) {
                 if (rewritten_) show_held();
-                show(frame);
-                ++rows_;
+                here += show_rows(frame, in.substr(at + here));
             } else {
                 on_injected_frame(header.type, frame.substr(frame_header_size));
             }
+        } else if (only_passes(header.type) && !rewritten_) {
+            const reply_meaning meaning = link_->tracker.react(header.type);
+            if (meaning.what == reply_meaning::verdict::unexpected) {
+                server_violation();
+                break;
+            }
+            link_->frame_forward = meaning.what == reply_meaning::verdict::forward;
+            if (link_->frame_forward) show(frame);
+            process_settled();
         } else {
             if (header.type == msg::error_response && waits_for_role(frame)) break;
             on_reply(header.type, frame);
         }
         if (differs_) fail_resume();
-        if (link_ != nullptr) link_->frame_left = header.total - here;
+        if (link_ != nullptr) link_->frame_left = header.total > here ? header.total - here : 0;
         at += here;
     }
     if (digesting_) link_->journal.answer().settle();  // before the bytes go away
@@ -114,6 +128,15 @@ std::size_t session::on_server_bytes(std::string_view in) {
     if (out.size() > complete_at_) hold_result(complete_at_);
     if (link_ != nullptr) release_if_at_rest();
     return at;
+}
+
+/// A row, or the part of one that is there, and those of `behind` that lie whole behind it: how much of `behind` that is.
+/// What is answered once more is compared row by row.
+std::size_t session::show_rows(std::string_view row, std::string_view behind) {
+    const frame_run more_rows = resuming_ ? frame_run{} : read_frame_run(row.front(), behind);
+    show({row.data(), row.size() + more_rows.bytes});
+    rows_ += 1 + more_rows.count;
+    return more_rows.bytes;
 }
 
 void session::on_reply(char type, std::string_view frame) {

@@ -9,6 +9,7 @@
 #include "proxy/sql/statement_effects.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace pgsteady {
 
@@ -82,7 +83,7 @@ std::size_t session::on_client_bytes(std::string_view in) {
         if (chained_ && !is_control(frame.type) && !is_copy_type(frame.type) && !open_chain()) break;
         const bool again = redoing_;
         if (take_frame(frame) == taken::wait) break;
-        used += frame.bytes.size();
+        used += frame.bytes.size() + std::exchange(taken_along_, 0);
         if (again && redoing_) taken_again(frame.bytes.size());
     }
     taking_ = false;

@@ -33,8 +33,11 @@ void statement_store::retire(const statement_ptr& statement) {
     std::erase_if(known_, [&](const auto& each) { return each.second.lock() == statement; });
 }
 
-void server_statements::touch(const statement_ptr& statement) {
-    if (const auto at = known_.find(statement.get()); at != known_.end()) at->second.used = ++clock_;
+bool server_statements::touch(const prepared_statement& statement) {
+    const auto at = known_.find(&statement);
+    if (at == known_.end()) return false;
+    at->second.used = ++clock_;
+    return true;
 }
 
 void server_statements::add(const statement_ptr& statement) {

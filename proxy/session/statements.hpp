@@ -60,7 +60,8 @@ private:
 class server_statements {
 public:
     [[nodiscard]] bool has(const statement_ptr& statement) const { return known_.contains(statement.get()); }
-    void touch(const statement_ptr& statement);
+    /// It is used now. False: the server does not have it.
+    bool touch(const prepared_statement& statement);
     void add(const statement_ptr& statement);
     void remove(const statement_ptr& statement);
     void clear();

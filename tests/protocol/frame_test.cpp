@@ -43,3 +43,22 @@ TEST_CASE("a lower limit of the caller's holds") {
     CHECK(read_frame_header(header_with(1000), 1000).state == status::ok);
     CHECK(read_frame_header(header_with(1001), 1000).state == status::malformed);
 }
+
+TEST_CASE("a run ends before what is of another type, incomplete or malformed, wherever it is cut") {
+    const std::string row = header_with(4 + 3) + "abc";
+    const std::string empty = header_with(4);
+    const std::string rows = row + empty + row;
+    for (std::size_t have = 0; have <= rows.size(); ++have) {
+        const frame_run run = read_frame_run('D', std::string_view(rows).substr(0, have));
+        const std::size_t whole = have < row.size()                  ? 0
+                                  : have < row.size() + empty.size() ? 1
+                                  : have < rows.size()               ? 2
+                                                                     : 3;
+        CHECK(run.count == whole);
+        CHECK(run.bytes == (whole == 0 ? 0 : whole == 1 ? row.size() : whole == 2 ? row.size() + 5 : rows.size()));
+    }
+    for (const std::uint32_t length : {0U, 3U, 0x80000000U, 0xfffffffeU, 0xffffffffU})
+        CHECK(read_frame_run('D', row + header_with(length) + rows).count == 1);
+    CHECK(read_frame_run('D', row + "C" + row).count == 1);
+    CHECK(read_frame_run('d', row).count == 0);
+}

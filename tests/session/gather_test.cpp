@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <random>
 
 using namespace pgsteady;
@@ -42,8 +43,11 @@ TEST_CASE("any mixture comes out in order, from any point on") {
         for (std::size_t part = chance() % 12; part > 0; --part) {
             const std::size_t size = chance() % 3 == 0 ? chance() % 8'000 : chance() % 40;
             const std::string_view bytes = std::string_view(source).substr(chance() % 30'000, size);
-            if (chance() % 2 == 0) out.copy(std::string(bytes));
-            else out.view(bytes);
+            switch (chance() % 3) {
+                case 0: out.copy(std::string(bytes)); break;
+                case 1: std::copy(bytes.begin(), bytes.end(), out.room(bytes.size())); break;
+                default: out.view(bytes);
+            }
             wanted += bytes;
         }
         REQUIRE(out.size() == wanted.size());

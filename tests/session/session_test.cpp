@@ -432,3 +432,45 @@ TEST_CASE(
         CHECK(test.talk.ended() != by_network);
     }
 }
+
+TEST_CASE("P23: what a Bind and its portal's messages become does not depend on how they arrive") {
+    const auto pipeline = [](const std::string& name) {
+        return client::bind("", name, {"one", std::nullopt}) + client::describe_portal("") + client::execute("") +
+               client::bind("", name) + client::execute("", 7) + client::execute("") + client::bind("p", name) +
+               client::describe_portal("p") + client::execute("p") + client::bind("", name) +
+               client::describe_statement(name) + client::execute("") + client::sync();
+    };
+    const std::string said = pipeline("s");
+    for (std::size_t piece = 1; piece <= said.size(); ++piece) {
+        by_hand here;
+        here.client_says(client::parse("s", "select $1") + client::sync());
+        const std::string shared(split_frames(here.server_got()).front().body.c_str());
+        (void)here.server_says(frame_of('1') + server::ready());
+        for (std::size_t at = 0; at < said.size(); at += piece) here.client_says(said.substr(at, piece));
+        REQUIRE(here.server_got() == pipeline(shared));
+        CHECK(here.link.kept_requests == said);
+        CHECK(here.link.tracker.size() == 13);
+        const std::string rows = server::row({"x"}) + server::row({"y"}) + server::complete("SELECT 2");
+        const std::string described = frame_of('2') + server::row_description({"c"}) + rows;
+        const std::string answer = described + frame_of('2') + rows + server::complete("SELECT 0") + described +
+                                   frame_of('2') + frame_of('t', std::string(2, '\0')) +
+                                   server::row_description({"c"}) + rows + server::ready();
+        (void)here.client_got();
+        CHECK(here.server_says(answer) == answer.size());
+        CHECK(here.client_got() == answer);
+        CHECK(here.talk.take_actions().give_back == session_actions::release::reuse);
+    }
+}
+
+TEST_CASE("D13: a Bind that does not fit with its portal's messages leaves the request unkept, and passes") {
+    by_hand here;
+    here.facts.keep_bytes = 40;
+    here.client_says(client::parse("s", "select 1") + client::sync());
+    const std::string shared(split_frames(here.server_got()).front().body.c_str());
+    (void)here.server_says(frame_of('1') + server::ready());
+    const std::string behind = client::describe_portal("") + client::execute("") + client::sync();
+    here.client_says(client::bind("", "s", {"twenty bytes of value"}) + behind);
+    CHECK(here.server_got() == client::bind("", shared, {"twenty bytes of value"}) + behind);
+    CHECK_FALSE(here.link.kept_complete);
+    CHECK_FALSE(here.link.unkept_commit);
+}

@@ -60,7 +60,7 @@ TEST_CASE("P26: the least recently used statements go first, down to the limit")
         all.push_back(store.intern("", tail("select " + std::to_string(1000 + i)), nullptr));
         known.add(all.back());
     }
-    known.touch(all[0]);
+    CHECK(known.touch(*all[0]));
     CHECK(known.evict(known.bytes()).empty());
     const std::size_t limit = known.bytes() / 2;
     const std::vector<statement_ptr> gone = known.evict(limit);
