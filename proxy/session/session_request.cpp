@@ -204,8 +204,10 @@ bool session::ready_to_send() {
         flush_sent_ = true;
         return false;
     }
+    // Also while the server has yet to answer what we have asked it behind the request before.
+    const bool begins = !segment_open_ && link_->tracker.client_readies_owed() == 0;
+    if (shares_ && begins && asks_listener_first()) return false;
     if (!link_->tracker.empty() || segment_open_) return true;
-    if (shares_ && asks_listener_first()) return false;
     if (link_->transaction_status == 'I' && (confined_ || pool_.service == service_mode::read_only)) {
         confine();
         if (!restore_needed()) sync_reported();  // somebody before had it confined

@@ -228,6 +228,23 @@ TEST_CASE("D18: who has its ReadyForQuery hears at once, also while its server h
     CHECK(types_of(it.hear(notification(7, "a", "now"))) == "A");
 }
 
+TEST_CASE("D18: what it notifies is its own, also while its server has yet to answer our UNLISTEN") {
+    sharing it;
+    it.client->lets_through = (server::complete("LISTEN") + server::ready()).size();
+    CHECK(types_of(it.ask(query("listen a"))) == "CZ");
+    REQUIRE(it.client->server != nullptr);
+    const std::size_t asked = it.client->listener_asked;
+    (void)it.ask(query("notify a, 'x'"));
+    CHECK(it.client->listener_asked > asked);  // whose server it was before
+    REQUIRE(it.client->server != nullptr);
+    const std::string heard = it.hear(notification(99, "a", "x"));
+    it.client->lets_through = loss_plan::never;
+    it.client->run();
+    const std::string all = heard + it.client->received();
+    REQUIRE(all.find('A') != std::string::npos);
+    CHECK(sender_of(all) == own_pid);
+}
+
 TEST_CASE("D18: a client that is sent too much while it is busy, or does not read, is ended with 53200") {
     for (const bool reads : {true, false}) {
         sharing it;
