@@ -462,8 +462,8 @@ constexpr std::array all_keys{
     row<&p::replay, &replay_settings::barrier>(
         "replay.barrier", duration(0 * ms, min),
         "After an outage interrupted transactions first replay what had been answered, then go on, then new statements "
-        "are "
-        "let in; each of the two steps lasts at most so long. 0: nobody waits for the others."),
+        "are let in; each of the two steps lasts at most so long. As long as the first, others may wait for their answers "
+        "within transactions, since they may have been given rows that a replay needs. 0: nobody waits for the others."),
     row<&p::replay, &replay_settings::max_transaction>("replay.max_transaction", size(0, 64 * mib),
                                                        "Of an open transaction, so many bytes of its requests are "
                                                        "kept, to replay it and to answer a lost COMMIT of one that "

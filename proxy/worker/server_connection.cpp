@@ -25,7 +25,7 @@ using tls_mode = server_login::tls_mode;
 
 constexpr std::string_view terminate("X\0\0\0\4", 5);
 
-// A result that is larger than the caches of the core is cheapest in as few calls as its second level has room for.
+// The best of five sizes for large results (bench/README.md).
 constexpr std::size_t read_size = 128 * 1024;
 constexpr int reads_per_turn = 4;
 
