@@ -7,6 +7,7 @@ stopped in reverse order. Should this process be killed, the kernel tells the ch
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import pathlib
 import pwd
@@ -104,8 +105,11 @@ class Workshop:
         """A copy that the servers' user can reach, whatever the permissions of the source tree."""
         if not binary.is_file():
             raise RuntimeError(f"no {binary.name} there to measure")
-        copy = self.path / binary.name
+        # Two that are compared may have one name.
+        folder = self.path / hashlib.sha256(bytes(binary.resolve())).hexdigest()[:12]
+        copy = folder / binary.name
         if not copy.exists():
+            folder.mkdir(mode=0o755)
             shutil.copyfile(binary, copy)
             copy.chmod(0o755)
         return copy
